@@ -1,0 +1,20 @@
+"""Whether this instance can serve: asked before a release goes live and by monitoring."""
+
+import sqlite3
+
+from flask import Blueprint, current_app
+
+from . import db
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> tuple[dict, int]:
+    """200 when the database answers and its tables are there, 503 when not. Says nothing else."""
+    try:
+        db.get().execute("SELECT 1 FROM product LIMIT 1").fetchone()
+    except sqlite3.Error:
+        current_app.logger.exception("the database does not answer")
+        return {"status": "unavailable"}, 503
+    return {"status": "ok"}, 200

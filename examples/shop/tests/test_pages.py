@@ -1,0 +1,95 @@
+import logging
+
+
+def test_the_catalogue_lists_the_products(visitor):
+    assert "Teapot" in visitor.get("/").text
+
+
+def test_a_chosen_product_is_in_the_cart(visitor):
+    answer = visitor.form("/products/1", "/cart/1", quantity="2")
+    assert answer.status_code == 302
+    assert "49.00" in visitor.get("/cart").text
+    visitor.form("/cart", "/cart/1", quantity="0")
+    assert "It is empty." in visitor.get("/cart").text
+
+
+def test_a_review_is_shown_and_escaped(visitor, caplog):
+    with caplog.at_level(logging.INFO):
+        answer = visitor.form("/products/1", "/products/1/reviews", author="<b>Eve</b>", text="<script>alert(1)</script>")
+    assert answer.status_code == 302
+    page = visitor.get("/products/1").text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and "<script" not in page and "<b>" not in page
+    assert "review published for product 1" in caplog.messages
+
+
+def test_a_wrong_form_is_shown_again(visitor):
+    answer = visitor.form("/products/1", "/cart/1", quantity="21")
+    assert answer.status_code == 422
+    assert "Number must be between 0 and 20." in answer.text
+    assert visitor.form("/products/1", "/products/1/reviews", author="x" * 61, text="y").status_code == 422
+
+
+def test_a_form_without_its_token_is_refused(visitor):
+    assert visitor.send("POST", "/cart/1", data={"quantity": 1}).status_code == 400
+
+
+def test_a_form_from_another_site_is_refused(visitor):
+    token = visitor.get("/api/token").json["csrf_token"]
+    answer = visitor.send(
+        "POST", "/cart/1", data={"quantity": 1, "csrf_token": token}, headers={"Referer": "https://evil.test/"}
+    )
+    assert answer.status_code == 400
+
+
+def test_the_cookie_cannot_be_read_or_sent_elsewhere(visitor):
+    cookie = visitor.form("/products/1", "/cart/1", quantity="1").headers["Set-Cookie"]
+    assert cookie.startswith("__Host-shop=")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
+    assert "Domain" not in cookie
+
+
+def test_a_body_over_the_limit_is_refused(visitor):
+    assert visitor.send("POST", "/cart/1", data=b"x" * 70000, content_type="text/plain").status_code == 413
+
+
+def test_pages_carry_no_inline_style_or_script(visitor):
+    for path in ("/", "/products/1", "/cart", "/nowhere"):
+        page = visitor.get(path).text
+        assert "<script" not in page and "<style" not in page and "style=" not in page and " on" + "click" not in page
+
+
+def test_an_unknown_page_is_told_in_html(visitor):
+    for path in ("/nowhere", "/products/99"):
+        answer = visitor.get(path)
+        assert answer.status_code == 404
+        assert answer.mimetype == "text/html" and "Not Found" in answer.text
+
+
+def test_a_failure_shows_no_traceback(app, settings, visitor, caplog):
+    app.config["DATABASE"] = "/nonexistent/shop.sqlite3"
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    answer = visitor.get("/")
+    assert answer.status_code == 500
+    assert "Traceback" not in answer.text and "sqlite" not in answer.text
+    assert "unable to open database file" in caplog.text
+
+
+def test_answers_are_not_cached(visitor):
+    assert visitor.get("/cart").headers["Cache-Control"] == "no-store"
+
+
+def test_the_client_and_the_scheme_come_from_one_proxy_and_the_host_never(app):
+    @app.get("/who")
+    def who():
+        from flask import request
+
+        return {"client": request.remote_addr, "url": request.url}
+
+    headers = {
+        "X-Forwarded-For": "192.0.2.66, 198.51.100.7",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "evil.test",
+        "X-Forwarded-Prefix": "/evil",
+    }
+    answer = app.test_client().get("/who", base_url="http://shop.test", headers=headers).json
+    assert answer == {"client": "198.51.100.7", "url": "https://shop.test/who"}

@@ -1,0 +1,119 @@
+"""Instances of an application on a host: one running copy of a release, and which one is live.
+
+`<base>/instances/<instance>/` holds a link to the release it runs and the socket it listens on;
+`<base>/current` is a link to the live instance, the one place that decides who answers visitors.
+No Ansible imports: everything here works on plain paths.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+SOCKET = "gunicorn.sock"
+STAMP = "stamp.json"
+
+
+class Instances:
+    """The instances below `base`, owned by root and readable by group `gid`."""
+
+    def __init__(self, base: Path, gid: int) -> None:
+        self.base = base
+        self.gid = gid
+        self.folder = base / "instances"
+        self.releases = base / "releases"
+        self.current = base / "current"
+
+    def live(self) -> str | None:
+        """The name of the live instance, or None before the first release."""
+        try:
+            return Path(os.readlink(self.current)).name
+        except FileNotFoundError:
+            return None
+
+    def all(self) -> list[str]:
+        """Every instance on disk, oldest name first."""
+        return sorted(entry.name for entry in self.folder.iterdir()) if self.folder.is_dir() else []
+
+    def release_of(self, instance: str) -> str | None:
+        """The release an instance runs."""
+        try:
+            return Path(os.readlink(self.folder / instance / "release")).name
+        except FileNotFoundError:
+            return None
+
+    def socket(self, instance: str) -> Path:
+        """The unix socket an instance listens on."""
+        return self.folder / instance / SOCKET
+
+    def next_name(self, release: str) -> str:
+        """A name not used yet: the release's own, then `<release>.2`, `<release>.3` and so on."""
+        taken, number, name = set(self.all()), 1, release
+        while name in taken:
+            number += 1
+            name = f"{release}.{number}"
+        return name
+
+    def create(self, instance: str, release: str) -> None:
+        """Make the directory an instance's socket and its link to the release live in."""
+        for folder in (self.folder, self.folder / instance):
+            folder.mkdir(exist_ok=True)
+            os.chown(folder, 0, self.gid)
+            folder.chmod(0o751)
+        (self.folder / instance / "release").symlink_to(f"../../releases/{release}")
+
+    def remove(self, instance: str) -> None:
+        """Forget an instance; its release stays."""
+        shutil.rmtree(self.folder / instance, ignore_errors=False)
+
+    def make_live(self, instance: str) -> None:
+        """Point `current` at an instance, atomically: a visitor sees the old one or the new one."""
+        temporary = self.base / f".current.{os.getpid()}"
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(f"instances/{instance}")
+        temporary.replace(self.current)
+
+    def stamp(self, instance: str) -> dict[str, list[int] | None] | None:
+        """The state of the watched files when the instance started."""
+        try:
+            return json.loads((self.folder / instance / STAMP).read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def write_stamp(self, instance: str, state: dict[str, list[int] | None]) -> None:
+        """Remember what the watched files looked like when the instance started."""
+        path = self.folder / instance / STAMP
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(state, sort_keys=True))
+
+    def releases_to_prune(self, keep: int) -> list[str]:
+        """Finished and failed releases beyond the newest `keep`; never one an instance runs."""
+        used = {self.release_of(name) for name in self.all()}
+        found = sorted((p.name for p in self.releases.iterdir() if not p.name.startswith(".")), reverse=True)
+        return [name for name in found[max(keep, 1):] if name not in used]
+
+
+def file_state(paths: list[str]) -> dict[str, list[int] | None]:
+    """Identify the contents of files by inode, size and time of change, never by what they hold."""
+    state: dict[str, list[int] | None] = {}
+    for path in paths:
+        try:
+            found = os.stat(path)
+            state[path] = [found.st_ino, found.st_size, found.st_mtime_ns]
+        except FileNotFoundError:
+            state[path] = None
+    return state
+
+
+def open_connections(socket: Path, table: str = "/proc/net/unix") -> int:
+    """How many clients are connected to a listening unix socket."""
+    count = 0
+    with open(table, encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            fields = line.split(None, 7)
+            # The listener itself is in state 01 (unconnected); accepted and queued peers are not.
+            if len(fields) == 8 and fields[7].rstrip("\n") == str(socket) and fields[5] != "01":
+                count += 1
+    return count

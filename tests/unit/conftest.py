@@ -1,0 +1,23 @@
+"""Load the collection from this checkout, so that tests import what Ansible would run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ansible.plugins.loader import init_plugin_loader
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _link_collection() -> Path:
+    """Make the checkout importable as `ansible_collections.bulwark.flask`."""
+    collections = ROOT / ".ansible" / "collections"
+    link = collections / "ansible_collections" / "bulwark" / "flask"
+    if not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(ROOT, link.parent))
+    return collections
+
+
+init_plugin_loader([str(_link_collection())])
