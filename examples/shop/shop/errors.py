@@ -2,7 +2,7 @@
 
 from flask import Flask, render_template, request
 from marshmallow import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 from werkzeug.wrappers import Response
 
 
@@ -15,6 +15,8 @@ def init_app(app: Flask) -> None:
 def http_error(error: HTTPException) -> Response | tuple[dict | str, int]:
     """Any 4xx or 5xx; a redirect passes as it is."""
     if error.code is None or error.code < 400:
+        return error.get_response()
+    if isinstance(error, SecurityError):  # a Host that is not trusted: no URL can be built under it
         return error.get_response()
     if request.path.startswith("/api/"):
         return {"error": error.name, "message": error.description}, error.code
