@@ -1,0 +1,121 @@
+"""What an inventory says about its hosts and applications, fully templated and without a secret.
+
+Ansible itself renders the few values the suite needs, on the controller and without connecting;
+an application's environment is never among them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# One JSON text per host. `default` guards every variable an inventory may leave out.
+QUESTION = """
+{%- set apps = [] -%}
+{%- for app in flask_apps | default({}) | bulwark.flask.app_entries(flask_app_defaults | default({})) -%}
+{%- set _ = apps.append({
+  'name': app.name, 'domains': app.domains, 'static': app.static | default({}),
+  'release': {'keep': app.app_release.keep | default(5)},
+  'body_max_mb': app.nginx_site.body_max_mb | default(16),
+  'health_path': app.app_release.health_path | default('/'),
+  'writable_paths': app.gunicorn_app.writable_paths | default([]),
+  'profile': app.gunicorn_app.profile | default('default')}) -%}
+{%- endfor -%}
+{{ {
+  'apps': apps,
+  'connection': ansible_connection | default('ssh'),
+  'address': ansible_host | default(inventory_hostname),
+  'port': ansible_port | default(none),
+  'user': ansible_user | default(none),
+  'key': ansible_ssh_private_key_file | default(none),
+  'ssh_args': [ansible_ssh_common_args | default(''), ansible_ssh_extra_args | default('')] | join(' ') | trim,
+  'host_key_checking': lookup('ansible.builtin.config', 'HOST_KEY_CHECKING')} | to_json }}
+"""
+
+
+@dataclass(frozen=True)
+class App:
+    """One application of one host, as the inventory describes it."""
+
+    name: str
+    domains: list[str]
+    static: dict[str, str]
+    body_max_mb: int
+    health_path: str
+    writable_paths: list[str]
+    profile: str
+    release: dict[str, Any]
+
+    @property
+    def domain(self) -> str:
+        """The canonical domain."""
+        return self.domains[0]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One host of the inventory: how to reach it and what it serves."""
+
+    name: str
+    connection: str
+    address: str
+    port: int | None
+    user: str | None
+    key: str | None
+    ssh_args: str
+    host_key_checking: bool
+    apps: list[App] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """The host as testinfra addresses it: always a native way, never one ansible process per check."""
+        if self.connection.endswith("podman") or self.connection.endswith("docker"):
+            return f"{self.connection.rsplit('.', 1)[-1]}://{self.address}"
+        if self.connection.endswith("local"):
+            return "local://"
+        user = f"{self.user}@" if self.user else ""
+        port = f":{self.port}" if self.port else ""
+        return f"ssh://{user}{self.address}{port}"
+
+    @property
+    def ssh_options(self) -> dict[str, str]:
+        """How testinfra's ssh is called."""
+        if not self.url.startswith("ssh://"):
+            return {}
+        args = self.ssh_args
+        if not self.host_key_checking:
+            args += " -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+        found = {"ssh_extra_args": args.strip(), "controlpersist": "120"}
+        if self.key:
+            found["ssh_identity_file"] = self.key
+        return {key: value for key, value in found.items() if value}
+
+
+def read(inventory: str) -> list[Target]:
+    """Every host of the inventory that serves an application."""
+    collections = ROOT / ".ansible" / "collections"
+    paths = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "")
+    environment = os.environ | {
+        "ANSIBLE_COLLECTIONS_PATH": f"{collections}:{paths}" if paths else str(collections),
+        "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+    }
+    command = ["ansible", "all", "--inventory", inventory, "--one-line", "--module-name", "ansible.builtin.debug",
+               "--args", json.dumps({"msg": QUESTION})]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    targets = []
+    for line in done.stdout.splitlines():
+        name, separator, answer = line.partition(" | SUCCESS => ")
+        if separator:
+            told = json.loads(answer)["msg"]
+            told = json.loads(told) if isinstance(told, str) else told
+            apps = [App(**app) for app in told.pop("apps")]
+            targets.append(Target(name=name, apps=apps, **told))
+    if done.returncode or not targets:
+        raise RuntimeError(f"no host could be read from {inventory}:\n{done.stdout}\n{done.stderr}")
+    return [target for target in targets if target.apps]

@@ -1,0 +1,206 @@
+"""Install what a release needs into its own venv, with uv or pip, from what the project locks."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, sha256_of
+from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox
+
+LOCKS = {"uv": ["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml"],
+         "pip": ["requirements.txt", "pyproject.toml"]}
+UNLOCKED = "without hashes: the same source can give other dependencies another day; lock them (uv lock)"
+
+
+class Plan(NamedTuple):
+    """Which file names the dependencies, and how far it can be trusted."""
+
+    file: str | None
+    kind: str
+    hashes: bool
+    is_package: bool
+
+
+def has_build_system(folder: Path) -> bool:
+    """Whether the project says how to build itself, so that it is to be installed too."""
+    path = folder / "pyproject.toml"
+    return path.is_file() and bool(re.search(r"(?m)^\[build-system\]", path.read_text(errors="replace")))
+
+
+def requirements_text(path: Path, root: Path, seen: frozenset[Path] = frozenset()) -> str:
+    """A requirements file with the files it includes."""
+    real = path.resolve()
+    if real in seen or root.resolve() not in real.parents or not real.is_file():
+        return ""
+    text = real.read_text(errors="replace")
+    included = re.findall(r"(?m)^\s*(?:-r|--requirement)[ =]\s*(\S+)", text)
+    return text + "".join("\n" + requirements_text(path.parent / name, root, seen | {real}) for name in included)
+
+
+def plan(folder: Path, wanted: str, installer: str) -> Plan:
+    """Decide what to install from; `wanted` is a file name or auto."""
+    if wanted == "auto":
+        file = next((name for name in LOCKS[installer] if (folder / name).is_file()), None)
+        if file is None:
+            raise ReleaseError("dependencies", f"The source names no dependencies: none of {', '.join(LOCKS[installer])} is "
+                                               "there. Add one, or set subdirectory to where it is.")
+    elif not (folder / wanted).is_file() or folder.resolve() not in (folder / wanted).resolve().parents:
+        raise ReleaseError("dependencies", f"The source has no file {wanted}.")
+    else:
+        file = wanted
+    name = Path(file).name
+    kind = {"uv.lock": "uv.lock", "pyproject.toml": "pyproject"}.get(name, "requirements")
+    if re.fullmatch(r"pylock(\.[^.]+)?\.toml", name):
+        kind = "pylock"
+    if kind == "uv.lock" and file != "uv.lock":
+        raise ReleaseError("dependencies", "uv.lock must lie beside pyproject.toml; set subdirectory to that place.")
+    if installer == "pip" and kind in ("uv.lock", "pylock"):
+        raise ReleaseError("dependencies", f"pip cannot install from {name}: set installer to uv.")
+    hashes = kind in ("uv.lock", "pylock") or \
+        kind == "requirements" and "--hash=" in requirements_text(folder / file, folder)
+    return Plan(file, kind, hashes, has_build_system(folder))
+
+
+class Installer:
+    """Makes a venv and fills it; every command runs in the sandbox."""
+
+    def __init__(self, sandbox: Sandbox, release: Path, folder: Path, options: dict[str, Any], properties: list[str]) -> None:
+        self.sandbox = sandbox
+        self.release = release
+        self.venv = release / "venv"
+        self.folder = folder
+        self.options = options
+        self.properties = properties
+        self.uses_uv = options["installer"] == "uv"
+        bundle, index = options["ca_bundle"], options["index_url"]
+        cache = sandbox.cache
+        self.env = {
+            "VIRTUAL_ENV": str(self.venv), "SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle,
+            "GIT_SSL_CAINFO": bundle, "PIP_CERT": bundle, "GIT_TERMINAL_PROMPT": "0",
+            "UV_CACHE_DIR": f"{cache}/uv", "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never",
+            "UV_PYTHON": options["python"], "UV_PROJECT_ENVIRONMENT": str(self.venv), "UV_COMPILE_BYTECODE": "1",
+            "PIP_CACHE_DIR": f"{cache}/pip", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1",
+        }
+        if index:
+            self.env |= {"UV_DEFAULT_INDEX": index, "PIP_INDEX_URL": index}
+
+    def run(self, argv: list[str], explain: str, step: str = "dependencies", check: bool = True) -> tuple[int, str]:
+        """One command in the folder of the project."""
+        return self.sandbox.run(argv, step=step, folder=self.folder, properties=self.properties, env=self.env,
+                                check=check, explain=explain)
+
+    def uv(self, *arguments: str, explain: str = "Installing the dependencies failed", check: bool = True) -> tuple[int, str]:
+        return self.run([self.options["uv"], *arguments], explain, check=check)
+
+    def _pip_python(self) -> str:
+        return f"{self.sandbox.cache}/pip-{self.options['python_version']}/bin/python"
+
+    def pip(self, *arguments: str, explain: str = "Installing the dependencies failed", check: bool = True) -> tuple[int, str]:
+        """pip from a venv of the build account's, so that none stays in the release."""
+        return self.run([self._pip_python(), "-m", "pip", "--python", f"{self.venv}/bin/python", *arguments], explain, check=check)
+
+    def make_venv(self) -> str:
+        """An empty venv; returns the installer's name and version."""
+        explain = "The venv could not be made"
+        if self.uses_uv:
+            self.uv("venv", "--quiet", "--allow-existing", "--no-config", "--python", self.options["python"], str(self.venv),
+                    explain=explain)
+            return self.uv("--version", explain=explain)[1].split("(")[0].strip()
+        self.run([self.options["python"], "-m", "venv", "--without-pip", str(self.venv)], explain)
+        home = str(Path(self._pip_python()).parents[1])
+        if self.run([self._pip_python(), "-m", "pip", "--version"], explain, check=False)[0]:
+            self.run([self.options["python"], "-m", "venv", "--clear", home], explain)
+        return " ".join(self.run([self._pip_python(), "-m", "pip", "--version"], explain)[1].split()[:2])
+
+    def _install(self, *arguments: str, explain: str = "Installing the dependencies failed") -> None:
+        if self.uses_uv:
+            self.uv("pip", "install", *arguments, explain=explain)
+        else:
+            self.pip("install", *arguments, explain=explain)
+
+    def install_package(self, pin: str) -> None:
+        """A package of the index, as the whole application."""
+        self._install(pin, explain=f"Installing {pin} failed")
+
+    def install(self, chosen: Plan) -> None:
+        """What the project names, then the project itself where it says how it is built."""
+        if chosen.kind == "uv.lock":
+            self._install_uv_lock(chosen)
+        elif chosen.kind == "pylock":
+            self._install("-r", str(chosen.file))
+        elif chosen.kind == "requirements":
+            self._install("-r", str(chosen.file), *(["--require-hashes"] if chosen.hashes else []))
+        elif chosen.is_package:
+            self._install(".")
+        elif self.uses_uv:
+            self._install("-r", "pyproject.toml")
+        else:
+            self._install(*pyproject_dependencies(self.folder))
+        if chosen.is_package and chosen.kind in ("pylock", "requirements"):
+            self._install_project()
+
+    def _install_project(self) -> None:
+        self._install("--no-deps", ".", explain="Installing the project itself failed")
+
+    def _install_uv_lock(self, chosen: Plan) -> None:
+        explain = "Installing what uv.lock names failed"
+        if not self.options["index_url"]:
+            self.uv("sync", "--locked", "--no-dev", "--no-editable", explain=explain)
+            return
+        # The lock names files of the index it was made with; another index gets names and hashes.
+        exported = f"{self.venv}/exported-requirements.txt"
+        self.uv("export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--format", "requirements.txt",
+                "--output-file", exported, explain=explain)
+        self.uv("pip", "sync", "--require-hashes", exported, explain=explain)
+        if chosen.is_package:
+            self._install_project()
+
+    def install_gunicorn(self, lock: str) -> list[str]:
+        """The pinned gunicorn, over whatever the project brought; returns warnings."""
+        path = self.release / "gunicorn.txt"
+        path.write_text(lock)
+        path.chmod(0o644)
+        before = installed_version(self.venv, "gunicorn")
+        no_config = ["--no-config"] if self.uses_uv else []
+        self._install(*no_config, "--require-hashes", "--no-deps", "-r", str(path), explain="Installing gunicorn failed")
+        after = installed_version(self.venv, "gunicorn")
+        if before and before != after:
+            return [f"gunicorn {after} took the place of {before}, which the project asks for"]
+        return []
+
+    def check(self) -> list[str]:
+        """Whether everything installed fits together; returns warnings."""
+        rc, text = self.uv("pip", "check", check=False) if self.uses_uv else self.pip("check", check=False)
+        return [f"the installed packages do not fit together: {' '.join(text.split())}"] if rc else []
+
+    def compile(self) -> None:
+        """Bytecode for the source; a file that cannot be compiled may be a template and is no error."""
+        self.run([f"{self.venv}/bin/python", "-I", "-m", "compileall", "-q", str(self.release / "src")],
+                 "Compiling failed", check=False)
+
+
+def pyproject_dependencies(folder: Path) -> list[str]:
+    """The dependencies a pyproject.toml lists, for pip, which cannot read them from there itself."""
+    import tomllib  # pylint: disable=import-outside-toplevel  # not on every Python that runs this
+
+    try:
+        found = tomllib.loads((folder / "pyproject.toml").read_text()).get("project", {}).get("dependencies", [])
+    except ValueError as error:
+        raise ReleaseError("dependencies", f"pyproject.toml cannot be read: {error}.") from error
+    if not found:
+        raise ReleaseError("dependencies", "pyproject.toml lists no dependencies.")
+    return ["--", *found]
+
+
+def installed_version(venv: Path, name: str) -> str | None:
+    """The version of a package in a venv, read off its directory's name."""
+    found = sorted(venv.glob(f"lib/python3*/site-packages/{name}-*.dist-info"))
+    return found[0].name[len(name) + 1:-len(".dist-info")] if found else None
+
+
+def describe(folder: Path, chosen: Plan) -> dict[str, Any]:
+    """What the manifest says about the dependencies."""
+    file = chosen.file
+    return {"requirements": file, "requirements_sha256": sha256_of(folder / file) if file else None, "hashes": chosen.hashes}

@@ -1,0 +1,90 @@
+"""Turn a directory a build has written to into a release nobody can change: owners, modes, static files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from pathlib import Path, PurePosixPath
+
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
+
+
+def static_target(prefix: str) -> str:
+    """Where below `static/` the files of a URL prefix go: at the same path."""
+    parts = PurePosixPath(prefix).parts
+    if not prefix.startswith("/") or ".." in parts:
+        raise ReleaseError("static", f"static: {prefix!r} is no URL prefix; write it like /static/.")
+    return "/".join(part for part in parts if part != "/")
+
+
+def find_static(roots: list[Path], wanted: str) -> Path:
+    """The directory of static files, in the first root that has it; never outside of one."""
+    if PurePosixPath(wanted).is_absolute() or ".." in PurePosixPath(wanted).parts:
+        raise ReleaseError("static", f"static: {wanted!r} leads out of the source.")
+    for root in roots:
+        path = root / wanted
+        if path.is_dir():
+            if root.resolve() not in [path.resolve(), *path.resolve().parents]:
+                raise ReleaseError("static", f"static: {wanted} is a link that leads out of the source.")
+            return path.resolve()
+    raise ReleaseError("static", f"static: the source has no directory {wanted}.")
+
+
+def copy_static(source: Path, destination: Path) -> list[str]:
+    """Copy files that the web server may read; links are not followed but left out, and returned."""
+    left_out = []
+    destination.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for item in sorted(os.scandir(source), key=lambda entry: entry.name):
+        if item.is_symlink():
+            left_out.append(item.path)
+        elif item.is_dir(follow_symlinks=False):
+            left_out += copy_static(Path(item.path), destination / item.name)
+        elif item.is_file(follow_symlinks=False):
+            shutil.copyfile(item.path, destination / item.name, follow_symlinks=False)
+            shutil.copystat(item.path, destination / item.name, follow_symlinks=False)
+    return left_out
+
+
+def publish(root: Path, gid: int) -> None:
+    """Make a tree readable by everybody and writable by root alone."""
+    for folder, _, files in os.walk(root):
+        os.chown(folder, 0, gid)
+        os.chmod(folder, 0o755)
+        for name in files:
+            path = os.path.join(folder, name)
+            os.chown(path, 0, gid, follow_symlinks=False)
+            os.chmod(path, 0o644)
+
+
+def hand_over(root: Path, uid: int, gid: int) -> None:
+    """Give a tree to the build account."""
+    os.chown(root, uid, gid)
+    for folder, folders, files in os.walk(root):
+        for name in folders + files:
+            os.chown(os.path.join(folder, name), uid, gid, follow_symlinks=False)
+
+
+def seal(root: Path, gid: int) -> None:
+    """Make a tree root's, readable by group `gid` alone: no setuid, no special file, no .git.
+
+    Nothing of the build runs any more, so nobody can move things about meanwhile.
+    """
+    os.chown(root, 0, gid, follow_symlinks=False)
+    os.chmod(root, 0o750)
+    for item in list(os.scandir(root)):
+        mode = item.stat(follow_symlinks=False).st_mode
+        if item.name == ".git":
+            if stat.S_ISDIR(mode):
+                shutil.rmtree(item.path)
+            else:
+                os.unlink(item.path)
+        elif stat.S_ISDIR(mode):
+            seal(Path(item.path), gid)
+        elif stat.S_ISLNK(mode):
+            os.chown(item.path, 0, gid, follow_symlinks=False)
+        elif stat.S_ISREG(mode):
+            os.chown(item.path, 0, gid, follow_symlinks=False)
+            os.chmod(item.path, 0o750 if mode & 0o111 else 0o640)
+        else:
+            os.unlink(item.path)

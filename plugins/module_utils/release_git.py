@@ -1,0 +1,199 @@
+"""Fetch a commit of a git repository as the build account, with a deploy key nothing else ever sees.
+
+The key lies in a directory of its own below /run while git runs and is gone before any code of the
+application or its dependencies runs. The mirror is read-only to that code, and git and ssh read no
+configuration it could have written, so that it cannot catch the key at the next fetch either.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox, hint, tail
+
+COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")
+GITCONFIG = """[safe]
+\tdirectory = *
+[protocol]
+\tallow = never
+[protocol "https"]
+\tallow = always
+[protocol "ssh"]
+\tallow = always
+[protocol "file"]
+\tallow = user
+[advice]
+\tdetachedHead = false
+"""
+# What git and ssh say, and what it means to the operator.
+MEANINGS = [
+    (r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+     "the server's SSH host key is not the expected one; compare it with the server's, then correct host_key"),
+    (r"Permission denied \(|Authentication failed|could not read Username|HTTP Basic: Access denied|error: 40[13]",
+     "the server refused to let us in; check that deploy_key (or the token in the URL) may read this repository"),
+    (r"invalid format|error in libcrypto|Load key",
+     "deploy_key is not a private key that ssh can read (it must have no passphrase and end with a newline)"),
+    (r"Repository not found|does not appear to be a git repository|repository '.*' not found|does not exist",
+     "there is no such repository, or the key may not see it"),
+    (r"Could not resolve host|Connection (refused|timed out|reset)|No route to host|Network is unreachable|Failed to connect",
+     "the server could not be reached from the host"),
+]
+
+
+def explain(text: str) -> str:
+    """What a failure of git means."""
+    return next((meaning for pattern, meaning in MEANINGS if re.search(pattern, text, re.IGNORECASE)),
+                "git could not read it")
+
+
+def pick_ref(listing: str, version: str) -> str | None:
+    """The commit a branch or tag stands for in the output of `git ls-remote`; branches win."""
+    refs = {}
+    for line in listing.splitlines():
+        commit, _, name = line.partition("\t")
+        if COMMIT.fullmatch(commit):
+            refs[name] = commit
+    for name in (version, f"refs/heads/{version}", f"refs/tags/{version}^{{}}", f"refs/tags/{version}"):
+        if name in refs:
+            return refs[name]
+    return None
+
+
+class Git:
+    """One repository, mirrored on the host."""
+
+    def __init__(self, sandbox: Sandbox, source: dict[str, str | None], credentials: str | None,
+                 known_hosts: Path, ca_bundle: str) -> None:
+        self.sandbox = sandbox
+        self.url = str(source["git"])
+        self.key = source.get("deploy_key")
+        self.host_key = source.get("host_key")
+        self.credentials = credentials
+        self.known_hosts = known_hosts
+        self.ca_bundle = ca_bundle
+        self.mirror = sandbox.cache / "git" / f"{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.git"
+
+    @contextmanager
+    def access(self) -> Iterator[dict[str, str]]:
+        """The environment git reaches the server with; everything secret is gone afterwards."""
+        prefix = self.sandbox.unit.replace(".service", "")
+        folder = Path("/run") / f"{prefix}-{os.getpid()}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700)
+        try:
+            yield self._write_access(folder)
+            if not self.host_key and (folder / "known_hosts").stat().st_size and self.known_hosts.parent.is_dir():
+                self._keep_known_hosts(folder / "known_hosts")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _write_access(self, folder: Path) -> dict[str, str]:
+        known = self.host_key or (self.known_hosts.read_text() if self.known_hosts.exists() else "")
+        strict = "yes" if self.host_key else "accept-new"
+        ssh = [f"Host *\n  BatchMode yes\n  ConnectTimeout 20\n  StrictHostKeyChecking {strict}\n"
+               f"  UserKnownHostsFile {folder}/known_hosts\n  GlobalKnownHostsFile /etc/ssh/ssh_known_hosts\n"]
+        if self.key:
+            ssh.append(f"  IdentityFile {folder}/key\n  IdentitiesOnly yes\n")
+        gitconfig = GITCONFIG
+        if self.credentials:
+            gitconfig += f'[credential]\n\thelper = "store --file={folder}/credentials"\n'
+        files = {"known_hosts": known.rstrip() + "\n" if known else "", "gitconfig": gitconfig,
+                 "ssh_config": "".join(ssh) + "Include /etc/ssh/ssh_config\n"}
+        if self.key:
+            files["key"] = self.key.replace("\r\n", "\n").rstrip("\n") + "\n"
+        if self.credentials:
+            files["credentials"] = self.credentials + "\n"
+        uid, gid = self.sandbox.ids
+        for name, text in files.items():
+            path = folder / name
+            path.touch(mode=0o600)
+            path.write_text(text)
+            os.chown(path, uid, gid)
+        os.chown(folder, uid, gid)
+        return {"HOME": str(folder), "GIT_CONFIG_GLOBAL": f"{folder}/gitconfig", "GIT_TERMINAL_PROMPT": "0",
+                "GIT_SSH_COMMAND": f"ssh -F {folder}/ssh_config", "GIT_SSL_CAINFO": self.ca_bundle}
+
+    def _keep_known_hosts(self, seen: Path) -> None:
+        """Remember the first host key a server showed, where builds cannot change it."""
+        text = seen.read_text(errors="replace")
+        if self.known_hosts.exists() and self.known_hosts.read_text() == text:
+            return
+        temporary = self.known_hosts.with_suffix(".new")
+        temporary.touch(mode=0o600)
+        temporary.write_text(text)
+        temporary.replace(self.known_hosts)
+
+    def _run(self, env: dict[str, str], *arguments: str, writable: list[Path], check: bool = True) -> tuple[int, str]:
+        paths = " ".join(str(path) for path in [*writable, Path(env["HOME"])])
+        rc, text = self.sandbox.run(["git", *arguments], step="source", folder=Path("/"), env=env, check=False,
+                                    properties=[f"ReadWritePaths={paths}"])
+        if rc and check:
+            raise ReleaseError("source", f"{self.url}: {explain(text)}. git said:\n{tail(text)}{hint(text)}")
+        return rc, text
+
+    def resolve(self, version: str | None, known_commit: str | None) -> str | None:
+        """The commit a version stands for, in at most one exchange with the server.
+
+        None for an abbreviated commit, which only a mirror can complete.
+        """
+        if version and COMMIT.fullmatch(version):
+            return version
+        if known_commit:
+            return known_commit
+        with self.access() as env:
+            wanted = version or "HEAD"
+            patterns = [wanted] if wanted == "HEAD" else [wanted, f"{wanted}^{{}}"]
+            _, listing = self._run(env, "ls-remote", "--quiet", self.url, *patterns, writable=[])
+            commit = pick_ref(listing, wanted)
+        if commit is None and not ABBREVIATED.fullmatch(wanted):
+            raise ReleaseError("source", f"{self.url} has no branch, tag or commit {wanted}.")
+        return commit
+
+    def checkout(self, version: str | None, commit: str | None, destination: Path) -> str:
+        """Put a commit with its submodules into an empty directory; returns the full commit."""
+        writable = [self.sandbox.cache, destination.parent]
+        mirror = f"--git-dir={self.mirror}"
+        with self.access() as env:
+            self._run(env, "init", "--quiet", "--bare", str(self.mirror), writable=writable)
+            fetch = ["fetch", "--quiet", "--force", "--no-write-fetch-head", self.url]
+            wanted = commit or str(version)
+            if not commit or not self._has(env, commit):
+                self._run(env, mirror, *fetch, "--prune", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
+                          writable=writable)
+            if commit and not self._has(env, commit):
+                self._run(env, mirror, *fetch, f"+{commit}:refs/deployed/{commit}", writable=writable, check=False)
+            rc, found = self._run(env, mirror, "rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}",
+                                  writable=writable, check=False)
+            if rc:
+                raise ReleaseError("source", f"{self.url} has no branch, tag or commit {wanted}.")
+            source = f"--git-dir={destination}/.git"
+            for command in (
+                ["clone", "--quiet", "--shared", "--no-checkout", str(self.mirror), str(destination)],
+                [source, f"--work-tree={destination}", "checkout", "--quiet", "--detach", found.strip()],
+                [source, "config", "remote.origin.url", self.url],
+            ):
+                self._run(env, *command, writable=writable)
+            if (destination / ".gitmodules").is_file():
+                self._run(env, "-C", str(destination), "submodule", "--quiet", "update", "--init", "--recursive",
+                          writable=writable)
+        return found.strip()
+
+    def _has(self, env: dict[str, str], commit: str) -> bool:
+        return self._run(env, f"--git-dir={self.mirror}", "cat-file", "-e", f"{commit}^{{commit}}",
+                         writable=[self.sandbox.cache], check=False)[0] == 0
+
+
+def remove_stale_access(unit: str) -> None:
+    """Remove the key directory of a run that was killed while git ran."""
+    prefix = unit.replace(".service", "")
+    for folder in Path("/run").glob(f"{prefix}-[0-9]*"):
+        if not Path("/proc", folder.name.rpartition("-")[2]).exists():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,142 @@
+"""Where the releases of an application are, which of them are finished, and who is building now.
+
+A release is finished when its directory holds a manifest, which is written last; everything else
+below `releases/` is the rest of a run that was interrupted. No Ansible imports.
+"""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator
+
+MANIFEST = "manifest.json"
+LOG = "build.log"
+FAILED = ".failed-"
+
+
+class ReleaseError(Exception):
+    """A step of a build failed; the text is meant for the operator."""
+
+    def __init__(self, step: str, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class Releases:
+    """The directory tree of one application."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.folder = base / "releases"
+        self.lock_file = base / ".deploy.lock"
+        self.known_hosts = base / ".known_hosts"
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """The manifests of all finished releases, newest first."""
+        found = []
+        for path in sorted(self.folder.glob(f"[!.]*/{MANIFEST}"), reverse=True):
+            try:
+                manifest = json.loads(path.read_text())
+            except (OSError, ValueError):
+                continue
+            if isinstance(manifest, dict) and manifest.get("release") == path.parent.name:
+                found.append(manifest)
+        return found
+
+    def find(self, fingerprint: str) -> dict[str, Any] | None:
+        """The newest finished release with this fingerprint."""
+        return next((found for found in self.manifests() if found.get("fingerprint") == fingerprint), None)
+
+    def commit_starting_with(self, prefix: str) -> str | None:
+        """The full commit of a finished release, for an abbreviated one."""
+        commits = [str(found.get("commit") or "") for found in self.manifests()]
+        return next((commit for commit in commits if commit.startswith(prefix)), None)
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove builds that were interrupted and the one failed build that is kept until now."""
+        found = [path for path in self.folder.iterdir() if not (path / MANIFEST).exists()]
+        for path in found:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        return [path.name for path in found]
+
+    def keep_failed(self, release: Path) -> Path:
+        """Put a failed build aside with its log and source, without its venv; nothing can run it."""
+        shutil.rmtree(release / "venv", ignore_errors=True)
+        kept = self.folder / f"{FAILED}{release.name}"
+        release.rename(kept)
+        kept.chmod(0o700)
+        return kept
+
+    def write_manifest(self, release: Path, manifest: dict[str, Any], gid: int) -> None:
+        """Finish a release: from here on it exists, also after a loss of power."""
+        temporary = release / f".{MANIFEST}"
+        with open(temporary, "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o640)
+            os.fchown(file.fileno(), -1, gid)
+            json.dump(manifest, file, indent=2, sort_keys=True)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(release / MANIFEST)
+
+    def is_locked(self) -> bool:
+        """Whether another run holds the lock right now; touches nothing."""
+        try:
+            with open(self.lock_file, encoding="utf-8") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
+    @contextmanager
+    def locked(self, name: str, holder: str) -> Iterator[None]:
+        """Hold the application's deploy lock. The kernel lets go of it when this process ends."""
+        with open(self.lock_file, "a+", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                held_by = file.read().strip() or "somebody"
+                raise ReleaseError("lock", f"Another run is deploying {name} right now: {held_by}. "
+                                           "Try again when it is done.") from None
+            file.truncate(0)
+            file.write(f"{holder}, since {now():%Y-%m-%d %H:%M:%S} UTC, process {os.getpid()} on the host\n")
+            file.flush()
+            yield
+
+
+def now() -> datetime.datetime:
+    """The time, in UTC."""
+    return datetime.datetime.now(datetime.timezone.utc)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def fingerprint(identity: dict[str, Any]) -> str:
+    """One value for everything that decides what a build results in."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def new_id(found: str, moment: datetime.datetime) -> str:
+    """The name of a release: sorts by time, and says by its end what is in it."""
+    return f"{moment:%Y%m%d-%H%M%S}-{found[:8]}"

@@ -1,0 +1,120 @@
+"""Run the commands of a build as an account of its own, inside a systemd sandbox.
+
+Dependencies run code while they are installed. That code gets the network, its own release
+directory and the build cache; it sees no secret, no other application and gains no privilege.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
+
+TAIL_LINES = 20
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+PROPERTIES = [
+    "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes", "PrivateMounts=yes",
+    "NoNewPrivileges=yes", "CapabilityBoundingSet=", "AmbientCapabilities=", "RestrictSUIDSGID=yes",
+    "RestrictNamespaces=yes", "RestrictRealtime=yes", "LockPersonality=yes", "KeyringMode=private", "RemoveIPC=yes",
+    "ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectKernelLogs=yes", "ProtectControlGroups=yes",
+    "ProtectClock=yes", "ProtectHostname=yes", "ProtectProc=invisible", "SystemCallArchitectures=native",
+    "SystemCallFilter=~@mount @module @raw-io @reboot @swap @clock @debug @obsolete", "SystemCallErrorNumber=EPERM",
+    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", "UMask=0022",
+    "InaccessiblePaths=-/etc/flask-secrets -/etc/acme-cert -/etc/ssl/acme-cert -/etc/ssl/private -/etc/gunicorn "
+    "-/run/dbus -/run/user -/var/log -/var/backups -/var/spool",
+    # A build gives way to what serves visitors.
+    "CPUWeight=20", "IOWeight=20", "MemoryMax=75%", "TasksMax=2048", "OOMScoreAdjust=500",
+]
+
+
+class Sandbox:
+    """Runs commands for one application, one at a time, until the time is up."""
+
+    def __init__(self, name: str, account: str, cache: Path, timeout_seconds: int) -> None:
+        self.unit = f"flask-build-{name}.service"
+        self.account = account
+        self.cache = cache
+        self.timeout_seconds = timeout_seconds
+        self.ends = time.monotonic() + timeout_seconds
+        self.log: Path | None = None
+
+    @property
+    def ids(self) -> tuple[int, int]:
+        """The user and group id of the build account."""
+        found = pwd.getpwnam(self.account)
+        return found.pw_uid, found.pw_gid
+
+    def stop_leftover(self) -> None:
+        """End a command that a killed run left behind."""
+        subprocess.run(["systemctl", "stop", "--quiet", self.unit], capture_output=True, check=False)
+
+    def _command(self, argv: list[str], folder: Path, properties: list[str], variables: dict[str, str]) -> list[str]:
+        remaining = max(1, int(self.ends - time.monotonic()))
+        command = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--unit={self.unit}",
+                   "--service-type=exec", f"--working-directory={folder}", f"--property=User={self.account}",
+                   f"--property=RuntimeMaxSec={remaining}"]
+        command += [f"--property={item}" for item in PROPERTIES + properties]
+        # Only the name: systemd-run takes the value from its own environment, so no value is in argv.
+        command += [f"--setenv={key}" for key in sorted(variables)]
+        return [*command, "--", *argv]
+
+    def run(self, argv: list[str], *, step: str, folder: Path, properties: list[str], env: dict[str, str] | None = None,
+            check: bool = True, given: str = "", explain: str = "") -> tuple[int, str]:
+        """Run one command; returns its exit status and what it said, which also goes to the log."""
+        if time.monotonic() >= self.ends:
+            raise ReleaseError(step, f"The build was given up after {self.timeout_seconds} s.")
+        variables = {"HOME": str(self.cache), "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
+        variables |= {key: os.environ[key] for key in PROXIES if os.environ.get(key)}
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as stdin:
+            stdin.write(given.encode())
+            stdin.seek(0)
+            try:
+                rc = subprocess.run(
+                    self._command(argv, folder, properties, variables), stdin=stdin, stdout=output,
+                    stderr=subprocess.STDOUT, check=False, env={**os.environ, **variables},
+                    timeout=max(1, self.ends - time.monotonic()) + 15,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                rc = 124
+                self.stop_leftover()
+            output.seek(0)
+            text = output.read().decode("utf-8", "replace")
+        self._write_log(argv, rc, text)
+        if rc and time.monotonic() >= self.ends - 0.5:
+            raise ReleaseError(step, f"The build was given up after {self.timeout_seconds} s, while it ran "
+                                     f"{' '.join(argv[:4])}.\n{tail(text)}")
+        if rc and check:
+            raise ReleaseError(step, f"{explain or 'A command of the build failed'} ({short(argv)} ended with {rc}):\n"
+                                     f"{tail(text)}{hint(text)}")
+        return rc, text
+
+    def _write_log(self, argv: list[str], rc: int, text: str) -> None:
+        if self.log is not None:
+            with open(self.log, "a", encoding="utf-8") as file:
+                file.write(f"$ {' '.join(argv)}\n{text.rstrip()}\n[exit status {rc}]\n\n")
+
+
+def tail(text: str) -> str:
+    """The last lines of what a command said, indented."""
+    return "\n".join(f"  {line}" for line in text.rstrip().splitlines()[-TAIL_LINES:]) or "  (it said nothing)"
+
+
+def short(argv: list[str]) -> str:
+    """The name of a command with its first words."""
+    return " ".join([os.path.basename(argv[0]), *[word for word in argv[1:3] if not word.startswith(("-", "/"))]])
+
+
+def hint(text: str) -> str:
+    """One more line for failures whose own words hide the cause."""
+    if "No space left on device" in text:
+        return "\nThe disk is full: make room, then run this again."
+    if "CERTIFICATE_VERIFY_FAILED" in text or "UnknownIssuer" in text or "invalid peer certificate" in text:
+        return "\nThe server's certificate is not trusted: name the right file in ca_bundle."
+    if "Temporary failure in name resolution" in text or "dns error" in text:
+        return "\nThe host cannot resolve names."
+    return ""
