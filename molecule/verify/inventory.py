@@ -23,6 +23,8 @@ QUESTION = """
   'name': app.name, 'domains': app.domains, 'static': app.static | default({}),
   'release': {'keep': app.app_release.keep | default(5)},
   'body_max_mb': app.nginx_site.body_max_mb | default(16),
+  'hsts_seconds': app.nginx_site.hsts_seconds | default(63072000),
+  'redirect_port': app.nginx_site.redirect_port | default(443),
   'health_path': app.app_release.health_path | default('/'),
   'writable_paths': app.gunicorn_app.writable_paths | default([]),
   'profile': app.gunicorn_app.profile | default('default')}) -%}
@@ -47,6 +49,8 @@ class App:
     domains: list[str]
     static: dict[str, str]
     body_max_mb: int
+    hsts_seconds: int
+    redirect_port: int
     health_path: str
     writable_paths: list[str]
     profile: str

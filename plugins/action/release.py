@@ -1,55 +1,109 @@
-"""Pack a local source on the controller, and send it only where the host does not have it yet."""
+"""Build a release: the controller's side packs what is on the controller, and uploads it only when needed."""
 
 from __future__ import annotations
 
 import getpass
 import os
-import socket
+import platform
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulwark.flask.plugins.module_utils import packing
+from ansible.utils.display import Display
+from ansible_collections.bulwark.flask.plugins.module_utils import release_archive as archives
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, sha256_of
+from ansible_collections.bulwark.flask.plugins.module_utils.release_sources import check, is_url, split_credentials
+
+OWN = ("source_digest", "source_note", "upload", "git_credentials", "built_by")
+
+
+def _builder() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
+
+
+class LocalSource:
+    """A directory or archive on the controller."""
+
+    def __init__(self, source: dict[str, Any], kind: str) -> None:
+        self.kind = kind
+        self.path = Path(os.path.abspath(os.path.expanduser(source[kind])))
+        self.note: dict[str, Any] = {"from": str(self.path)}
+        self.keys: list[str] = []
+        if kind == "path":
+            self._read_directory()
+        else:
+            self._read_archive(source.get("sha256"))
+
+    def _read_directory(self) -> None:
+        if not self.path.is_dir():
+            raise ReleaseError("source", f"source: {self.path} is not a directory on the controller.")
+        self.entries, self.keys = archives.entries(self.path)
+        self.digest = archives.tree_digest(self.entries)
+        self.note |= archives.git_state(self.path)
+
+    def _read_archive(self, expected: str | None) -> None:
+        if not self.path.is_file():
+            raise ReleaseError("source", f"source: {self.path} is not a file on the controller.")
+        self.digest = sha256_of(self.path)
+        if expected and expected.lower() != self.digest:
+            raise ReleaseError("source", f"source: {self.path} is not the expected file: its sha256 is {self.digest}.")
+
+    def pack(self, folder: Path) -> Path:
+        """The file to upload."""
+        if self.kind == "archive":
+            return self.path
+        self._read_directory()  # what is packed decides, should a file have changed meanwhile
+        packed = folder / "source.tar.gz"
+        archives.pack(self.entries, packed)
+        return packed
 
 
 class ActionModule(ActionBase):
-    """Controller side of release."""
+    """Ask the host first; pack and upload only when it lacks the release."""
 
-    TRANSFERS_FILES = True
-
-    def _packed(self, source: dict[str, Any]) -> bytes | None:
-        """The archive of a source that lies on the controller; None for any other."""
-        if source.get("path"):
-            folder = Path(os.path.expanduser(source["path"]))
-            if not folder.is_dir():
-                raise AnsibleActionFail(f"source.path {folder} is not a directory on the controller")
-            try:
-                return packing.pack(folder)
-            except packing.Unsafe as error:
-                raise AnsibleActionFail(f"source.path: {error}") from error
-        if source.get("archive") and "://" not in source["archive"]:
-            return Path(os.path.expanduser(source["archive"])).read_bytes()
-        return None
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Ask the host whether it has the release; send the source and ask again if not."""
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the action."""
         super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
-        data = self._packed(arguments.get("source") or {})
-        arguments["built_by"] = f"{getpass.getuser()}@{socket.gethostname()}"
-        if data is not None:
-            arguments["content_sha256"] = packing.digest(data)
-        result = self._execute_module(module_name="bulwark.flask.release", module_args=arguments, task_vars=task_vars)
-        if not result.get("need_upload"):
-            return result
-        folder = self._make_tmp_path()
-        with tempfile.NamedTemporaryFile() as local:
-            local.write(data or b"")
-            local.flush()
-            arguments["upload"] = self._transfer_file(local.name, self._connection._shell.join_path(folder, "source"))
+        arguments = {key: value for key, value in self._task.args.items() if key not in OWN}
+        name = arguments.get("name")
         try:
-            return self._execute_module(module_name="bulwark.flask.release", module_args=arguments, task_vars=task_vars)
-        finally:
-            self._remove_tmp_path(folder, force=True)
+            local, arguments = self._prepare(arguments)
+            result = self._call(arguments, task_vars)
+            if result.pop("need_upload", False) and local:
+                result = self._upload_and_build(local, arguments, task_vars)
+        except (ReleaseError, archives.ArchiveError) as error:
+            raise AnsibleActionFail(f"{name}: {error}") from error
+        if local and local.keys:
+            Display().warning(f"{name}: private keys are left out of the release: {', '.join(local.keys)}")
+        return result
+
+    def _prepare(self, arguments: dict[str, Any]) -> tuple[LocalSource | None, dict[str, Any]]:
+        if not isinstance(arguments.get("source"), dict):
+            raise ReleaseError("source", "source needs one of git, path, archive and package.")
+        source = {key: value for key, value in arguments["source"].items() if value is not None}
+        kind = check(source)
+        arguments = {**arguments, "source": source, "built_by": _builder()}
+        if kind == "git":
+            source["git"], arguments["git_credentials"] = split_credentials(str(source["git"]))
+        if kind == "package" or kind == "git" or is_url(source):
+            return None, arguments
+        local = LocalSource(source, kind)
+        return local, {**arguments, "source_digest": local.digest, "source_note": local.note}
+
+    def _call(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        return self._execute_module(module_name="bulwark.flask.release", module_args=arguments, task_vars=task_vars)
+
+    def _upload_and_build(self, local: LocalSource, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        if not self._connection._shell.tmpdir:  # pylint: disable=protected-access  # no public way
+            self._make_tmp_path()
+        with tempfile.TemporaryDirectory() as folder:
+            packed = local.pack(Path(folder))
+            remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "source")  # pylint: disable=protected-access
+            self._transfer_file(str(packed), remote)
+        return self._call({**arguments, "source_digest": local.digest, "source_note": local.note, "upload": remote}, task_vars)

@@ -1,4 +1,4 @@
-"""Filters over the dictionary of applications."""
+"""The filter that makes a list of complete entries from the operator's dictionary of applications."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ name: app_entries
 short_description: The dictionary of applications as a list of complete entries
 version_added: "0.1.0"
 description:
-  - Merges the defaults below each entry, mapping by mapping, and adds its C(name).
+  - Lays each entry over the defaults, mapping by mapping, and adds its C(name). Lists are replaced,
+    not joined.
+  - Values are passed on as they are, so that templates, vaulted values and types survive.
 positional: _input, defaults
 options:
   _input:
@@ -28,9 +30,13 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Names
-  ansible.builtin.debug:
-    msg: "{{ flask_apps | bulwark.flask.app_entries({}) | map(attribute='name') }}"
+- name: Configure every application
+  ansible.builtin.include_role:
+    name: bulwark.flask.gunicorn_app
+  loop: "{{ flask_apps | bulwark.flask.app_entries(flask_app_defaults | default({})) }}"
+  loop_control:
+    loop_var: flask_app
+    label: "{{ flask_app.name }}"
 """
 
 RETURN = r"""
@@ -41,20 +47,27 @@ _value:
 """
 
 
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """`above` over `below`; mappings are merged, anything else is replaced."""
-    result = dict(below)
+    result = {**below}
     for key, value in above.items():
         old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        result[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return result
 
 
 def app_entries(apps: Any, defaults: Any = None) -> list[dict[str, Any]]:
     """Every application's complete entry."""
-    if not isinstance(apps, Mapping) or not all(isinstance(entry, Mapping) for entry in apps.values()):
-        raise AnsibleFilterError("flask_apps must be a mapping of names to mappings, such as {shop: {domains: [...]}}")
-    return [{**merged(defaults or {}, entry), "name": name} for name, entry in apps.items()]
+    if not isinstance(apps, Mapping):
+        raise AnsibleFilterError("flask_apps must be a mapping with one key per application, such as "
+                                 "{shop: {domains: [shop.example.com], ...}}")
+    wrong = [str(name) for name, entry in apps.items() if not isinstance(entry, Mapping)]
+    if wrong:
+        raise AnsibleFilterError(f"flask_apps: {', '.join(wrong)} must be a mapping, such as "
+                                 "{domains: [shop.example.com], ...}")
+    if not isinstance(defaults, (Mapping, type(None))):
+        raise AnsibleFilterError("flask_app_defaults must be a mapping of the same shape as one application")
+    return [{**_merged(defaults or {}, entry), "name": name} for name, entry in apps.items()]
 
 
 class FilterModule:

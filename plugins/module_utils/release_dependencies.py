@@ -92,7 +92,9 @@ class Installer:
                                 check=check, explain=explain)
 
     def uv(self, *arguments: str, explain: str = "Installing the dependencies failed", check: bool = True) -> tuple[int, str]:
-        return self.run([self.options["uv"], *arguments], explain, check=check)
+        # Named outright: UV_PYTHON, which decides what a venv is made with, would win over VIRTUAL_ENV.
+        target = ["--python", f"{self.venv}/bin/python"] if arguments[0] == "pip" else []
+        return self.run([self.options["uv"], *arguments[:2], *target, *arguments[2:]], explain, check=check)
 
     def _pip_python(self) -> str:
         return f"{self.sandbox.cache}/pip-{self.options['python_version']}/bin/python"
@@ -165,6 +167,7 @@ class Installer:
         before = installed_version(self.venv, "gunicorn")
         no_config = ["--no-config"] if self.uses_uv else []
         self._install(*no_config, "--require-hashes", "--no-deps", "-r", str(path), explain="Installing gunicorn failed")
+        path.unlink()
         after = installed_version(self.venv, "gunicorn")
         if before and before != after:
             return [f"gunicorn {after} took the place of {before}, which the project asks for"]

@@ -1,184 +1,348 @@
-"""Change a set of files as one: all of them, or none.
+"""Change a set of files as one: all of them, or none. No Ansible imports.
 
-No Ansible imports. A transaction keeps the old state of everything it is about to touch in a journal
-below `state_dir`, flushed to disk before the first write; whoever finds a journal there (because the
-process that wrote it died) restores that state first.
+Every path keeps its old inode under a second, hidden name in the same directory until the set is
+proven, so that going back is a rename: it needs no disk space and brings back bytes, owner, mode and
+times. What has to be undone is written to a journal and flushed before the first change; whoever
+comes next and finds a journal (its writer died) goes back first. The hidden names end in `.dpkg-new`
+and `.dpkg-old`, which cron, logrotate, sudo, systemd and others on Debian know to ignore.
 """
 
 from __future__ import annotations
 
-import base64
-import fnmatch
-import grp
+import fcntl
+import hashlib
 import json
 import os
-import pwd
+import secrets
 import shutil
-import stat
-import tempfile
-from pathlib import Path
-from typing import Any
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Callable, Optional
+
+from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import (
+    ABSENT, Change, Problem, State, clear_error, kind_of, read_state,
+)
+
+JOURNAL, DONE, OWED, MANAGED = "journal.json", "done.json", "owed.json", "managed.json"
 
 
-class Problem(Exception):
-    """Something the operator has to mend; its text says what."""
+def sync_directory(path: str) -> None:
+    """Flush the names in a directory to disk."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
-def read_state(path: str) -> dict[str, Any]:
-    """What is at `path` now: kind, owner, mode and contents."""
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return {"kind": "absent"}
-    state: dict[str, Any] = {"uid": found.st_uid, "gid": found.st_gid, "mode": stat.S_IMODE(found.st_mode)}
-    if stat.S_ISLNK(found.st_mode):
-        return state | {"kind": "link", "link": os.readlink(path)}
-    if stat.S_ISDIR(found.st_mode):
-        return state | {"kind": "directory"}
-    if stat.S_ISREG(found.st_mode):
-        return state | {"kind": "file", "data": Path(path).read_bytes()}
-    return state | {"kind": "other"}
-
-
-def _sync_dir(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
+def write_new(path: str, data: bytes, uid: int = -1, gid: int = -1, mode: int = 0o600) -> None:
+    """Write a file that does not exist yet, flushed to disk, never open to more readers than at the end."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fchown(handle, uid, gid)
+        os.fchmod(handle, mode)
         os.fsync(handle)
+
+
+def write_json(path: str, value: Any) -> None:
+    """Replace a JSON file of root's atomically."""
+    _unlink(path + ".new")
+    try:
+        write_new(path + ".new", json.dumps(value).encode())
+    except OSError:
+        _unlink(path + ".new")
+        raise
+    os.replace(path + ".new", path)
+    sync_directory(os.path.dirname(path))
+
+
+def read_json(path: str) -> Any:
+    """A JSON file, or None where there is none."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(path)
+
+
+def _own_directory(path: str, uid: int, gid: int, mode: int) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchown(handle, uid, gid)
+        os.fchmod(handle, mode)
     finally:
         os.close(handle)
 
 
-def _write(path: str, data: bytes, uid: int, gid: int, mode: int) -> None:
-    """Replace a file atomically; a link at `path` is replaced, not followed."""
-    folder = os.path.dirname(path)
-    handle, temporary = tempfile.mkstemp(prefix=".file_set.", dir=folder)
+def _second_name(path: str, name: str) -> None:
+    """Give what is at `path` a second name; a copy where the file system knows no hard links or ends in between."""
     try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fchown(stream.fileno(), uid, gid)
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
-        raise
-    _sync_dir(folder)
+        os.link(path, name, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(path, name, follow_symlinks=False)
+        found = os.lstat(path)
+        os.chown(name, found.st_uid, found.st_gid, follow_symlinks=False)
+        if not os.path.islink(name):
+            shutil.copymode(path, name)
+            with open(name, "rb") as stream:
+                os.fsync(stream.fileno())
 
 
-def put_state(path: str, state: dict[str, Any]) -> None:
-    """Make `path` what `state` says."""
-    kind, now = state["kind"], read_state(path)["kind"]
-    if now == "directory" and kind != "directory":
+def _identity(path: str) -> Optional[list[int]]:
+    """Tells one version of a file from every other."""
+    try:
+        found = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
+
+
+class Store:
+    """The directory that remembers: journals, commands that are owed, and which files are ours."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    @contextmanager
+    def locked(self, patience_seconds: float = 300) -> Iterator[None]:
+        """One set at a time on a host."""
         try:
-            os.rmdir(path)
+            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            os.chmod(self.folder, 0o700)
+            handle = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise Problem(f"{path} is a directory with contents and is not replaced") from error
-    elif kind == "directory" and now not in ("absent", "directory"):
-        os.unlink(path)
-    if kind == "absent":
-        if now not in ("absent", "directory"):
-            os.unlink(path)
-    elif kind == "directory":
-        os.makedirs(path, exist_ok=True)
-        os.chown(path, state["uid"], state["gid"])
-        os.chmod(path, state["mode"])
-    elif kind == "link":
-        temporary = f"{path}.file_set.{os.getpid()}"
-        os.symlink(state["link"], temporary)
-        os.lchown(temporary, state["uid"], state["gid"])
-        os.replace(temporary, path)
-    else:
-        _write(path, state["data"], state["uid"], state["gid"], state["mode"])
+            raise Problem(f"cannot use {clear_error(error, self.folder)}; nothing was changed") from error
+        try:
+            give_up = time.monotonic() + patience_seconds
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > give_up:
+                        raise Problem("another run has been writing a set of files on this host for "
+                                      f"{patience_seconds:.0f} seconds; nothing was changed") from None
+                    time.sleep(0.1)
+            yield
+        finally:
+            os.close(handle)
 
+    def folder_of(self, dests: list[str]) -> str:
+        """Where a set keeps its journal."""
+        return os.path.join(self.folder, hashlib.sha256("\0".join(sorted(dests)).encode()).hexdigest()[:16])
 
-def _uid(name: str) -> int | None:
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError:
-        return int(name) if name.isdigit() else None
-
-
-def _gid(name: str) -> int | None:
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        return int(name) if name.isdigit() else None
-
-
-def wanted_state(entry: dict[str, Any]) -> dict[str, Any]:
-    """The state an entry of the set asks for; an unknown owner or group is None."""
-    owned = {"uid": _uid(entry["owner"]), "gid": _gid(entry["group"]), "mode": int(entry["mode"], 8)}
-    if entry["kind"] == "absent":
-        return {"kind": "absent"}
-    if entry["kind"] == "link":
-        return owned | {"kind": "link", "link": entry["link"], "mode": 0o777}
-    if entry["kind"] == "directory":
-        return owned | {"kind": "directory"}
-    return owned | {"kind": "file", "data": base64.b64decode(entry["data"])}
-
-
-def differs(now: dict[str, Any], want: dict[str, Any]) -> bool:
-    """Whether a path has to be changed."""
-    keys = ["kind", "data", "link", "uid", "gid"] + (["mode"] if want["kind"] != "link" else [])
-    return any(now.get(key) != want.get(key) for key in keys if key in want)
-
-
-def strays(purge: list[dict[str, Any]], kept: set[str]) -> list[str]:
-    """Files in directories of ours that match a pattern and are not part of the set."""
-    found = []
-    for rule in purge:
-        if os.path.isdir(rule["path"]):
-            for name in sorted(os.listdir(rule["path"])):
-                path = os.path.join(rule["path"], name)
-                if path not in kept and any(fnmatch.fnmatch(name, p) for p in rule["patterns"]):
-                    found.append(path)
-    return found
-
-
-class Journal:
-    """The old state of every path a transaction touches, on disk until the transaction is over."""
-
-    def __init__(self, state_dir: str, set_id: str) -> None:
-        self.folder = state_dir
-        self.path = os.path.join(state_dir, f"{set_id}.journal")
-        self.owed = os.path.join(state_dir, f"{set_id}.owed")
-
-    def open(self, paths: list[str]) -> None:
-        old = []
-        for path in paths:
-            state = read_state(path)
-            if "data" in state:
-                state["data"] = base64.b64encode(state["data"]).decode()
-            old.append([path, state])
-        _write(self.path, json.dumps(old).encode(), os.geteuid(), os.getegid(), 0o600)
-
-    def restore(self) -> list[str]:
-        """Bring back every byte, owner and mode; the last touched path first."""
-        if not os.path.exists(self.path):
+    def _all(self, name: str) -> list[tuple[str, Any]]:
+        try:
+            folders = sorted(entry.path for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return []
-        old = json.loads(Path(self.path).read_text())
-        for path, state in reversed(old):
-            if "data" in state:
-                state["data"] = base64.b64decode(state["data"])
-            if differs(read_state(path), state):
-                if state["kind"] == "absent" and os.path.isdir(path) and not os.path.islink(path):
-                    shutil.rmtree(path)
-                put_state(path, state)
-        self.close()
-        return [path for path, _ in old]
+        found = [(folder, read_json(os.path.join(folder, name))) for folder in folders]
+        return [(folder, content) for folder, content in found if content is not None]
 
-    def close(self) -> None:
-        os.unlink(self.path)
+    def due(self) -> dict[str, State]:
+        """What `recover` would bring back, without doing it."""
+        found = {}
+        for _folder, records in self._all(JOURNAL):
+            for record in records:
+                old = dict(record["old"])
+                if old["kind"] in ("file", "link", "other") and os.path.lexists(record["keep"]):
+                    found[record["path"]] = read_state(record["keep"])
+                elif old["kind"] == "absent":
+                    found[record["path"]] = ABSENT
+                elif old["kind"] == "directory":
+                    found[record["path"]] = State(**old)
+        return found
 
-    def owe(self) -> None:
-        """Remember that what the change asks for (a reload) has not been done yet."""
-        Path(self.owed).touch(mode=0o600)
+    def recover(self) -> tuple[list[str], list[str]]:
+        """Finish what runs that died have left: paths that were put back, and those somebody else has changed since."""
+        restored, foreign = [], []
+        for folder, records in self._all(JOURNAL):
+            for record in reversed(records):
+                if _is_foreign(record):
+                    foreign.append(record["path"])
+                    _unlink(record["temp"])
+                    _unlink(record["keep"])
+                elif restore(record, thorough=False):
+                    restored.append(record["path"])
+            _finish(folder, records, JOURNAL)
+        for folder, records in self._all(DONE):
+            _finish(folder, records, DONE)
+        return restored, foreign
 
-    def settle(self) -> None:
-        if os.path.exists(self.owed):
-            os.unlink(self.owed)
+    def owed(self, dests: list[str]) -> list[str]:
+        """Folders whose commands failed, or never ran, for a set that shares a path with this one."""
+        return [folder for folder, marker in self._all(OWED) if set(marker["dests"]) & set(dests)]
 
-    def is_owed(self) -> bool:
-        return os.path.exists(self.owed)
+    def settle(self, folders: list[str]) -> None:
+        """The owed commands have succeeded."""
+        for folder in folders:
+            _unlink(os.path.join(folder, OWED))
+            with suppress(OSError):
+                os.rmdir(folder)
+
+    def managed(self) -> set[str]:
+        """Files that were written by an earlier run."""
+        return set(read_json(os.path.join(self.folder, MANAGED)) or [])
+
+
+def _is_foreign(record: dict[str, Any]) -> bool:
+    """Whether somebody has changed this path since the run that died."""
+    if record["old"]["kind"] == "directory" or record["new"] is None:
+        return False
+    now = _identity(record["path"])
+    return now not in (None, record["new"], _identity(record["keep"]))
+
+
+def _remove(path: str, thorough: bool) -> None:
+    """Remove what this transaction made; in a directory it made, what its commands put there as well."""
+    if kind_of(path) != "directory":
+        _unlink(path)
+    elif thorough:
+        shutil.rmtree(path)
+    else:
+        with suppress(OSError):
+            os.rmdir(path)
+
+
+def restore(record: dict[str, Any], thorough: bool) -> bool:
+    """Bring one path back to what it was; safe to repeat. Returns whether it had to."""
+    path, old, keep = record["path"], record["old"], record["keep"]
+    _unlink(record["temp"])
+    before = _identity(path)
+    if old["kind"] == "absent":
+        if record["new"] is not None or record["kind"] == "directory" or thorough:
+            _remove(path, thorough)
+    elif old["kind"] == "directory":
+        if kind_of(path) != "directory":
+            _unlink(path)
+            os.mkdir(path, 0o700)
+        _own_directory(path, old["uid"], old["gid"], old["mode"])
+    elif os.path.lexists(keep):
+        if kind_of(path) == "directory":
+            _remove(path, thorough)
+        os.replace(keep, path)
+        _unlink(keep)  # a rename between two names of one inode does nothing
+    return _identity(path) != before
+
+
+def _finish(folder: str, records: list[dict[str, Any]], name: str) -> None:
+    """Drop the second names, then the journal that knew them."""
+    for record in records:
+        _unlink(record["keep"])
+    for parent in {os.path.dirname(record["path"]) for record in records}:
+        sync_directory(parent)
+    _unlink(os.path.join(folder, name))
+    with suppress(OSError):
+        os.rmdir(folder)
+
+
+class Transaction:
+    """One plan being carried out. `step` is called before everything that touches the disk."""
+
+    def __init__(self, store: Store, dests: list[str], changes: list[Change],
+                 step: Callable[[str], None] = lambda name: None) -> None:
+        self.store, self.dests, self.changes, self.step = store, dests, changes, step
+        self.folder = store.folder_of(dests)
+        self.was_owed = os.path.exists(os.path.join(self.folder, OWED))
+        token, gone = secrets.token_hex(4), {c.path for c in changes if c.want.kind != "directory"}
+        self.records = []
+        for number, change in enumerate(changes):
+            parent = os.path.dirname(change.path)
+            keep = parent
+            while keep in gone:
+                keep = os.path.dirname(keep)
+            self.records.append({
+                "path": change.path, "kind": change.want.kind, "new": None,
+                "old": {key: getattr(change.now, key) for key in ("kind", "uid", "gid", "mode")},
+                "keep": os.path.join(keep, f".file_set-{token}-{number}.dpkg-old"),
+                "temp": os.path.join(parent, f".file_set-{token}-{number}.dpkg-new"),
+            })
+
+    def _journal(self) -> None:
+        self.step("journal")
+        write_json(os.path.join(self.folder, JOURNAL), self.records)
+
+    def write(self) -> None:
+        """Put the whole set in place. Everything that needs space happens before the first file is replaced."""
+        path = self.folder
+        try:
+            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+            sync_directory(self.store.folder)
+            self._journal()
+            for change, record in zip(self.changes, self.records):
+                path = change.path
+                self.step(f"stage {path}")
+                self._stage(change, record)
+            self._journal()
+            for change, record in zip(self.changes, self.records):
+                path = change.path
+                self.step(f"switch {path}")
+                self._switch(change, record)
+            for parent in {os.path.dirname(record["path"]) for record in self.records}:
+                sync_directory(parent)
+        except OSError as error:
+            raise Problem(f"could not write {clear_error(error, path)}") from error
+
+    def _stage(self, change: Change, record: dict[str, Any]) -> None:
+        now, want, path, temp = change.now, change.want, change.path, record["temp"]
+        if now.kind in ("file", "link", "other"):
+            _second_name(path, record["keep"])
+        if want.kind == "directory":
+            if now.kind != "directory":
+                _unlink(path)
+                os.mkdir(path, 0o700)
+            _own_directory(path, want.uid, want.gid, want.mode)
+            return
+        if want.kind == "backup":
+            _second_name(want.link, temp)
+        elif want.kind == "link":
+            os.symlink(want.link, temp)
+            os.lchown(temp, want.uid, want.gid)
+        elif want.kind == "file":
+            write_new(temp, want.data or b"", want.uid, want.gid, want.mode)
+        record["new"] = _identity(temp)
+
+    def _switch(self, change: Change, record: dict[str, Any]) -> None:
+        if change.want.kind == "directory":
+            return
+        if change.now.kind == "directory":
+            os.rmdir(change.path)
+        elif change.want.kind == "absent":
+            _unlink(change.path)
+        if change.want.kind != "absent":
+            os.replace(record["temp"], change.path)
+
+    def commit(self, commands: list[list[str]], managed: set[str]) -> None:
+        """The set is proven: from here on it stays. What still has to be run is remembered first."""
+        if commands:
+            write_json(os.path.join(self.folder, OWED), {"dests": self.dests, "commands": commands})
+        write_json(os.path.join(self.store.folder, MANAGED), sorted(managed))
+        self.step("commit")
+        os.rename(os.path.join(self.folder, JOURNAL), os.path.join(self.folder, DONE))
+        sync_directory(self.folder)
+        self.step("clean")
+        _finish(self.folder, self.records, DONE)
+
+    def rollback(self) -> None:
+        """Put everything back; what cannot be put back stays in the journal for the next run."""
+        failed = []
+        for record in reversed(self.records):
+            try:
+                self.step(f"restore {record['path']}")
+                restore(record, thorough=True)
+            except OSError as error:
+                failed.append(clear_error(error, record["path"]))
+        if failed:
+            raise Problem(f"could not put back {'; '.join(failed)} (the next run tries again)")
+        if not self.was_owed:
+            _unlink(os.path.join(self.folder, OWED))
+        _finish(self.folder, self.records, JOURNAL)

@@ -1,0 +1,97 @@
+"""The certificate renews itself, and no visitor notices."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+TIMER = r'''
+unit = "acme-cert-renew@%s.timer" % GIVEN["app"]
+key = os.path.realpath("/etc/ssl/acme-cert/%s/privkey.pem" % GIVEN["app"])
+print(json.dumps({"enabled": output("systemctl", "is-enabled", unit).decode().strip(),
+                  "timer": properties(unit, "ActiveState", "NextElapseUSecRealtime", "RandomizedDelayUSec"),
+                  "result": properties(unit.replace(".timer", ".service"), "Result")["Result"], "key": mode(key),
+                  "folder": mode(os.path.dirname(key))}))
+'''
+
+RENEW = r'''
+app = GIVEN["app"]
+unit = "acme-cert-renew@%s.service" % app
+before = properties("nginx.service", "MainPID", "NRestarts", "ActiveEnterTimestampMonotonic")
+open("/run/acme-cert-force-" + app, "w").close()
+done = subprocess.run(["systemctl", "start", unit], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+log = output("journalctl", "--unit=" + unit, "--output=cat", "--no-pager", "--lines=15").decode()
+print(json.dumps({"rc": done.returncode, "log": done.stdout.decode() + log,
+                  "nginx_stayed": before == properties("nginx.service", "MainPID", "NRestarts", "ActiveEnterTimestampMonotonic"),
+                  "force_left": os.path.exists("/run/acme-cert-force-" + app)}))
+'''
+
+
+def served_serial(site: Any) -> str:
+    """The serial number of the certificate visitors get."""
+    with site.server.outside.tls(site.domain) as connection:
+        return connection.getpeercert()["serialNumber"]
+
+
+class Visitor(threading.Thread):
+    """Asks ten times a second, each time over a new connection, and remembers what went wrong."""
+
+    def __init__(self, site: Any) -> None:
+        super().__init__(daemon=True)
+        self.site, self.answers, self.failures = site, 0, []
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        """Until stopped."""
+        while not self.stopped.wait(0.1):
+            try:
+                answer = self.site.get(self.site.app.health_path)
+                self.answers += 1
+                if answer.status != 200:
+                    self.failures.append(f"status {answer.status}")
+            except Exception as error:  # whatever it is, a visitor would have seen it
+                self.failures.append(repr(error))
+
+    def stop(self) -> None:
+        """Let the last request end."""
+        self.stopped.set()
+        self.join()
+
+
+def test_renewal_is_scheduled_at_a_random_moment(site: Any, remember: Callable[..., Any]) -> None:
+    timer = remember(site, TIMER)
+    assert timer["enabled"] == "enabled"
+    assert timer["timer"]["ActiveState"] == "active"
+    assert timer["timer"]["NextElapseUSecRealtime"]
+    assert timer["timer"]["RandomizedDelayUSec"] not in ("", "0")
+    assert timer["result"] == "success", "the last renewal failed"
+
+
+def test_only_root_can_read_the_private_key(site: Any, remember: Callable[..., Any]) -> None:
+    timer = remember(site, TIMER)
+    assert timer["key"] == "root:root 0600"
+
+
+@pytest.mark.intrusive
+def test_a_renewal_changes_the_served_certificate_without_a_failed_request(site: Any) -> None:
+    before = served_serial(site)
+    visitor = Visitor(site)
+    visitor.start()
+    try:
+        renewal = site.ask(RENEW)
+        deadline = time.monotonic() + 10
+        while served_serial(site) == before and time.monotonic() < deadline:
+            time.sleep(0.3)
+        time.sleep(1)
+    finally:
+        visitor.stop()
+    assert renewal["rc"] == 0, renewal["log"]
+    assert served_serial(site) != before, "visitors still get the old certificate"
+    assert visitor.failures == []
+    assert visitor.answers >= 10
+    assert renewal["nginx_stayed"], "the web server was restarted"
+    assert not renewal["force_left"], "the next run would force a renewal again"

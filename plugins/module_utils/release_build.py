@@ -1,0 +1,279 @@
+"""Build one release of an application from its source to its manifest, or find that it is there."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import hashlib
+import os
+import pwd
+import re
+import subprocess
+import time
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ansible_collections.bulwark.flask.plugins.module_utils import release_dependencies as dependencies
+from ansible_collections.bulwark.flask.plugins.module_utils import release_finish as finish
+from ansible_collections.bulwark.flask.plugins.module_utils import release_sources as sources
+from ansible_collections.bulwark.flask.plugins.module_utils.release_git import ABBREVIATED, Git, remove_stale_access
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import (
+    LOG,
+    ReleaseError,
+    Releases,
+    fingerprint,
+    new_id,
+    now,
+)
+from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox
+
+
+class Build:
+    """One run of the module."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self.name = options["name"]
+        self.source = options["source"]
+        self.kind = sources.check(self.source)
+        self.releases = Releases(Path(options["base"] or f"/srv/{self.name}"))
+        self.account = options["build_user"] or f"{self.name}-build"
+        self.cache = Path("/var/cache") / self.account
+        self.sandbox = Sandbox(self.name, self.account, self.cache, options["timeout_seconds"])
+        self.commit: str | None = None
+        self.warnings: list[str] = []
+        self.steps: dict[str, float] = {}
+        self.clock = time.monotonic()
+        self._check_options()
+
+    def _check_options(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,24}", self.name):
+            raise ReleaseError("input", f"name: {self.name!r} is no name of an application.")
+        below = PurePosixPath(self.options["subdirectory"])
+        if below.is_absolute() or ".." in below.parts:
+            raise ReleaseError("input", f"subdirectory: {str(below)!r} leads out of the source.")
+        for prefix in self.options["static"]:
+            finish.static_target(prefix)
+        if self.kind == "package" and self.options["subdirectory"]:
+            raise ReleaseError("input", "subdirectory has no meaning for a package.")
+        if "@" in self.options["index_url"].partition("://")[2].partition("/")[0]:
+            raise ReleaseError("input", f"index_url must not hold a password; put it into {self.cache}/.netrc on the host.")
+
+    def timed(self, step: str) -> None:
+        """Note how long a step took."""
+        self.steps[step] = round(time.monotonic() - self.clock, 2)
+        self.clock = time.monotonic()
+
+    # --- what would be built ------------------------------------------------------------------
+
+    def is_prepared(self) -> bool:
+        """Whether the host has the accounts and tools, so that there can be a release at all."""
+        try:
+            pwd.getpwnam(self.account)
+        except KeyError:
+            return False
+        tools = [self.options["python"]] + (["/usr/bin/git"] if self.kind == "git" else [])
+        return self.releases.folder.is_dir() and all(os.path.exists(tool) for tool in tools)
+
+    def _git(self) -> Git:
+        if not os.path.exists("/usr/bin/git"):
+            raise ReleaseError("source", "git is not installed on the host.")
+        return Git(self.sandbox, self.source, self.options["git_credentials"], self.releases.known_hosts,
+                   self.options["ca_bundle"])
+
+    def python_version(self) -> str:
+        """The version of the interpreter the venv is made with."""
+        argv = [self.options["python"], "-I", "-c", "import platform; print(platform.python_version())"]
+        try:
+            return subprocess.run(argv, capture_output=True, check=True, text=True).stdout.strip()
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise ReleaseError("python", f"{self.options['python']} does not run on the host: {error}.") from error
+
+    def identity(self, version: str) -> dict[str, Any]:
+        """Everything that decides what the release is. An update of Python within 3.x is none of it."""
+        source: list[str | None] = [self.kind, self.options["source_digest"]]
+        if self.kind == "git":
+            asked = str(self.source.get("version") or "")
+            known = self.releases.commit_starting_with(asked) if ABBREVIATED.fullmatch(asked) else None
+            self.commit = self._git().resolve(asked or None, known)
+            source[1] = self.commit or f"unresolved {asked}"
+        elif self.kind == "package":
+            source[1] = self.source["package"]
+        elif sources.is_url(self.source):
+            source[1] = self.source["sha256"].lower()
+        return {
+            "source": source,
+            "python": [self.options["python"], ".".join(version.split(".")[:2])],
+            "gunicorn": hashlib.sha256(self.options["gunicorn_requirements"].encode()).hexdigest(),
+            **{key: self.options[key] for key in ("subdirectory", "static", "installer", "requirements")},
+        }
+
+    # --- the three things a run can be ---------------------------------------------------------
+
+    def predict(self) -> dict[str, Any]:
+        """What a run would do; touches nothing."""
+        if not self.is_prepared():
+            return self._answer_new("0" * 64)
+        if self.releases.is_locked():
+            self.warnings.append(f"another run is deploying {self.name} right now")
+            return self._answer_new("0" * 64)
+        found = fingerprint(self.identity(self.python_version()))
+        manifest = self.releases.find(found)
+        return self._answer(manifest, False) if manifest else self._answer_new(found)
+
+    def run(self) -> dict[str, Any]:
+        """Reuse the release or build it."""
+        try:
+            self.gid = grp.getgrnam(self.options["group"] or self.name).gr_gid
+            uid, build_gid = self.sandbox.ids
+        except KeyError as error:
+            raise ReleaseError("input", f"An account is missing on the host ({error.args[0]}); the role app_release "
+                                        "makes it.") from error
+        for folder in (self.releases.base, self.releases.folder):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o751, parents=True)
+                os.chown(folder, 0, self.gid)
+                folder.chmod(0o751)
+        if not self.cache.is_dir():
+            self.cache.mkdir(mode=0o700)
+            os.chown(self.cache, uid, build_gid)
+        with self.releases.locked(self.name, self.options["built_by"]):
+            self.sandbox.stop_leftover()
+            remove_stale_access(self.sandbox.unit)
+            version = self.python_version()
+            found = fingerprint(self.identity(version))
+            manifest = self.releases.find(found)
+            if manifest:
+                self.timed("find")
+                return self._answer(manifest, False)
+            if self.options["source_digest"] and not self.options["upload"]:
+                return {"changed": False, "need_upload": True}
+            self.releases.remove_leftovers()
+            self.timed("find")
+            return self._answer(self._build(found, version), True)
+
+    def _answer(self, manifest: dict[str, Any], built: bool) -> dict[str, Any]:
+        release = manifest["release"]
+        return {"changed": built, "release": release, "path": str(self.releases.folder / release), "reused": not built,
+                "fingerprint": manifest["fingerprint"], "commit": manifest.get("commit"), "manifest": manifest,
+                "steps": self.steps, "warnings": self.warnings}
+
+    def _answer_new(self, found: str) -> dict[str, Any]:
+        release = new_id(found, now())
+        return {"changed": True, "release": release, "path": str(self.releases.folder / release), "reused": False,
+                "fingerprint": found, "commit": self.commit, "manifest": {}, "steps": {}, "warnings": self.warnings}
+
+    # --- building ------------------------------------------------------------------------------
+
+    def _build(self, found: str, version: str) -> dict[str, Any]:
+        release = self.releases.folder / new_id(found, now())
+        release.mkdir(mode=0o751)
+        try:
+            release.chmod(0o751)
+            os.chown(release, 0, self.gid)
+            self.sandbox.log = release / LOG
+            self.sandbox.log.touch(mode=0o640)
+            os.chown(self.sandbox.log, 0, self.gid)
+            return self._build_in(release, found, version)
+        except OSError as error:
+            text = f"{error.strerror or error} ({error.filename or release})."
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                text = f"The disk of {self.releases.base} is full: make room, then run this again."
+            raise ReleaseError("build", self._failed(release, text)) from error
+        except ReleaseError as error:
+            raise ReleaseError(error.step, self._failed(release, str(error))) from error
+
+    def _failed(self, release: Path, text: str) -> str:
+        """Keep what helps to find the cause; the message with the place of the log."""
+        try:
+            with open(release / LOG, "a", encoding="utf-8") as log:
+                log.write(f"The build failed: {text}\n")
+        except OSError:
+            pass
+        kept = self.releases.keep_failed(release)
+        return f"{text}\nThe whole log: {kept / LOG} on the host. Nothing was switched; what was live is live."
+
+    def _build_in(self, release: Path, found: str, version: str) -> dict[str, Any]:
+        began, source = now(), release / "src"
+        uid, gid = self.sandbox.ids
+        for folder in (source, release / "venv"):
+            folder.mkdir(mode=0o755)
+            os.chown(folder, uid, gid)
+        self._fetch(source)
+        self.timed("source")
+        folder = source / self.options["subdirectory"]
+        if source.resolve() not in [folder.resolve(), *folder.resolve().parents] or not folder.is_dir():
+            raise ReleaseError("source", f"The source has no directory {self.options['subdirectory']}.")
+        if self.kind != "package":
+            self._copy_static(release, [folder, source])
+            self.timed("static")
+        finish.hand_over(source, uid, gid)
+        facts = self._install(release, folder, version)
+        if self.kind == "package":
+            self._copy_static(release, sorted((release / "venv").glob("lib/python3*/site-packages")))
+        for tree in (source, release / "venv"):
+            finish.seal(tree, self.gid)
+        subprocess.run(["sync", "--file-system", str(release)], check=False)
+        self.timed("seal")
+        manifest = {**self._manifest(release, found), **facts, "python": version, "built_at": f"{began:%Y-%m-%dT%H:%M:%SZ}",
+                    "duration_seconds": round((now() - began).total_seconds(), 1), "warnings": self.warnings}
+        self.releases.write_manifest(release, manifest, self.gid)
+        return manifest
+
+    def _fetch(self, destination: Path) -> None:
+        if self.kind == "git":
+            self.commit = self._git().checkout(self.source.get("version"), self.commit, destination)
+        elif sources.is_url(self.source):
+            sources.download(self.sandbox, self.source["archive"], self.source["sha256"], destination, self.options["ca_bundle"])
+        elif self.kind != "package":
+            sources.unpack_to(Path(self.options["upload"]), destination, self.kind == "archive", str(self.source[self.kind]))
+
+    def _install(self, release: Path, folder: Path, version: str) -> dict[str, Any]:
+        options = {**self.options, "python_version": ".".join(version.split(".")[:2])}
+        installer = dependencies.Installer(self.sandbox, release, folder, options, self._confinement(release))
+        facts: dict[str, Any] = {"requirements": None, "requirements_sha256": None, "hashes": False}
+        chosen = None
+        if self.kind != "package":
+            chosen = dependencies.plan(folder, self.options["requirements"], self.options["installer"])
+            facts = dependencies.describe(folder, chosen)
+        if not facts["hashes"]:
+            self.warnings.append(f"{facts['requirements'] or self.source['package']} was installed {dependencies.UNLOCKED}")
+        facts["installer"] = installer.make_venv()
+        self.timed("venv")
+        if chosen is None:
+            installer.install_package(self.source["package"])
+        else:
+            installer.install(chosen)
+        self.timed("dependencies")
+        if self.options["gunicorn_requirements"]:
+            self.warnings += installer.install_gunicorn(self.options["gunicorn_requirements"])
+        self.warnings += installer.check()
+        installer.compile()
+        self.timed("gunicorn")
+        return facts
+
+    def _confinement(self, release: Path) -> list[str]:
+        """What the code of dependencies may see and write beyond what every command may."""
+        hidden = ["TemporaryFileSystem=/srv:ro"] if Path("/srv") in release.parents else []
+        return [*hidden, f"BindPaths={release}", f"ReadWritePaths={release} {self.cache}",
+                f"ReadOnlyPaths=-{self.cache}/git", f"InaccessiblePaths=-/var/lib/{self.name}"]
+
+    def _copy_static(self, release: Path, roots: list[Path]) -> None:
+        target = release / "static"
+        target.mkdir(mode=0o755)
+        for prefix, wanted in sorted(self.options["static"].items()):
+            links = finish.copy_static(finish.find_static(roots, wanted), target / finish.static_target(prefix))
+            if links:
+                self.warnings.append(f"links among the static files are not served: {', '.join(links[:5])}")
+        finish.publish(target, self.gid)
+
+    def _manifest(self, release: Path, found: str) -> dict[str, Any]:
+        source = {"kind": self.kind, "from": sources.public(str(self.source[self.kind])), "version": self.source.get("version")}
+        if self.source.get("sha256"):
+            source["sha256"] = self.source["sha256"].lower()
+        noted = self.options["source_note"]
+        return {
+            "release": release.name, "application": self.name, "fingerprint": found, "source": {**source, **noted},
+            "commit": self.commit or noted.get("commit"), "subdirectory": self.options["subdirectory"],
+            "static": self.options["static"], "built_by": self.options["built_by"],
+        }

@@ -1,0 +1,185 @@
+#!/usr/bin/python3 -I
+"""Audit the packages one application really runs: `pip-audit-app <name>`.
+
+Owned by the role pip_audit. Every run ends in exactly one of three results, the same one in the exit
+status, in the journal (`journalctl -t pip-audit-<name>`) and in /var/lib/pip-audit/<name>/report.json:
+
+  0  clean            every package was looked up, none has a known vulnerability
+  1  vulnerable       at least one has
+  2  could-not-audit  anything else: a package or all of them could not be looked up, no live release,
+                      advisory service down or talking nonsense, time-out, another audit running
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import syslog
+import time
+from pathlib import Path
+
+CONFIG = Path("/etc/pip-audit")
+STATE = Path("/var/lib/pip-audit")
+CACHE = Path("/var/cache/pip-audit")
+TOOL = "/opt/pip-audit/current/bin/pip-audit"
+ACCOUNT = "pip-audit"
+STATUS = {"clean": 0, "vulnerable": 1, "could-not-audit": 2}
+PRIORITY = {"clean": syslog.LOG_INFO, "vulnerable": syslog.LOG_ERR, "could-not-audit": syslog.LOG_WARNING}
+# pip-audit says so on stderr and then leaves the advisory out, as if there were none.
+DROPPED = re.compile(r"WARNING:pip_audit\._service\S*:(.*)")
+
+
+class CouldNotAudit(Exception):
+    """Why there is no answer."""
+
+
+class Busy(CouldNotAudit):
+    """Another audit holds the lock; its report is left alone."""
+
+
+def one_line(text: object, limit: int = 500) -> str:
+    """Text that can neither split nor forge a log line."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def canonical(name: str) -> str:
+    """A package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def live_release(config: dict) -> tuple[str, Path]:
+    """Id and site-packages of the release that is live now; a switch in between changes neither."""
+    release = Path(config["release"])
+    try:
+        resolved = release.resolve(strict=True)
+        found = sorted((resolved / "venv" / "lib").glob("python3*/site-packages"))
+    except OSError as error:
+        raise CouldNotAudit(f"there is no live release: {error}") from None
+    if len(found) != 1 or not os.access(found[0], os.R_OK | os.X_OK):
+        raise CouldNotAudit(f"{resolved}/venv has no site-packages that {ACCOUNT} can read")
+    return resolved.name, found[0]
+
+
+def ask(config: dict, packages: Path) -> tuple[str, str]:
+    """Run pip-audit; its two outputs. It exits 1 for findings and for every error alike, so that the
+    status says nothing."""
+    command = [TOOL, "--path", str(packages), "--vulnerability-service", config["service"], "--format", "json",
+               "--desc", "off", "--aliases", "on", "--progress-spinner", "off", "--cache-dir", str(CACHE),
+               "--timeout", str(config["request_timeout_seconds"])]
+    if config["service"] == "osv":
+        command += ["--osv-url", config["osv_url"]]
+    environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(CACHE), "PIP_CONFIG_FILE": "/dev/null",
+                   "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONDONTWRITEBYTECODE": "1",
+                   **dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "PIP_CERT"), config["ca_bundle"])}
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          errors="replace", env=environment, cwd="/", start_new_session=True) as running:
+        try:
+            return running.communicate(timeout=config["timeout_seconds"])
+        except subprocess.TimeoutExpired:
+            # pip-audit has children of its own.
+            os.killpg(running.pid, signal.SIGKILL)
+            raise CouldNotAudit(f"no answer within {config['timeout_seconds']} seconds") from None
+
+
+def read_answer(config: dict, output: str, errors: str) -> dict:
+    """What pip-audit found, as the body of a report."""
+    try:
+        dependencies = json.loads(output)["dependencies"]
+        known = [d for d in dependencies if "skip_reason" not in d]
+        findings = [{"package": d["name"], "installed": d["version"], "fixed": v["fix_versions"], "id": v["id"],
+                     "aliases": v["aliases"]} for d in known for v in d["vulns"]]
+        skipped = [{"package": d["name"], "reason": d["skip_reason"]} for d in dependencies if "skip_reason" in d]
+    except (ValueError, TypeError, KeyError):
+        last = [line for line in errors.splitlines() if line.strip()] or ["no output at all"]
+        raise CouldNotAudit(f"pip-audit gave no result: {last[-1]}") from None
+    private = {canonical(name) for name in config["private_packages"]}
+    unknown = [s["package"] for s in skipped if canonical(s["package"]) not in private]
+    dropped = DROPPED.findall(errors)
+    body = {"counts": {"packages": len(dependencies), "audited": len(known), "skipped": len(skipped),
+                       "vulnerable": len({f["package"] for f in findings}), "findings": len(findings)},
+            "findings": findings, "skipped": skipped, "reason": ""}
+    if unknown:
+        body["reason"] = f"{len(unknown)} of {len(dependencies)} packages could not be looked up: {', '.join(unknown)}"
+    elif dropped:
+        body["reason"] = f"the advisory service sent what pip-audit cannot read: {dropped[0]}"
+    elif not known:
+        body["reason"] = "no package was looked up"
+    # What was found is true, even where something else could not be looked up.
+    body["state"] = "vulnerable" if findings else "could-not-audit" if body["reason"] else "clean"
+    return body
+
+
+def summary(report: dict) -> str:
+    """The one line of a run."""
+    counts, where = report["counts"], f"release {report['release']}"
+    if report["state"] == "clean":
+        return f"clean: {where}, {counts['audited']} packages"
+    if report["state"] == "could-not-audit":
+        return f"could not audit: {where}: {report['reason']}"
+    texts = [f"{f['package']} {f['installed']} {f['id']} ({'fixed in ' + f['fixed'][0] if f['fixed'] else 'no fix'})"
+             for f in report["findings"]]
+    more = f"; also, {report['reason']}" if report["reason"] else ""
+    return f"vulnerable: {where}, {counts['vulnerable']} of {counts['packages']} packages: {', '.join(texts)}{more}"
+
+
+def write_report(path: Path, report: dict) -> None:
+    """Replace the report atomically."""
+    temporary = path.with_name(".report.json")
+    with open(temporary, "w", encoding="utf-8") as stream:
+        json.dump(report, stream, indent=2)
+        stream.write("\n")
+        stream.flush()
+        os.fchmod(stream.fileno(), 0o644)
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+
+
+def audit(name: str) -> dict:
+    """One audit under the lock; whatever goes wrong is a result too."""
+    report = {"application": name, "state": "could-not-audit", "reason": "", "time": "", "release": "none", "service": "",
+              "counts": dict.fromkeys(("packages", "audited", "skipped", "vulnerable", "findings"), 0),
+              "findings": [], "skipped": []}
+    try:
+        config = json.loads((CONFIG / f"{name}.json").read_text(encoding="utf-8"))
+        report["service"] = config["osv_url"] if config["service"] == "osv" else config["service"]
+        with open(STATE / name / "lock", "w", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Busy("another audit of it is running") from None
+            try:
+                report["release"], packages = live_release(config)
+                report |= read_answer(config, *ask(config, packages))
+            except CouldNotAudit as reason:
+                report["reason"] = one_line(reason)
+            report["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            write_report(STATE / name / "report.json", report)
+    except Exception as error:  # pylint: disable=broad-exception-caught # an audit must not end without a result
+        report["state"] = "could-not-audit"
+        report["reason"] = one_line(error if isinstance(error, CouldNotAudit) else f"{type(error).__name__}: {error}")
+    return report
+
+
+def main() -> int:
+    """Audit, tell the journal, and return the exit status."""
+    if len(sys.argv) != 2 or not re.fullmatch(r"[a-z][a-z0-9_-]*", sys.argv[1]):
+        print("usage: pip-audit-app <application>", file=sys.stderr)
+        return 2
+    if os.geteuid() == 0:
+        os.execv("/usr/sbin/runuser", ["runuser", "-u", ACCOUNT, "--", os.path.abspath(__file__), sys.argv[1]])
+    report = audit(sys.argv[1])
+    line = one_line(summary(report), 2000)
+    syslog.openlog(f"pip-audit-{sys.argv[1]}", 0, syslog.LOG_CRON)
+    syslog.syslog(PRIORITY[report["state"]], line)
+    print(line)
+    return STATUS[report["state"]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Plain Debian hosts and an ACME authority in containers, for the demo and the tests.
+
+    testhosts.py up demo|molecule      make what is missing, start what is stopped
+    testhosts.py down demo|molecule    remove all of it
+
+State is below build/<set>/: the SSH key, known_hosts, each host's address, the authority's root
+(ca.pem) and the certificate of its own listener. Needs podman, mmdebstrap and root (or sudo).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SUDO = [] if os.geteuid() == 0 else ["sudo"]
+PLAIN = "systemd,systemd-sysv,dbus,python3,ca-certificates,sudo,iproute2,procps,openssh-server"
+# An init system needs a whole system's rights; the limits let it start under a restricted root.
+RIGHTS = ["--systemd=always", "--privileged", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"]
+PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
+PEBBLE = """{"pebble": {"listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",
+ "certificate": "/etc/pebble/cert.pem", "privateKey": "/etc/pebble/key.pem", "httpPort": 80, "tlsPort": 443,
+ "ocspResponderURL": "", "externalAccountBindingRequired": false}}
+"""
+
+
+@dataclass(frozen=True)
+class Host:
+    """A container that plays a host."""
+
+    name: str
+    release: str
+    aliases: list[str] = field(default_factory=list)
+    ports: list[str] = field(default_factory=list)
+
+
+def demo_hosts() -> list[Host]:
+    """One web host, its ports published on this machine alone."""
+    ports = ["127.0.0.1:8443:443", "127.0.0.1:8080:80"]
+    return [Host("web", os.environ.get("DISTRO", "trixie"), ["demo.localhost"], ports)]
+
+
+def molecule_hosts() -> list[Host]:
+    """Both supported releases side by side."""
+    def names(host: str) -> list[str]:
+        return [f"{host}.example.test", f"www.{host}.example.test", f"notes.{host}.example.test"]
+    return [Host("debian13", "trixie", names("debian13")), Host("debian12", "bookworm", names("debian12"))]
+
+
+SETS = {"demo": demo_hosts, "molecule": molecule_hosts}
+
+
+def run(*command: str, stdin: bytes | None = None, check: bool = True) -> str:
+    """Run a command; its output, or its own words as the reason to stop."""
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    if check and done.returncode:
+        sys.exit(f"`{' '.join(command[:6])} …` failed:\n{done.stderr.decode(errors='replace')[-3000:]}")
+    return done.stdout.decode(errors="replace").strip()
+
+
+def podman(*arguments: str, stdin: bytes | None = None, check: bool = True) -> str:
+    """Run podman as root."""
+    return run(*SUDO, "podman", *arguments, stdin=stdin, check=check)
+
+
+def extra_certificates() -> str:
+    """Authorities this machine trusts, for hosts that reach the registries the way it does."""
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        if os.environ.get(name):
+            return Path(os.environ[name]).read_text(encoding="utf-8")
+    return Path("/etc/ssl/certs/ca-certificates.crt").read_text(encoding="utf-8")
+
+
+def image(release: str, packages: str) -> str:
+    """A base image from Debian's own packages; made once for each list of packages."""
+    tag = f"localhost/bulwark-{release}:{hashlib.sha256(packages.encode()).hexdigest()[:12]}"
+    if subprocess.run([*SUDO, "podman", "image", "exists", tag], check=False).returncode:
+        print(f"Building {tag} …", flush=True)
+        archive = ROOT / "build" / f"{release}.tar"
+        archive.parent.mkdir(exist_ok=True)
+        run(*SUDO, "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", release, str(archive))
+        podman("import", "--quiet", str(archive), tag)
+        run(*SUDO, "rm", str(archive))
+    return tag
+
+
+class Set:
+    """The hosts of one purpose, on a network of their own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.hosts = SETS[name]()
+        self.folder = ROOT / "build" / name
+        self.network = f"bulwark-{name}"
+
+    def container(self, host: str) -> str:
+        return f"bulwark-{self.name}-{host}"
+
+    def start(self, host: Host, tag: str, *arguments: str) -> bool:
+        """Start a container; returns whether it is a new one."""
+        name = self.container(host.name)
+        state = podman("inspect", "--format", "{{.State.Running}} {{.Config.Image}}", name, check=False)
+        if state.startswith("true ") and tag in state:
+            return False
+        podman("rm", "--force", "--ignore", name)
+        podman("run", "--detach", "--name", name, "--hostname", host.name, "--network", self.network,
+               *[f"--network-alias={alias}" for alias in [host.name, *host.aliases]],
+               *[f"--publish={port}" for port in host.ports], *RIGHTS, tag, *arguments)
+        return True
+
+    def address(self, host: str) -> str:
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+        return podman("inspect", "--format", form, self.container(host))
+
+    def execute(self, host: str, script: str, stdin: bytes | None = None) -> str:
+        return podman("exec", "--interactive", self.container(host), "sh", "-euc", script, stdin=stdin)
+
+    def key(self) -> Path:
+        """The SSH key of this set."""
+        path = self.folder / "id_ed25519"
+        if not path.exists():
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.network, "-f", str(path))
+        return path
+
+    def prepare(self, host: Host) -> None:
+        """What a hosting company does: a key for root, a name; and this machine's trust."""
+        # Parts of the kernel's settings are the machine's own: tests must not reach them.
+        self.execute(host.name, "mount --make-rshared /; mountpoint -q /proc/sys || { mount --bind /proc/sys /proc/sys; "
+                                "mount -o remount,bind,ro /proc/sys; }")
+        self.execute(host.name, "mkdir -p -m 700 /root/.ssh; cat > /root/.ssh/authorized_keys",
+                     Path(f"{self.key()}.pub").read_bytes())
+        known = set(PEM.findall(self.execute(host.name, "cat /etc/ssl/certs/ca-certificates.crt")))
+        for number, text in enumerate(c for c in PEM.findall(extra_certificates()) if c not in known):
+            self.execute(host.name, f"cat > /usr/local/share/ca-certificates/controller-{number}.crt", text.encode())
+        self.execute(host.name, "update-ca-certificates >/dev/null 2>&1")
+        self.execute(host.name, "cat > /usr/local/share/acme-listener.pem", (self.folder / "listener.pem").read_bytes())
+        for _ in range(100):
+            if self.execute(host.name, "systemctl is-active ssh || :") == "active":
+                return
+            time.sleep(0.2)
+        sys.exit(f"{host.name} did not start its SSH server")
+
+    def authority(self) -> None:
+        """Pebble, Let's Encrypt's own test server, and the root it made at its start."""
+        tag = image("trixie", "ca-certificates,openssl,pebble,python3,curl")
+        script = (f"mkdir -p /etc/pebble; cd /etc/pebble; cat > config.json <<'END'\n{PEBBLE}END\n"
+                  "openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=pebble -addext subjectAltName=DNS:pebble "
+                  "-keyout key.pem -out cert.pem 2>/dev/null; "
+                  "exec env PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0 pebble -config config.json")
+        name = self.container("pebble")
+        state = podman("inspect", "--format", "{{.State.Running}} {{.Config.Image}}", name, check=False)
+        if not (state.startswith("true ") and tag in state):
+            podman("rm", "--force", "--ignore", name)
+            podman("run", "--detach", "--name", name, "--network", self.network, "--network-alias=pebble",
+                   *RIGHTS[2:], tag, "sh", "-c", script)
+        for _ in range(100):
+            done = subprocess.run([*SUDO, "podman", "exec", name, "sh", "-c",
+                                   "test -s /etc/pebble/cert.pem && curl -sk https://localhost:15000/roots/0"],
+                                  capture_output=True, text=True, check=False)
+            if "BEGIN CERTIFICATE" in done.stdout:
+                (self.folder / "ca.pem").write_text(done.stdout, encoding="utf-8")
+                (self.folder / "listener.pem").write_text(self.execute("pebble", "cat /etc/pebble/cert.pem") + "\n", encoding="utf-8")
+                return
+            time.sleep(0.2)
+        sys.exit("the ACME server did not start: " + podman("logs", name, check=False)[-1000:])
+
+    def up(self) -> None:
+        """Make everything that is missing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if subprocess.run([*SUDO, "podman", "network", "exists", self.network], check=False).returncode:
+            podman("network", "create", self.network)
+        self.authority()
+        known = []
+        for host in self.hosts:
+            self.start(host, image(host.release, PLAIN), "/sbin/init")
+            for _ in range(100):
+                if "running" in (state := podman("exec", self.container(host.name), "systemctl", "is-system-running", check=False)) \
+                        or "degraded" in state:
+                    break
+                time.sleep(0.2)
+            self.prepare(host)
+            address = self.address(host.name)
+            (self.folder / f"{host.name}.address").write_text(address, encoding="utf-8")
+            known.append(f"{address} {self.execute(host.name, 'cut -d\" \" -f1,2 /etc/ssh/ssh_host_ed25519_key.pub')}\n")
+        (self.folder / "known_hosts").write_text("".join(known), encoding="utf-8")
+
+    def down(self) -> None:
+        """Remove it all."""
+        for name in ["pebble", *[host.name for host in self.hosts]]:
+            podman("rm", "--force", "--ignore", "--time", "2", self.container(name))
+        podman("network", "rm", "--force", self.network, check=False)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Entry point."""
+    if len(arguments) != 2 or arguments[0] not in ("up", "down") or arguments[1] not in SETS:
+        sys.exit(__doc__)
+    getattr(Set(arguments[1]), arguments[0])()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
