@@ -19,7 +19,7 @@ system:
 
 .venv/.made: $(wildcard requirements/*.txt) | system
 	@$(PYTHON) -m venv --clear .venv
-	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
 	@touch $@
 
 $(LINK):

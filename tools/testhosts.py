@@ -189,7 +189,8 @@ class Set:
             self.prepare(host)
             address = self.address(host.name)
             (self.folder / f"{host.name}.address").write_text(address, encoding="utf-8")
-            known.append(f"{address} {self.execute(host.name, 'cut -d\" \" -f1,2 /etc/ssh/ssh_host_ed25519_key.pub')}\n")
+            public = self.execute(host.name, "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub")
+            known.append(f"{address} {public}\n")
         (self.folder / "known_hosts").write_text("".join(known), encoding="utf-8")
 
     def down(self) -> None:

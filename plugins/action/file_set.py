@@ -1,4 +1,4 @@
-"""Render a set of files on the controller and hand it to the module in one piece."""
+"""Check a set of files, render it on the controller and hand it to the module in one piece."""
 
 from __future__ import annotations
 
@@ -10,32 +10,136 @@ import zlib
 from difflib import get_close_matches
 from typing import Any
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleError, AnsibleUndefinedVariable
+from ansible.module_utils.common.text.converters import to_bytes
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.template import generate_ansible_template_vars, trust_as_template
 
-KEYS = {"dest", "template", "content", "link", "state", "owner", "group", "mode", "sensitive", "backup", "vars"}
-OPTIONS = {"files", "purge", "validate", "apply"}
+OPTIONS = ("files", "purge", "validate", "apply", "apply_always", "state_dir")
+SOURCES = ("template", "content", "link", "state")
+ALWAYS = ("dest", "owner", "group", "sensitive")
+# Which keys mean something for which kind of entry.
+KEYS = {
+    "template": (*ALWAYS, "template", "mode", "backup", "vars"),
+    "content": (*ALWAYS, "content", "mode", "backup"),
+    "link": (*ALWAYS, "link"),
+    "directory": (*ALWAYS, "state", "mode"),
+    "absent": (*ALWAYS, "state"),
+}
+ALL_KEYS = sorted({key for keys in KEYS.values() for key in keys})
+DEFAULT_MODES = {"directory": "0755", "link": "0777", "absent": "0644"}
 
 
-def problems_of(number: int, entry: Any) -> list[str]:
-    """What is wrong with one entry, in words."""
-    if not isinstance(entry, dict):
-        return [f"files[{number}] is not a mapping"]
-    where = f"files[{number}] ({entry.get('dest', 'no dest')})"
-    found = []
-    for key in sorted(set(entry) - KEYS):
-        near = get_close_matches(key, KEYS, 1)
-        found.append(f"{where}: unknown key {key}" + (f", did you mean {near[0]}?" if near else ""))
-    dest = entry.get("dest")
-    if not isinstance(dest, str) or not dest.startswith("/") or os.path.normpath(dest) != dest:
-        found.append(f"{where}: dest must be an absolute, normal path")
-    if sum(key in entry for key in ("template", "content", "link", "state")) != 1:
-        found.append(f"{where}: exactly one of template, content, link and state is needed")
-    if entry.get("state", "absent") not in ("absent", "directory"):
-        found.append(f"{where}: state must be absent or directory")
-    if not isinstance(entry.get("mode", "0644"), str) or not re.fullmatch(r"[0-7]{3,4}", entry.get("mode", "0644")):
-        found.append(f"{where}: mode must be a quoted octal number such as '0644'")
+def _nearest(key: Any, known: Any) -> str:
+    near = get_close_matches(str(key), known, 1)
+    return f" (did you mean {near[0]}?)" if near else f" (known are {', '.join(known)})"
+
+
+def _absolute(value: Any) -> bool:
+    return isinstance(value, str) and os.path.isabs(value) and os.path.normpath(value) == value and "\0" not in value
+
+
+def kind_of(entry: dict[str, Any]) -> str:
+    """What an entry describes: the key of its source, or its state."""
+    source = next((key for key in SOURCES if key in entry), "")
+    return str(entry["state"]) if source == "state" else source
+
+
+def _entry_problems(entry: dict[str, Any]) -> list[str]:
+    found = [f"unknown key {key}{_nearest(key, ALL_KEYS)}" for key in entry if key not in ALL_KEYS]
+    if "dest" not in entry:
+        found.append("dest is missing")
+    elif not _absolute(entry["dest"]) or entry["dest"] == "/":
+        found.append(f"dest must be an absolute path without //, /./, /../ or a slash at the end, not {entry['dest']!r}")
+    sources = [key for key in SOURCES if key in entry]
+    if len(sources) != 1:
+        found.append(f"needs exactly one of {', '.join(SOURCES)}, and has {' and '.join(sources) or 'none'}")
+    elif sources == ["state"] and entry["state"] not in ("directory", "absent"):
+        found.append("state must be directory or absent; a file or link is described by template, content or link alone")
+    else:
+        kind = kind_of(entry)
+        found += [f"{key} means nothing for {kind}" for key in entry if key in ALL_KEYS and key not in KEYS[kind]]
+    if not isinstance(entry.get("content", ""), str):
+        found.append("content must be text; quote it, or use a filter such as to_nice_json")
+    for key in ("template", "link"):
+        if key in entry and not (isinstance(entry[key], str) and entry[key]):
+            found.append(f"{key} must be a path")
+    for key in ("owner", "group"):
+        value = entry.get(key, "root")
+        if isinstance(value, bool) or not isinstance(value, (str, int)) or not re.fullmatch(r"[\w.$@-]+", str(value)):
+            found.append(f"{key} must be a name or a number")
+    if not isinstance(entry.get("mode", ""), str):
+        found.append("mode must be a quoted octal number such as '0644' (without quotes YAML reads another number)")
+    elif "mode" in entry and not re.fullmatch(r"0?[0-7]{3,4}", entry["mode"]):
+        found.append(f"mode must be an octal number such as '0644', not {entry['mode']!r}")
+    for key in ("sensitive", "backup"):
+        try:
+            boolean(entry.get(key, False))
+        except TypeError:
+            found.append(f"{key} must be true or false")
+    if not isinstance(entry.get("vars", {}), dict):
+        found.append("vars must be a mapping")
+    return found
+
+
+def _set_problems(entries: list[dict[str, Any]]) -> list[str]:
+    """What is wrong between entries."""
+    dests = [entry["dest"] for entry in entries]
+    found = [f"{dest} is in the set {dests.count(dest)} times" for dest in sorted({d for d in dests if dests.count(d) > 1})]
+    leaves = [entry["dest"] for entry in entries if kind_of(entry) != "directory"]
+    found += [
+        f"{entry['dest']} is below {leaf}, which is not a directory in this set"
+        for entry in entries if kind_of(entry) != "absent"
+        for leaf in leaves if entry["dest"].startswith(leaf + "/")
+    ]
+    return found
+
+
+def _purge_problems(rule: Any) -> list[str]:
+    if not isinstance(rule, dict):
+        return ["must be a mapping of path and patterns"]
+    found = [f"unknown key {key}{_nearest(key, ('path', 'patterns'))}" for key in rule if key not in ("path", "patterns")]
+    if not _absolute(rule.get("path")) or rule["path"] == "/":
+        found.append("path must be an absolute path")
+    patterns = rule.get("patterns")
+    if not isinstance(patterns, list) or not patterns or not all(isinstance(p, str) and p and "/" not in p for p in patterns):
+        found.append('patterns must be a list of patterns for names, such as ["*.conf"]')
+    return found
+
+
+def _is_command(command: Any) -> bool:
+    return isinstance(command, list) and bool(command) and str(command[0]) != "" and all(
+        isinstance(part, (str, int, float)) and not isinstance(part, bool) for part in command)
+
+
+def problems_of(arguments: dict[str, Any]) -> list[str]:
+    """Everything that is wrong with the arguments of a task, in words."""
+    found = [f"unknown option {key}{_nearest(key, OPTIONS)}" for key in arguments if key not in OPTIONS]
+    lists = {}
+    for key in OPTIONS[:-1]:
+        lists[key] = arguments.get(key) if arguments.get(key) is not None else []
+        if not isinstance(lists[key], list) or key == "files" and key not in arguments:
+            found.append(f"{key} must be a list")
+            lists[key] = []
+    whole = []
+    for number, entry in enumerate(lists["files"], 1):
+        mapping = isinstance(entry, dict)
+        where = f"files, entry {number} ({entry.get('dest', 'without dest') if mapping else 'not a mapping'})"
+        wrong = _entry_problems(entry) if mapping else ["must be a mapping"]
+        found += [f"{where}: {text}" for text in wrong]
+        if mapping and _absolute(entry.get("dest")):
+            whole.append(entry)
+    found += _set_problems(whole)
+    for number, rule in enumerate(lists["purge"], 1):
+        found += [f"purge, entry {number}: {text}" for text in _purge_problems(rule)]
+    for key in ("validate", "apply", "apply_always"):
+        found += [
+            f"{key}, command {number}: must be a list of arguments, such as [nginx, -t]"
+            for number, command in enumerate(lists[key], 1) if not _is_command(command)
+        ]
+    if "state_dir" in arguments and not _absolute(arguments["state_dir"]):
+        found.append("state_dir must be an absolute path")
     return found
 
 
@@ -43,45 +147,62 @@ class ActionModule(ActionBase):
     """Controller side of file_set."""
 
     TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
 
-    def _render(self, entry: dict[str, Any], task_vars: dict[str, Any]) -> str:
+    def _render(self, entry: dict[str, Any], task_vars: dict[str, Any]) -> Any:
+        """Render one template the way ansible.builtin.template does."""
         source = self._find_needle("templates", entry["template"])
         text = trust_as_template(self._loader.get_text_file_contents(source))
-        roots = [*task_vars.get("ansible_search_path", []), os.path.dirname(source)]
-        search = [path for root in roots for path in (os.path.join(root, "templates"), root)]
-        variables = {**task_vars, **generate_ansible_template_vars(
-            path=entry["template"], fullpath=source, dest_path=entry["dest"]),
-            **entry.get("vars", {})}
-        templar = self._templar.copy_with_new_env(searchpath=search, available_variables=variables)
-        return str(templar.template(text, escape_backslashes=False,
-                                    overrides={"trim_blocks": True, "keep_trailing_newline": True}))
+        roots = [*task_vars.get("ansible_search_path", []), self._loader.get_basedir(), os.path.dirname(source)]
+        own = generate_ansible_template_vars(path=entry["template"], fullpath=source, dest_path=entry["dest"])
+        if "ansible_managed" in task_vars:
+            del own["ansible_managed"]
+        templar = self._templar.copy_with_new_env(
+            searchpath=[path for root in roots for path in (os.path.join(root, "templates"), root)],
+            available_variables={**task_vars, **own, **(entry.get("vars") or {})},
+        )
+        result = templar.template(text, escape_backslashes=False, overrides={"trim_blocks": True, "lstrip_blocks": False})
+        return "" if result is None else result
+
+    def _content(self, entry: dict[str, Any], task_vars: dict[str, Any]) -> bytes:
+        if "template" not in entry:
+            return to_bytes(entry["content"], errors="surrogate_or_strict")
+        try:
+            return to_bytes(self._render(entry, task_vars), errors="surrogate_or_strict", nonstring="simplerepr")
+        except AnsibleError as error:
+            where = f"{entry['dest']}: template {entry['template']}"
+            if boolean(entry.get("sensitive", False)) and not isinstance(error, AnsibleUndefinedVariable):
+                # The text of other errors may quote a value.
+                raise AnsibleActionFail(f"{where} failed with {type(error).__name__}; the text is hidden, as the file is "
+                                        "sensitive") from None
+            raise AnsibleActionFail(f"{where}: {error.message}") from error
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Check the arguments, render, and run the module once."""
         super().run(tmp, task_vars)
-        task_vars = task_vars or {}
-        arguments = self._task.args
-        entries = arguments.get("files") or []
-        found = [f"unknown option {key}" for key in sorted(set(arguments) - OPTIONS)]
-        found += [text for number, entry in enumerate(entries) for text in problems_of(number, entry)]
-        seen = [entry.get("dest") for entry in entries if isinstance(entry, dict)]
-        found += [f"{dest} is in the set twice" for dest in sorted({d for d in seen if seen.count(d) > 1})]
+        arguments, variables = self._task.args, task_vars or {}
+        found = problems_of(arguments)
         if found:
-            raise AnsibleActionFail("file_set: " + "; ".join(found))
-        files = []
-        for entry in entries:
-            kind = next((k for k in ("absent", "directory") if entry.get("state") == k),
-                        "link" if "link" in entry else "file")
-            item = {"dest": entry["dest"], "kind": kind, "owner": entry.get("owner", "root"),
-                    "group": entry.get("group", "root"), "sensitive": bool(entry.get("sensitive")),
-                    "mode": entry.get("mode", "0755" if kind == "directory" else "0644"),
-                    "backup": bool(entry.get("backup")), "link": entry.get("link")}
-            if kind == "file":
-                text = self._render(entry, task_vars) if "template" in entry else str(entry["content"])
-                item["data"] = base64.b64encode(text.encode()).decode()
-            files.append({key: str(value) if isinstance(value, str) else value for key, value in item.items()})
-        payload = base64.b64encode(zlib.compress(json.dumps(files).encode())).decode()
+            raise AnsibleActionFail("\n".join([f"file_set found {len(found)} problem(s) in its arguments:", *(f"- {f}" for f in found)]))
+        files, contents = [], []
+        for entry in arguments["files"]:
+            kind, sensitive = kind_of(entry), boolean(entry.get("sensitive", False))
+            mode = entry.get("mode") or DEFAULT_MODES.get(kind, "0600" if sensitive else "0644")
+            files.append({
+                **{key: str(entry[key]) for key in ("dest", "template", "link", "state") if key in entry},
+                "owner": str(entry.get("owner", "root")), "group": str(entry.get("group", "root")), "mode": str(mode),
+                "sensitive": sensitive, "backup": boolean(entry.get("backup", False)),
+            })
+            data = self._content(entry, variables) if kind in ("template", "content") else None
+            contents.append(None if data is None else base64.b64encode(data).decode())
+        packed = base64.b64encode(zlib.compress(json.dumps(contents).encode())).decode()
+        commands = {
+            key: [[str(part) for part in command] for command in arguments.get(key) or []]
+            for key in ("validate", "apply", "apply_always")
+        }
+        rest = {key: arguments[key] for key in ("purge", "state_dir") if arguments.get(key)}
         return self._execute_module(
-            module_name="bulwark.flask.file_set", task_vars=task_vars,
-            module_args={"payload": payload, **{k: arguments.get(k) or [] for k in ("purge", "validate", "apply")}},
+            module_name="bulwark.flask.file_set", task_vars=variables,
+            module_args={"files": files, "contents": packed, **commands, **rest},
         )

@@ -14,9 +14,9 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.bulwark.flask.plugins.module_utils import release_archive as archives
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, sha256_of
-from ansible_collections.bulwark.flask.plugins.module_utils.release_sources import check, is_url, split_credentials
+from ansible_collections.bulwark.flask.plugins.module_utils.release_sources import check, is_url, public, split_credentials
 
-OWN = ("source_digest", "source_note", "upload", "git_credentials", "built_by")
+OWN = ("source_digest", "source_note", "upload", "git_credentials", "git_key", "archive_url", "built_by")
 
 
 def _builder() -> str:
@@ -90,8 +90,12 @@ class ActionModule(ActionBase):
         kind = check(source)
         arguments = {**arguments, "source": source, "built_by": _builder()}
         if kind == "git":
+            # On the host, a secret inside of a dict would be logged: only whole arguments are kept out.
             source["git"], arguments["git_credentials"] = split_credentials(str(source["git"]))
-        if kind == "package" or kind == "git" or is_url(source):
+            arguments["git_key"] = source.pop("deploy_key", None)
+        if is_url(source) and public(source["archive"]) != source["archive"]:
+            arguments["archive_url"], source["archive"] = source["archive"], public(source["archive"])
+        if kind in ("git", "package") or is_url(source):
             return None, arguments
         local = LocalSource(source, kind)
         return local, {**arguments, "source_digest": local.digest, "source_note": local.note}

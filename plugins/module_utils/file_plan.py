@@ -170,13 +170,16 @@ def _stays_full(change: Change, removed: set[str]) -> bool:
     return any(os.path.join(change.path, name) not in removed for name in os.listdir(change.path))
 
 
-def problems(entries: list[Entry], changes: list[Change]) -> list[str]:
-    """Why this plan cannot be carried out on this host, all reasons at once."""
+def problems(entries: list[Entry], changes: list[Change], final: bool = True) -> list[str]:
+    """Why this plan cannot be carried out on this host, all reasons at once.
+
+    Unless `final`, accounts and directories that do not exist are no reason: a task before may make them.
+    """
     found = []
     made: set[str] = set()
     for entry in entries:
         parent = os.path.dirname(entry.dest)
-        if entry.kind != "absent" and not os.path.isdir(parent) and parent not in made:
+        if final and entry.kind != "absent" and not os.path.isdir(parent) and parent not in made:
             found.append(f"{parent}, the directory of {entry.dest}, does not exist: list it before as state: directory")
         if entry.kind == "directory":
             made.add(entry.dest)
@@ -184,7 +187,7 @@ def problems(entries: list[Entry], changes: list[Change]) -> list[str]:
     for change in changes:
         now, want, path = change.now, change.want, change.path
         for key, value, name in (("user", want.uid, change.entry.owner), ("group", want.gid, change.entry.group)):
-            if want.kind not in ("absent", "backup") and value is None:
+            if final and want.kind not in ("absent", "backup") and value is None:
                 found.append(f"{path}: this host has no {key} {name}")
         if now.kind == "directory" and want.kind != "directory" and _stays_full(change, removed):
             found.append(f"{path} is a directory with contents, which is not {'removed' if want.kind == 'absent' else 'replaced'}")

@@ -78,8 +78,8 @@ class Build:
     def _git(self) -> Git:
         if not os.path.exists("/usr/bin/git"):
             raise ReleaseError("source", "git is not installed on the host.")
-        return Git(self.sandbox, self.source, self.options["git_credentials"], self.releases.known_hosts,
-                   self.options["ca_bundle"])
+        return Git(self.sandbox, self.source, self.options["git_key"], self.options["git_credentials"],
+                   self.releases.known_hosts, self.options["ca_bundle"])
 
     def python_version(self) -> str:
         """The version of the interpreter the venv is made with."""
@@ -224,7 +224,8 @@ class Build:
         if self.kind == "git":
             self.commit = self._git().checkout(self.source.get("version"), self.commit, destination)
         elif sources.is_url(self.source):
-            sources.download(self.sandbox, self.source["archive"], self.source["sha256"], destination, self.options["ca_bundle"])
+            sources.download(self.sandbox, self.options["archive_url"] or self.source["archive"], self.source["sha256"],
+                             destination, self.options["ca_bundle"])
         elif self.kind != "package":
             sources.unpack_to(Path(self.options["upload"]), destination, self.kind == "archive", str(self.source[self.kind]))
 

@@ -70,11 +70,11 @@ def pick_ref(listing: str, version: str) -> str | None:
 class Git:
     """One repository, mirrored on the host."""
 
-    def __init__(self, sandbox: Sandbox, source: dict[str, str | None], credentials: str | None,
-                 known_hosts: Path, ca_bundle: str) -> None:
+    def __init__(self, sandbox: Sandbox, source: dict[str, str | None], key: str | None,
+                 credentials: str | None, known_hosts: Path, ca_bundle: str) -> None:
         self.sandbox = sandbox
         self.url = str(source["git"])
-        self.key = source.get("deploy_key")
+        self.key = key
         self.host_key = source.get("host_key")
         self.credentials = credentials
         self.known_hosts = known_hosts

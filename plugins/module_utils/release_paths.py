@@ -75,6 +75,9 @@ class Releases:
         kept = self.folder / f"{FAILED}{release.name}"
         release.rename(kept)
         kept.chmod(0o700)
+        for folder, folders, files in os.walk(kept):
+            for entry in folders + files:
+                os.chown(os.path.join(folder, entry), 0, 0, follow_symlinks=False)
         return kept
 
     def write_manifest(self, release: Path, manifest: dict[str, Any], gid: int) -> None:

@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -84,17 +85,21 @@ def _own_directory(path: str, uid: int, gid: int, mode: int) -> None:
 
 
 def _second_name(path: str, name: str) -> None:
-    """Give what is at `path` a second name; a copy where the file system knows no hard links or ends in between."""
+    """Give what is at `path` a second name; a copy where the file system has no hard links or ends in between."""
     try:
         os.link(path, name, follow_symlinks=False)
+        return
     except OSError:
-        shutil.copy2(path, name, follow_symlinks=False)
-        found = os.lstat(path)
-        os.chown(name, found.st_uid, found.st_gid, follow_symlinks=False)
-        if not os.path.islink(name):
-            shutil.copymode(path, name)
-            with open(name, "rb") as stream:
-                os.fsync(stream.fileno())
+        kind, found = kind_of(path), os.lstat(path)
+        if kind == "other":
+            raise
+    if kind == "link":
+        os.symlink(os.readlink(path), name)
+        os.lchown(name, found.st_uid, found.st_gid)
+        return
+    with open(path, "rb") as stream:
+        write_new(name, stream.read(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+    os.utime(name, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def _identity(path: str) -> Optional[list[int]]:
@@ -171,8 +176,13 @@ class Store:
                     foreign.append(record["path"])
                     _unlink(record["temp"])
                     _unlink(record["keep"])
-                elif restore(record, thorough=False):
-                    restored.append(record["path"])
+                    continue
+                try:
+                    if restore(record, thorough=False):
+                        restored.append(record["path"])
+                except OSError as error:
+                    raise Problem("an earlier run was interrupted, and this cannot be put back: "
+                                  + clear_error(error, record["path"])) from error
             _finish(folder, records, JOURNAL)
         for folder, records in self._all(DONE):
             _finish(folder, records, DONE)
@@ -193,13 +203,26 @@ class Store:
         """Files that were written by an earlier run."""
         return set(read_json(os.path.join(self.folder, MANAGED)) or [])
 
+    def note_managed(self, paths: set[str], final: bool) -> None:
+        """Remember which files are ours, in two steps: only the first needs disk space."""
+        name = os.path.join(self.folder, MANAGED)
+        if paths == self.managed():
+            return
+        if not final or not os.path.exists(name + ".new"):
+            _unlink(name + ".new")
+            write_new(name + ".new", json.dumps(sorted(paths)).encode())
+        if final:
+            os.replace(name + ".new", name)
+
 
 def _is_foreign(record: dict[str, Any]) -> bool:
     """Whether somebody has changed this path since the run that died."""
-    if record["old"]["kind"] == "directory" or record["new"] is None:
+    if "directory" in (record["old"]["kind"], record["kind"]):
         return False
-    now = _identity(record["path"])
-    return now not in (None, record["new"], _identity(record["keep"]))
+    now, keep = _identity(record["path"]), _identity(record["keep"])
+    if record["old"]["kind"] != "absent" and keep is None or now is None:
+        return False
+    return now not in (record["new"], keep) and (keep or record["new"]) is not None
 
 
 def _remove(path: str, thorough: bool) -> None:
@@ -219,8 +242,8 @@ def restore(record: dict[str, Any], thorough: bool) -> bool:
     _unlink(record["temp"])
     before = _identity(path)
     if old["kind"] == "absent":
-        if record["new"] is not None or record["kind"] == "directory" or thorough:
-            _remove(path, thorough)
+        if record["new"] is not None or record["kind"] == "directory":
+            _remove(path, thorough and "made" in record)
     elif old["kind"] == "directory":
         if kind_of(path) != "directory":
             _unlink(path)
@@ -228,7 +251,7 @@ def restore(record: dict[str, Any], thorough: bool) -> bool:
         _own_directory(path, old["uid"], old["gid"], old["mode"])
     elif os.path.lexists(keep):
         if kind_of(path) == "directory":
-            _remove(path, thorough)
+            _remove(path, thorough and "made" in record)
         os.replace(keep, path)
         _unlink(keep)  # a rename between two names of one inode does nothing
     return _identity(path) != before
@@ -300,6 +323,7 @@ class Transaction:
             if now.kind != "directory":
                 _unlink(path)
                 os.mkdir(path, 0o700)
+                record["made"] = True
             _own_directory(path, want.uid, want.gid, want.mode)
             return
         if want.kind == "backup":
@@ -322,14 +346,18 @@ class Transaction:
             os.replace(record["temp"], change.path)
 
     def commit(self, commands: list[list[str]], managed: set[str]) -> None:
-        """The set is proven: from here on it stays. What still has to be run is remembered first."""
-        if commands:
-            write_json(os.path.join(self.folder, OWED), {"dests": self.dests, "commands": commands})
-        write_json(os.path.join(self.store.folder, MANAGED), sorted(managed))
-        self.step("commit")
-        os.rename(os.path.join(self.folder, JOURNAL), os.path.join(self.folder, DONE))
+        """The set is proven: from here on it stays. What needs space, and what still has to be run, is written first."""
+        try:
+            if commands:
+                write_json(os.path.join(self.folder, OWED), {"dests": self.dests, "commands": commands})
+            self.store.note_managed(managed, final=False)
+            self.step("commit")
+            os.rename(os.path.join(self.folder, JOURNAL), os.path.join(self.folder, DONE))
+        except OSError as error:
+            raise Problem(f"could not write {clear_error(error, self.folder)}") from error
         sync_directory(self.folder)
         self.step("clean")
+        self.store.note_managed(managed, final=True)
         _finish(self.folder, self.records, DONE)
 
     def rollback(self) -> None:

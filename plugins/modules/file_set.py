@@ -8,214 +8,454 @@ module: file_set
 short_description: Write a set of files as one, prove it, and put everything back when the proof fails
 version_added: "0.1.0"
 description:
-  - Renders templates on the controller, writes all files that differ in one round trip, runs proof
-    commands such as C(nginx -t), and then whatever makes the change effective, such as a reload.
-  - When a proof fails, or the disk is full, or the run is interrupted, every byte, owner and mode is
-    as it was before; an interrupted run is undone at the beginning of the next one.
+  - Renders every template on the controller, replaces all files that differ in one round trip, runs
+    the proof (such as C(nginx -t)), and then whatever makes the change effective (such as a reload).
+  - When the proof fails, the disk is full, or a signal ends the run, every byte, owner, mode and
+    time is as it was before. A run that is killed or loses power is undone by the next run of any set.
+  - Contents never appear in the invocation, the process list or the system's log. Those of a
+    O(files[].sensitive) file do not appear in a diff either, nor in what a failed command printed.
+  - Needs root on the host, or whoever owns the files and O(state_dir).
 options:
   files:
     description:
-      - The set, in order. Each entry has C(dest) and one of C(template), C(content), C(link) and
-        C(state) (V(directory) or V(absent)).
-      - Besides C(owner) and C(group) (V(root)), C(mode) (V('0644'), directories V('0755')), C(vars)
-        for a template, C(sensitive) to keep contents out of the diff, and C(backup) to keep the first
-        foreign version of a file as C(<dest>.orig).
+      - The set, in order. Each entry has O(files[].dest) and exactly one of O(files[].template),
+        O(files[].content), O(files[].link) and O(files[].state).
+      - The directory of an entry must exist, or be listed before it with V(directory).
     type: list
     elements: dict
     required: true
+    suboptions:
+      dest:
+        description: Absolute path on the host. A link found there is replaced, never followed.
+        type: str
+        required: true
+      template:
+        description:
+          - Template to render, found like the O(ansible.builtin.template#module:src) of
+            M(ansible.builtin.template), and rendered with the same settings. An absolute path serves
+            for a template that extends one of a role.
+        type: str
+      content:
+        description: The text of the file. It is written as it is, without a newline added.
+        type: str
+      link:
+        description: Makes O(files[].dest) a symbolic link to this target.
+        type: str
+      state:
+        description:
+          - V(directory) makes a directory, or gives an existing one its owner and mode. A link to a
+            directory made by root is kept and its target used.
+          - V(absent) removes a file, a link, or a directory that is empty.
+        type: str
+        choices: [directory, absent]
+      owner:
+        description: Owner of the file, a name or a number.
+        type: str
+        default: root
+      group:
+        description: Group of the file, a name or a number.
+        type: str
+        default: root
+      mode:
+        description:
+          - Mode as a quoted octal number. Without it V(0755) for a directory, V(0600) for a file that
+            is O(files[].sensitive), and V(0644) for any other.
+        type: str
+      sensitive:
+        description: Keeps the contents out of the diff and out of the output of commands.
+        type: bool
+        default: false
+      backup:
+        description:
+          - Keeps the file that is replaced as C(<dest>.orig), once, if neither this module has
+            written it nor such a copy exists. Never done for a O(files[].sensitive) file.
+        type: bool
+        default: false
+      vars:
+        description: Variables for this template alone.
+        type: dict
+        default: {}
   purge:
-    description: Directories (C(path)) from which files that match C(patterns) and are not in the set are removed.
+    description:
+      - Directories that the set owns. Files and links in them that match and are not in O(files) are
+        removed; directories and what is below them are left alone.
     type: list
     elements: dict
     default: []
+    suboptions:
+      path:
+        description: The directory. It need not exist.
+        type: str
+        required: true
+      patterns:
+        description: Shell patterns for names. A hidden file is matched only by a pattern that begins with a dot.
+        type: list
+        elements: str
+        required: true
   validate:
-    description: Commands, each a list of arguments, that must succeed after the files are written.
+    description:
+      - Commands that prove the set, each a list of arguments (no shell). They run when anything has
+        changed, with the new files in place; when one fails, everything is put back and the task fails.
     type: list
     elements: list
     default: []
   apply:
-    description: Commands that make a change effective. One that failed is run again by the next run.
+    description:
+      - Commands that make a change effective, each a list of arguments. They run when anything has
+        changed and is proven. After a failure, all of them run again in the next run.
     type: list
     elements: list
     default: []
+  apply_always:
+    description: Commands that run at the end of every successful run. They do not count as a change.
+    type: list
+    elements: list
+    default: []
+  state_dir:
+    description: Directory on the host, root's alone, for the journal of a run that is under way.
+    type: path
+    default: /var/lib/file_set
 attributes:
   check_mode:
-    description: Predicts what would change, writes and runs nothing.
+    description: Predicts what would change, writes and runs nothing. An owner or a directory that does not exist yet is no error.
     support: full
   diff_mode:
-    description: Shows every file that is not sensitive.
+    description: Shows contents, owners and modes; the contents of a sensitive file are hidden.
     support: full
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""
 - name: Write the site
   bulwark.flask.file_set:
     files:
-      - {dest: /etc/nginx/sites-enabled/shop.conf, template: site.conf.j2}
       - {dest: /var/log/nginx/shop, state: directory, group: adm, mode: "0750"}
+      - {dest: /etc/nginx/sites-enabled/shop.conf, template: site.conf.j2, backup: true}
+      - {dest: /etc/nginx/sites-enabled/default, state: absent}
     validate:
       - [nginx, -t]
     apply:
       - [systemctl, reload, nginx]
+
+- name: Write an environment file that nobody but root reads
+  bulwark.flask.file_set:
+    files:
+      - {dest: /etc/flask-secrets, state: directory, mode: "0700"}
+      - dest: /etc/flask-secrets/shop.env
+        content: "{{ shop_env | bulwark.flask.env_file }}"
+        mode: "0600"
+        sensitive: true
+  no_log: true
+
+- name: Own a directory of drop-ins
+  bulwark.flask.file_set:
+    files:
+      - {dest: /etc/systemd/system/nginx.service.d, state: directory}
+      - {dest: /etc/systemd/system/nginx.service.d/50-sandbox.conf, template: sandbox.conf.j2}
+    purge:
+      - {path: /etc/systemd/system/nginx.service.d, patterns: ["*.conf"]}
+    apply:
+      - [systemctl, daemon-reload]
+    apply_always:
+      - [systemctl, enable, --now, nginx]
 """
 
 RETURN = r"""
 changed_files:
-  description: Paths that were or would be changed.
+  description: Paths that were changed, or would be in check mode; purged ones included.
   type: list
   elements: str
   returned: always
+would_change:
+  description: Paths that were put back because the proof failed.
+  type: list
+  elements: str
+  returned: when a command of O(validate) fails
+backup_files:
+  description: Copies of foreign files that were made.
+  type: list
+  elements: str
+  returned: success
 validated:
-  description: Whether proof commands ran and succeeded.
+  description: Whether commands of O(validate) ran and succeeded.
   type: bool
   returned: always
 applied:
-  description: Commands of O(apply) that ran.
+  description: Commands of O(apply) that ran and succeeded.
   type: list
+  elements: list
   returned: always
+command:
+  description: The command that failed. Its RV(rc), RV(stdout) and RV(stderr) come with it.
+  type: list
+  elements: str
+  returned: when a command fails
+rc:
+  description: Exit status of the command that failed; 127 when it could not be started.
+  type: int
+  returned: when a command fails
+stdout:
+  description: The end of its standard output, sensitive contents hidden.
+  type: str
+  returned: when a command fails
+stderr:
+  description: The end of its standard error, sensitive contents hidden.
+  type: str
+  returned: when a command fails
 """
 
 import base64
-import fcntl
-import hashlib
+import grp
 import json
-import os
+import pwd
+import shlex
+import signal
 import zlib
+from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import transaction
-from ansible_collections.bulwark.flask.plugins.module_utils.transaction import Problem
+from ansible_collections.bulwark.flask.plugins.module_utils import file_plan
+from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import Change, Entry, Problem, State
+from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
+from ansible_collections.bulwark.flask.plugins.module_utils.transaction import Store, Transaction
 
-STATE_DIR = "/var/lib/file_set"
+
+class Interrupted(BaseException):
+    """A signal asks the run to end; it goes back first."""
 
 
-def text_of(state, sensitive):
-    """What a diff shows of one side."""
-    if state["kind"] == "absent":
+def _interrupt(number: int, frame: Any) -> None:
+    raise Interrupted(signal.Signals(number).name)
+
+
+def entries_of(files: list[dict[str, Any]], contents: list[Optional[str]]) -> list[Entry]:
+    """The set, as the controller has checked and rendered it."""
+    return [
+        Entry(
+            dest=f["dest"], owner=f["owner"], group=f["group"], mode=int(f["mode"], 8), link=f["link"] or "",
+            kind=f["state"] or ("link" if f["link"] else "file"), data=base64.b64decode(content or ""),
+            sensitive=f["sensitive"], backup=f["backup"],
+        )
+        for f, content in zip(files, contents)
+    ]
+
+
+def _name(number: Optional[int], lookup: Any, wanted: str) -> str:
+    try:
+        return str(lookup(number)[0])
+    except (KeyError, TypeError):
+        return wanted if number is None else str(number)
+
+
+def _contents(state: State, hidden: bool) -> str:
+    if state.kind == "link":
+        return f"-> {state.link}\n"
+    if state.kind != "file":
         return ""
-    if state["kind"] == "link":
-        return f"-> {state['link']}\n"
-    if state["kind"] == "directory":
-        return f"directory {state['mode']:04o} {state['uid']}:{state['gid']}\n"
-    if sensitive:
-        return "[contents hidden]\n"
-    data = state.get("data", b"")
-    return f"# mode {state['mode']:04o} owner {state['uid']}:{state['gid']}\n" + data.decode("utf-8", "replace")
+    if hidden:
+        return "[[ contents hidden: not readable by everybody ]]\n"
+    if state.data is None or len(state.data) > file_plan.DIFF_LIMIT:
+        return "[[ contents too long to show ]]\n"
+    try:
+        return state.data.decode()
+    except UnicodeDecodeError:
+        return f"[[ {len(state.data)} bytes that are not text ]]\n"
 
 
-def missing_parents(entries):
-    """Directories nobody makes."""
-    made = {e["dest"] for e in entries if e["kind"] == "directory"}
-    parents = {os.path.dirname(e["dest"]) for e in entries if e["kind"] in ("file", "link")}
-    return sorted(p for p in parents if not os.path.isdir(p) and not any(p == m or m.startswith(p + "/") for m in made))
+def _attributes(state: State, entry: Entry) -> str:
+    if state.kind in ("absent", "backup"):
+        return ""
+    owner, group = _name(state.uid, pwd.getpwuid, entry.owner), _name(state.gid, grp.getgrgid, entry.group)
+    mode = "" if state.kind == "link" else f"mode: {state.mode:04o}\n"
+    return f"kind: {state.kind}\nowner: {owner}\ngroup: {group}\n{mode}"
+
+
+def diff_of(change: Change) -> list[dict[str, str]]:
+    """One change the way Ansible shows differences: contents, then kind, owner and mode."""
+    path, entry, now, want = change.path, change.entry, change.now, change.want
+    if want.kind == "backup":
+        return [{"prepared": f"{path}: a copy of {want.link}\n"}]
+    found = []
+    # What is removed may never have been ours to show.
+    unknown = want.kind == "absent" and not (now.mode or 0) & 0o004
+    before, after = _contents(now, unknown), _contents(want, False)
+    header = {"before_header": path, "after_header": path}
+    if now.kind == "absent" and want.kind in ("file", "link"):
+        header["after_header"] += f" (new, {' '.join(_attributes(want, entry).split()[3::2])})"
+    if now.kind == want.kind == "file" and now.data == want.data:
+        pass
+    elif entry.sensitive and "file" in (now.kind, want.kind):
+        found.append({**header, "prepared": f"--- before: {path}\n+++ after: {header['after_header']}\n"
+                                           "[[ sensitive: contents hidden ]]\n"})
+    elif before != after:
+        found.append({**header, "before": before, "after": after})
+    before, after = _attributes(now, entry), _attributes(want, entry)
+    if before != after and not (found and "absent" in (now.kind, want.kind)):
+        header = {"before_header": f"{path} (attributes)", "after_header": f"{path} (attributes)"}
+        found.append({**header, "before": before, "after": after})
+    return found
 
 
 class Run:
-    """One transaction, from plan to proof."""
+    """One run of the module."""
 
-    def __init__(self, module):
+    def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        packed = module.params["payload"]
-        self.entries = json.loads(zlib.decompress(base64.b64decode(packed)))
-        wanted = {e["dest"] for e in self.entries}
-        self.entries += [{"dest": path, "kind": "absent", "owner": "root", "group": "root", "mode": "0644"}
-                         for path in transaction.strays(module.params["purge"], wanted)]
-        digest = hashlib.sha256("\n".join(sorted(wanted)).encode()).hexdigest()[:16]
-        self.journal = transaction.Journal(STATE_DIR, digest)
+        contents = json.loads(zlib.decompress(base64.b64decode(module.params["contents"])))
+        self.entries = entries_of(module.params["files"], contents)
+        self.dests = [entry.dest for entry in self.entries]
+        self.purge = module.params["purge"]
+        self.store = Store(module.params["state_dir"])
+        self.changes: list[Change] = []
+        self.healed: list[str] = []
+        self.applied: list[list[str]] = []
+        self.validated = False
 
-    def plan(self):
-        """Entries that differ, each with its old and its wanted state."""
-        found = []
-        for entry in self.entries:
-            now, want = transaction.read_state(entry["dest"]), transaction.wanted_state(entry)
-            if transaction.differs(now, want):
-                found.append((entry, now, want))
+    def plan(self, before: Optional[dict[str, State]] = None) -> None:
+        """Look at the host."""
+        self.everything = self.entries + file_plan.strays(self.purge, self.entries)
+        self.changes = file_plan.make_plan(self.everything, before)
+
+    @property
+    def paths(self) -> list[str]:
+        """What changes, without the copies of foreign files."""
+        return [change.path for change in self.changes if change.want.kind != "backup"]
+
+    def run(self, command: list[str], introduction: str) -> None:
+        """Run one command; a failure is a Problem that shows all about it but secrets."""
+        try:
+            rc, out, err = self.module.run_command(
+                command, handle_exceptions=False, errors="replace", environ_update={"LC_ALL": "C.UTF-8"})
+        except OSError as error:
+            rc, out, err = 127, "", file_plan.clear_error(error, command[0])
+        if rc == 0:
+            return
+        secrets = [e.data for e in self.entries if e.sensitive]
+        secrets += [c.now.data for c in self.changes if c.entry.sensitive and c.now.data]
+        texts = [data.decode("utf-8", "replace") for data in secrets]
+        out, err = hide(out, texts), hide(err, texts)
+        raise Problem(f"{introduction}: `{shlex.join(command)}` failed with status {rc}:\n{err or out or '(it printed nothing)'}",
+                      command=command, rc=rc, stdout=out, stderr=err)
+
+    def refuse(self, final: bool) -> None:
+        """Fail when the plan cannot be carried out."""
+        reasons = file_plan.problems(self.everything, self.changes, final)
+        if reasons:
+            self.changes = []
+            raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {reason}" for reason in reasons))
+
+    def write(self) -> None:
+        """Write the set and prove it, or put everything back."""
+        transaction = Transaction(self.store, self.dests, self.changes)
+        try:
+            transaction.write()
+            for command in self.module.params["validate"]:
+                self.run(command, "The proof")
+            transaction.commit(self.module.params["apply"], self.ours())
+        except BaseException as error:
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+            paths, self.changes = self.paths, []
+            transaction.rollback()
+            if isinstance(error, (Problem, Interrupted)):
+                reason = str(error) if isinstance(error, Problem) else f"The run was ended by {error}"
+                raise Problem(f"{reason}\nEverything is as it was before. These would have changed: {', '.join(paths)}",
+                              would_change=paths, **getattr(error, "details", {})) from error
+            raise
+        self.validated = bool(self.module.params["validate"])
+
+    def ours(self) -> set[str]:
+        """Files written by this or an earlier run."""
+        gone = {entry.dest for entry in self.everything if entry.kind == "absent"}
+        return self.store.managed() - gone | {entry.dest for entry in self.entries if entry.kind == "file"}
+
+    def execute(self) -> None:
+        """Go back to the beginning of a run that died, write, prove, apply."""
+        with self.store.locked():
+            self.healed, foreign = self.store.recover()
+            for paths, text in ((self.healed, "was put back"), (foreign, "was left alone, as it has been changed since")):
+                if paths:
+                    self.module.warn(f"An earlier run was interrupted; {text}: {', '.join(paths)}")
+            self.plan()
+            self.refuse(final=True)
+            self.changes = file_plan.add_backups(self.changes, self.store.managed())
+            if self.changes:
+                self.write()
+            else:
+                self.store.note_managed(self.ours(), final=True)
+            owed = self.store.owed(self.dests)
+            if owed or self.changes:
+                for command in self.module.params["apply"]:
+                    self.run(command, "The files are written and proven, but not in effect; the next run tries again")
+                    self.applied.append(command)
+                self.store.settle(owed)
+            for command in self.module.params["apply_always"]:
+                self.run(command, "The files are in place, but")
+
+    def predict(self) -> None:
+        """What `execute` would do."""
+        self.plan(self.store.due())
+        self.refuse(final=False)
+        self.changes = file_plan.add_backups(self.changes, self.store.managed())
+
+    def result(self) -> dict[str, Any]:
+        """What is returned, also on failure."""
+        owed = self.module.check_mode and bool(self.store.owed(self.dests) or self.store.due())
+        found: dict[str, Any] = {
+            "changed": bool(self.changes or self.applied or self.healed or owed),
+            "changed_files": self.paths, "validated": self.validated, "applied": self.applied,
+            "backup_files": [change.path for change in self.changes if change.want.kind == "backup"],
+        }
+        if self.module._diff:
+            found["diff"] = [part for change in self.changes for part in diff_of(change)]
         return found
 
-    def run_all(self, commands):
-        """Run commands until one fails; returns what went wrong, or None."""
-        for command in commands:
-            rc, out, err = self.module.run_command(command)
-            if rc:
-                return f"`{' '.join(command)}` failed with status {rc}:\n{(err.strip() or out.strip())[-3000:]}"
-        return None
 
-    def write(self, plan):
-        unknown = sorted({f"{key} {e[key]}" for e, _, want in plan for key, field in (("owner", "uid"), ("group", "gid"))
-                          if want["kind"] != "absent" and want[field] is None})
-        if unknown:
-            raise Problem(f"this host has no {', '.join(unknown)}")
-        paths = []
-        for entry, now, _ in plan:
-            orig = f"{entry['dest']}.orig"
-            if entry.get("backup") and now["kind"] == "file" and not os.path.lexists(orig) \
-                    and b"Ansible managed" not in now["data"][:400]:
-                paths.append((orig, now))
-        self.journal.open([p for p, _ in paths] + [e["dest"] for e, _, _ in plan])
-        for path, state in paths + [(e["dest"], want) for e, _, want in plan]:
-            transaction.put_state(path, state)
-
-    def undo(self, reason):
-        paths = self.journal.restore()
-        self.module.fail_json(msg=f"{reason}\nEvery file is as it was before.", changed_files=[],
-                              would_change=paths, validated=False, applied=[])
-
-    def execute(self):
-        """Write, prove, apply."""
-        os.makedirs(STATE_DIR, mode=0o700, exist_ok=True)
-        with open(os.path.join(STATE_DIR, "lock"), "w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            healed = bool(self.journal.restore())
-            plan = self.plan()
-            if plan:
-                try:
-                    self.write(plan)
-                except (Problem, OSError) as error:
-                    self.undo(f"Could not write the files: {error}")
-                failure = self.run_all(self.module.params["validate"])
-                if failure:
-                    self.undo(failure)
-                self.journal.owe()
-                self.journal.close()
-            applied = []
-            if self.journal.is_owed():
-                applied = self.module.params["apply"]
-                failure = self.run_all(applied)
-                if failure:
-                    self.module.fail_json(msg=f"The files are written and proven, but {failure}\n"
-                                              "The next run tries that command again.")
-                self.journal.settle()
-            return plan, applied, healed
-
-
-def main():
+def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "payload": {"type": "str", "required": True, "no_log": True},
-            "purge": {"type": "list", "elements": "dict", "default": []},
+            "files": {"type": "list", "elements": "dict", "required": True, "options": {
+                "dest": {"type": "str", "required": True},
+                "template": {"type": "str"},
+                "content": {"type": "str", "no_log": True},
+                "link": {"type": "str"},
+                "state": {"type": "str", "choices": ["directory", "absent"]},
+                "owner": {"type": "str", "default": "root"},
+                "group": {"type": "str", "default": "root"},
+                "mode": {"type": "str"},
+                "sensitive": {"type": "bool", "default": False},
+                "backup": {"type": "bool", "default": False},
+                "vars": {"type": "dict", "default": {}},
+            }},
+            "contents": {"type": "str", "required": True, "no_log": True},
+            "purge": {"type": "list", "elements": "dict", "default": [], "options": {
+                "path": {"type": "str", "required": True},
+                "patterns": {"type": "list", "elements": "str", "required": True},
+            }},
             "validate": {"type": "list", "elements": "list", "default": []},
             "apply": {"type": "list", "elements": "list", "default": []},
+            "apply_always": {"type": "list", "elements": "list", "default": []},
+            "state_dir": {"type": "path", "default": "/var/lib/file_set"},
         },
         supports_check_mode=True,
     )
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, _interrupt)
     run = Run(module)
-    if module.check_mode:
-        plan, applied, healed = run.plan(), [], False
-    else:
-        parents = missing_parents(run.entries)
-        if parents:
-            module.fail_json(msg=f"These directories do not exist and are not in the set: {', '.join(parents)}")
-        try:
-            plan, applied, healed = run.execute()
-        except Problem as error:
-            module.fail_json(msg=str(error))
-    diff = [{"before_header": e["dest"], "after_header": e["dest"], "before": text_of(now, e.get("sensitive")),
-             "after": text_of({"uid": "?", "gid": "?", **want}, e.get("sensitive"))} for e, now, want in plan]
-    module.exit_json(changed=bool(plan or applied or healed), changed_files=[e["dest"] for e, _, _ in plan], diff=diff,
-                     validated=bool(plan and module.params["validate"] and not module.check_mode), applied=applied)
+    try:
+        if module.check_mode:
+            run.predict()
+        else:
+            run.execute()
+    except Problem as error:
+        module.fail_json(**{**run.result(), "msg": str(error), **error.details})
+    except Interrupted as error:
+        module.fail_json(**{**run.result(), "msg": f"The run was ended by {error}; the next one finishes what is left"})
+    except OSError as error:
+        module.fail_json(**{**run.result(), "msg": file_plan.clear_error(error, module.params["state_dir"])})
+    module.exit_json(**run.result())
 
 
 if __name__ == "__main__":

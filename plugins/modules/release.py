@@ -126,6 +126,12 @@ options:
   git_credentials:
     description: User and password taken out of O(source.git). Set by the action plugin.
     type: str
+  git_key:
+    description: O(source.deploy_key), as a whole argument. Set by the action plugin.
+    type: str
+  archive_url:
+    description: O(source.archive) with its user, password or query. Set by the action plugin.
+    type: str
   built_by:
     description: Who builds. Set by the action plugin.
     type: str
@@ -228,6 +234,8 @@ ARGUMENTS = {
     "source_note": {"type": "dict", "default": {}},
     "upload": {"type": "path"},
     "git_credentials": {"type": "str", "no_log": True},
+    "git_key": {"type": "str", "no_log": True},
+    "archive_url": {"type": "str", "no_log": True},
     "built_by": {"type": "str", "default": "somebody"},
 }
 

@@ -38,10 +38,6 @@ class CouldNotAudit(Exception):
     """Why there is no answer."""
 
 
-class Busy(CouldNotAudit):
-    """Another audit holds the lock; its report is left alone."""
-
-
 def one_line(text: object, limit: int = 500) -> str:
     """Text that can neither split nor forge a log line."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
@@ -140,29 +136,39 @@ def write_report(path: Path, report: dict) -> None:
     os.replace(temporary, path)
 
 
+def words(error: Exception) -> str:
+    """An exception as a reason."""
+    return one_line(error if isinstance(error, CouldNotAudit) else f"{type(error).__name__}: {error}")
+
+
+def examine(name: str, report: dict) -> None:
+    """Fill in the report; whatever goes wrong is a result too."""
+    try:
+        config = json.loads((CONFIG / f"{name}.json").read_text(encoding="utf-8"))
+        report["service"] = config["osv_url"] if config["service"] == "osv" else config["service"]
+        report["release"], packages = live_release(config)
+        report |= read_answer(config, *ask(config, packages))
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        report["reason"] = words(error)
+    report["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
 def audit(name: str) -> dict:
-    """One audit under the lock; whatever goes wrong is a result too."""
+    """One audit under the lock, and its report on disk."""
     report = {"application": name, "state": "could-not-audit", "reason": "", "time": "", "release": "none", "service": "",
               "counts": dict.fromkeys(("packages", "audited", "skipped", "vulnerable", "findings"), 0),
               "findings": [], "skipped": []}
     try:
-        config = json.loads((CONFIG / f"{name}.json").read_text(encoding="utf-8"))
-        report["service"] = config["osv_url"] if config["service"] == "osv" else config["service"]
         with open(STATE / name / "lock", "w", encoding="utf-8") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise Busy("another audit of it is running") from None
-            try:
-                report["release"], packages = live_release(config)
-                report |= read_answer(config, *ask(config, packages))
-            except CouldNotAudit as reason:
-                report["reason"] = one_line(reason)
-            report["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+                raise CouldNotAudit("another audit of it is running, whose report is to come") from None
+            examine(name, report)
             write_report(STATE / name / "report.json", report)
-    except Exception as error:  # pylint: disable=broad-exception-caught # an audit must not end without a result
-        report["state"] = "could-not-audit"
-        report["reason"] = one_line(error if isinstance(error, CouldNotAudit) else f"{type(error).__name__}: {error}")
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        # A result that nobody can read later is none.
+        report |= {"state": "could-not-audit", "reason": words(error)}
     return report
 
 

@@ -1,0 +1,43 @@
+"""Take secrets out of what a command has printed. No Ansible imports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+HIDDEN = "[hidden]"
+SHORTEST_PART = 8   # a part of a secret at least this long is hidden, also when the output is cut or wrapped
+SHORTEST_VALUE = 4  # a whole value at least this long is hidden
+_KEY = re.compile(r"^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*[=:]\s*")
+_SCANNED = 65536
+
+
+def _values(text: str) -> set[str]:
+    """The lines of a file without their keys: a key is no secret, and an error that names it helps."""
+    values = {_KEY.sub("", line).strip() for line in text.splitlines()}
+    return values | {value.strip("'\"") for value in values}
+
+
+def hide(output: str, secrets: Iterable[str], longest: int = 4000) -> str:
+    """`output` with every value of the `secrets` (contents of files), whole or in part, hidden; its end, if it is long."""
+    values = set().union(*(_values(text) for text in secrets))
+    parts = {value[i:i + SHORTEST_PART] for value in values for i in range(len(value) - SHORTEST_PART + 1)}
+    output = output[-_SCANNED:]
+    covered = bytearray(len(output))
+    for i in range(len(output) - SHORTEST_PART + 1):
+        if output[i:i + SHORTEST_PART] in parts:
+            covered[i:i + SHORTEST_PART] = b"\1" * SHORTEST_PART
+    short = sorted((v for v in values if SHORTEST_VALUE <= len(v) < SHORTEST_PART), key=len, reverse=True)
+    for value in short:
+        for found in re.finditer(r"(?<!\w)" + re.escape(value) + r"(?!\w)", output):
+            covered[found.start():found.end()] = b"\1" * len(value)
+    pieces, hidden = [], False
+    for character, secret in zip(output, covered):
+        if secret and character != "\n":
+            pieces += [] if hidden else [HIDDEN]
+            hidden = True
+        else:
+            pieces.append(character)
+            hidden = False
+    text = "".join(pieces).strip()
+    return text if len(text) <= longest else "… " + text[-longest:]
