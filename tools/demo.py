@@ -70,7 +70,7 @@ def summary() -> None:
   site         https://demo.localhost:8443   status {answer.status}, {version}
   redirect     http://demo.localhost:8080 leads there
   certificate  {issuer.get('commonName')}, until {certificate['notAfter']}
-  release      {manifest['release']} (Python {manifest['python']}, {manifest['lock']})
+  release      {manifest['release']} (Python {manifest['python']}, {manifest['requirements']})
   services     nginx, gunicorn, renewal timer, cron: {', '.join(units.split())}
 
   Try next:

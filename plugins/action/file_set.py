@@ -88,12 +88,11 @@ def _set_problems(entries: list[dict[str, Any]]) -> list[str]:
     dests = [entry["dest"] for entry in entries]
     found = [f"{dest} is in the set {dests.count(dest)} times" for dest in sorted({d for d in dests if dests.count(d) > 1})]
     leaves = [entry["dest"] for entry in entries if kind_of(entry) != "directory"]
-    found += [
-        f"{entry['dest']} is below {leaf}, which is not a directory in this set"
-        for entry in entries if kind_of(entry) != "absent"
-        for leaf in leaves if entry["dest"].startswith(leaf + "/")
+    return found + [
+        f"{dest} is below {leaf}, which is not a directory in this set"
+        for dest in sorted({entry["dest"] for entry in entries if kind_of(entry) != "absent"})
+        for leaf in sorted(set(leaves)) if dest.startswith(leaf + "/")
     ]
-    return found
 
 
 def _purge_problems(rule: Any) -> list[str]:
@@ -204,5 +203,5 @@ class ActionModule(ActionBase):
         rest = {key: arguments[key] for key in ("purge", "state_dir") if arguments.get(key)}
         return self._execute_module(
             module_name="bulwark.flask.file_set", task_vars=variables,
-            module_args={"files": files, "contents": packed, **commands, **rest},
+            module_args={"files": files, "_contents": packed, **commands, **rest},
         )

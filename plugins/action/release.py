@@ -12,7 +12,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.bulwark.flask.plugins.module_utils import release_archive as archives
+from ansible_collections.bulwark.flask.plugins.module_utils import release_packing as packing
+from ansible_collections.bulwark.flask.plugins.module_utils.release_archive import ArchiveError
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, sha256_of
 from ansible_collections.bulwark.flask.plugins.module_utils.release_sources import check, is_url, public, split_credentials
 
@@ -43,9 +44,9 @@ class LocalSource:
     def _read_directory(self) -> None:
         if not self.path.is_dir():
             raise ReleaseError("source", f"source: {self.path} is not a directory on the controller.")
-        self.entries, self.keys = archives.entries(self.path)
-        self.digest = archives.tree_digest(self.entries)
-        self.note |= archives.git_state(self.path)
+        self.entries, self.keys = packing.entries(self.path)
+        self.digest = packing.tree_digest(self.entries)
+        self.note |= packing.git_state(self.path)
 
     def _read_archive(self, expected: str | None) -> None:
         if not self.path.is_file():
@@ -60,7 +61,7 @@ class LocalSource:
             return self.path
         self._read_directory()  # what is packed decides, should a file have changed meanwhile
         packed = folder / "source.tar.gz"
-        archives.pack(self.entries, packed)
+        packing.pack(self.entries, packed)
         return packed
 
 
@@ -77,7 +78,7 @@ class ActionModule(ActionBase):
             result = self._call(arguments, task_vars)
             if result.pop("need_upload", False) and local:
                 result = self._upload_and_build(local, arguments, task_vars)
-        except (ReleaseError, archives.ArchiveError) as error:
+        except (ReleaseError, ArchiveError) as error:
             raise AnsibleActionFail(f"{name}: {error}") from error
         if local and local.keys:
             Display().warning(f"{name}: private keys are left out of the release: {', '.join(local.keys)}")

@@ -66,7 +66,7 @@ class Instances:
 
     def remove(self, instance: str) -> None:
         """Forget an instance; its release stays."""
-        shutil.rmtree(self.folder / instance, ignore_errors=False)
+        shutil.rmtree(self.folder / instance)
 
     def make_live(self, instance: str) -> None:
         """Point `current` at an instance, atomically: a visitor sees the old one or the new one."""

@@ -89,14 +89,19 @@ class Build:
         except (OSError, subprocess.CalledProcessError) as error:
             raise ReleaseError("python", f"{self.options['python']} does not run on the host: {error}.") from error
 
-    def identity(self, version: str) -> dict[str, Any]:
-        """Everything that decides what the release is. An update of Python within 3.x is none of it."""
+    def identity(self, version: str, complete: bool) -> dict[str, Any]:
+        """Everything that decides what the release is. An update of Python within 3.x is none of it.
+
+        `complete` allows to fetch what an abbreviated commit needs to be completed.
+        """
         source: list[str | None] = [self.kind, self.options["source_digest"]]
         if self.kind == "git":
             asked = str(self.source.get("version") or "")
             known = self.releases.commit_starting_with(asked) if ABBREVIATED.fullmatch(asked) else None
             self.commit = self._git().resolve(asked or None, known)
-            source[1] = self.commit or f"unresolved {asked}"
+            if self.commit is None and complete:
+                self.commit = self._git().complete(asked)
+            source[1] = self.commit
         elif self.kind == "package":
             source[1] = self.source["package"]
         elif sources.is_url(self.source):
@@ -117,9 +122,11 @@ class Build:
         if self.releases.is_locked():
             self.warnings.append(f"another run is deploying {self.name} right now")
             return self._answer_new("0" * 64)
-        found = fingerprint(self.identity(self.python_version()))
+        found = fingerprint(self.identity(self.python_version(), False))
         manifest = self.releases.find(found)
-        return self._answer(manifest, False) if manifest else self._answer_new(found)
+        if manifest is None:
+            return self._answer_new(found)
+        return {**self._answer(manifest, False), "changed": bool(self.releases.unfinished())}
 
     def run(self) -> dict[str, Any]:
         """Reuse the release or build it."""
@@ -141,14 +148,15 @@ class Build:
             self.sandbox.stop_leftover()
             remove_stale_access(self.sandbox.unit)
             version = self.python_version()
-            found = fingerprint(self.identity(version))
+            found = fingerprint(self.identity(version, True))
             manifest = self.releases.find(found)
             if manifest:
+                removed = self.releases.remove_leftovers(failed=False)
                 self.timed("find")
-                return self._answer(manifest, False)
+                return {**self._answer(manifest, False), "changed": bool(removed)}
             if self.options["source_digest"] and not self.options["upload"]:
                 return {"changed": False, "need_upload": True}
-            self.releases.remove_leftovers()
+            self.releases.remove_leftovers(failed=True)
             self.timed("find")
             return self._answer(self._build(found, version), True)
 
@@ -222,7 +230,7 @@ class Build:
 
     def _fetch(self, destination: Path) -> None:
         if self.kind == "git":
-            self.commit = self._git().checkout(self.source.get("version"), self.commit, destination)
+            self._git().checkout(str(self.commit), destination)
         elif sources.is_url(self.source):
             sources.download(self.sandbox, self.options["archive_url"] or self.source["archive"], self.source["sha256"],
                              destination, self.options["ca_bundle"])

@@ -37,10 +37,10 @@ GITCONFIG = """[safe]
 MEANINGS = [
     (r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
      "the server's SSH host key is not the expected one; compare it with the server's, then correct host_key"),
-    (r"Permission denied \(|Authentication failed|could not read Username|HTTP Basic: Access denied|error: 40[13]",
-     "the server refused to let us in; check that deploy_key (or the token in the URL) may read this repository"),
     (r"invalid format|error in libcrypto|Load key",
      "deploy_key is not a private key that ssh can read (it must have no passphrase and end with a newline)"),
+    (r"Permission denied \(|Authentication failed|could not read Username|HTTP Basic: Access denied|error: 40[13]",
+     "the server refused to let us in; check that deploy_key (or the token in the URL) may read this repository"),
     (r"Repository not found|does not appear to be a git repository|repository '.*' not found|does not exist",
      "there is no such repository, or the key may not see it"),
     (r"Could not resolve host|Connection (refused|timed out|reset)|No route to host|Network is unreachable|Failed to connect",
@@ -157,38 +157,49 @@ class Git:
             raise ReleaseError("source", f"{self.url} has no branch, tag or commit {wanted}.")
         return commit
 
-    def checkout(self, version: str | None, commit: str | None, destination: Path) -> str:
-        """Put a commit with its submodules into an empty directory; returns the full commit."""
-        writable = [self.sandbox.cache, destination.parent]
-        mirror = f"--git-dir={self.mirror}"
+    def complete(self, abbreviated: str) -> str:
+        """The full commit of an abbreviated one."""
         with self.access() as env:
-            self._run(env, "init", "--quiet", "--bare", str(self.mirror), writable=writable)
-            fetch = ["fetch", "--quiet", "--force", "--no-write-fetch-head", self.url]
-            wanted = commit or str(version)
-            if not commit or not self._has(env, commit):
-                self._run(env, mirror, *fetch, "--prune", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*",
-                          writable=writable)
-            if commit and not self._has(env, commit):
-                self._run(env, mirror, *fetch, f"+{commit}:refs/deployed/{commit}", writable=writable, check=False)
-            rc, found = self._run(env, mirror, "rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}",
-                                  writable=writable, check=False)
-            if rc:
-                raise ReleaseError("source", f"{self.url} has no branch, tag or commit {wanted}.")
-            source = f"--git-dir={destination}/.git"
+            return self._update_mirror(env, abbreviated)
+
+    def checkout(self, commit: str, destination: Path) -> None:
+        """Put a commit with its submodules into an empty directory."""
+        writable = [self.sandbox.cache, destination.parent]
+        with self.access() as env:
+            self._update_mirror(env, commit)
+            repository = f"--git-dir={destination}/.git"
             for command in (
                 ["clone", "--quiet", "--shared", "--no-checkout", str(self.mirror), str(destination)],
-                [source, f"--work-tree={destination}", "checkout", "--quiet", "--detach", found.strip()],
-                [source, "config", "remote.origin.url", self.url],
+                [repository, f"--work-tree={destination}", "checkout", "--quiet", "--detach", commit],
+                [repository, "config", "remote.origin.url", self.url],
             ):
                 self._run(env, *command, writable=writable)
             if (destination / ".gitmodules").is_file():
                 self._run(env, "-C", str(destination), "submodule", "--quiet", "update", "--init", "--recursive",
                           writable=writable)
-        return found.strip()
 
-    def _has(self, env: dict[str, str], commit: str) -> bool:
-        return self._run(env, f"--git-dir={self.mirror}", "cat-file", "-e", f"{commit}^{{commit}}",
-                         writable=[self.sandbox.cache], check=False)[0] == 0
+    def _update_mirror(self, env: dict[str, str], wanted: str) -> str:
+        """Make sure the mirror has a commit, asking the server only when it lacks it; returns it in full."""
+        mirror, writable = f"--git-dir={self.mirror}", [self.sandbox.cache]
+        if not self.mirror.is_dir():
+            self._run(env, "init", "--quiet", "--bare", str(self.mirror), writable=writable)
+        fetch = [mirror, "fetch", "--quiet", "--force", "--no-write-fetch-head", self.url]
+        found = self._find(env, wanted)
+        if not found:
+            self._run(env, *fetch, "--prune", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", writable=writable)
+            found = self._find(env, wanted)
+        if not found and COMMIT.fullmatch(wanted):
+            self._run(env, *fetch, f"+{wanted}:refs/deployed/{wanted}", writable=writable, check=False)
+            found = self._find(env, wanted)
+        if not found:
+            raise ReleaseError("source", f"{self.url} has no branch, tag or commit {wanted}.")
+        return found
+
+    def _find(self, env: dict[str, str], wanted: str) -> str | None:
+        """A commit in the mirror, in full."""
+        rc, found = self._run(env, f"--git-dir={self.mirror}", "rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}",
+                              writable=[self.sandbox.cache], check=False)
+        return None if rc else found.strip()
 
 
 def remove_stale_access(unit: str) -> None:

@@ -59,9 +59,13 @@ class Releases:
         commits = [str(found.get("commit") or "") for found in self.manifests()]
         return next((commit for commit in commits if commit.startswith(prefix)), None)
 
-    def remove_leftovers(self) -> list[str]:
-        """Remove builds that were interrupted and the one failed build that is kept until now."""
-        found = [path for path in self.folder.iterdir() if not (path / MANIFEST).exists()]
+    def unfinished(self) -> list[Path]:
+        """Builds that were interrupted."""
+        return [path for path in sorted(self.folder.glob("[!.]*")) if not (path / MANIFEST).exists()]
+
+    def remove_leftovers(self, failed: bool) -> list[str]:
+        """Remove builds that were interrupted and, with `failed`, the one failed build kept until now."""
+        found = self.unfinished() + (list(self.folder.glob(f"{FAILED}*")) if failed else [])
         for path in found:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)

@@ -19,7 +19,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import (
     ABSENT, Change, Problem, State, clear_error, kind_of, read_state,
@@ -269,11 +269,11 @@ def _finish(folder: str, records: list[dict[str, Any]], name: str) -> None:
 
 
 class Transaction:
-    """One plan being carried out. `step` is called before everything that touches the disk."""
+    """One plan being carried out."""
 
-    def __init__(self, store: Store, dests: list[str], changes: list[Change],
-                 step: Callable[[str], None] = lambda name: None) -> None:
-        self.store, self.dests, self.changes, self.step = store, dests, changes, step
+    def __init__(self, store: Store, dests: list[str], changes: list[Change]) -> None:
+        self.store, self.dests, self.changes = store, dests, changes
+        self.committing = False
         self.folder = store.folder_of(dests)
         self.was_owed = os.path.exists(os.path.join(self.folder, OWED))
         token, gone = secrets.token_hex(4), {c.path for c in changes if c.want.kind != "directory"}
@@ -291,7 +291,6 @@ class Transaction:
             })
 
     def _journal(self) -> None:
-        self.step("journal")
         write_json(os.path.join(self.folder, JOURNAL), self.records)
 
     def write(self) -> None:
@@ -303,12 +302,10 @@ class Transaction:
             self._journal()
             for change, record in zip(self.changes, self.records):
                 path = change.path
-                self.step(f"stage {path}")
                 self._stage(change, record)
             self._journal()
             for change, record in zip(self.changes, self.records):
                 path = change.path
-                self.step(f"switch {path}")
                 self._switch(change, record)
             for parent in {os.path.dirname(record["path"]) for record in self.records}:
                 sync_directory(parent)
@@ -351,21 +348,25 @@ class Transaction:
             if commands:
                 write_json(os.path.join(self.folder, OWED), {"dests": self.dests, "commands": commands})
             self.store.note_managed(managed, final=False)
-            self.step("commit")
+            self.committing = True
             os.rename(os.path.join(self.folder, JOURNAL), os.path.join(self.folder, DONE))
         except OSError as error:
             raise Problem(f"could not write {clear_error(error, self.folder)}") from error
-        sync_directory(self.folder)
-        self.step("clean")
-        self.store.note_managed(managed, final=True)
-        _finish(self.folder, self.records, DONE)
+        with suppress(OSError):  # the next run cleans up what is left
+            sync_directory(self.folder)
+            self.store.note_managed(managed, final=True)
+            _finish(self.folder, self.records, DONE)
+
+    @property
+    def committed(self) -> bool:
+        """Whether there is no way back any more."""
+        return self.committing and not os.path.exists(os.path.join(self.folder, JOURNAL))
 
     def rollback(self) -> None:
         """Put everything back; what cannot be put back stays in the journal for the next run."""
         failed = []
         for record in reversed(self.records):
             try:
-                self.step(f"restore {record['path']}")
                 restore(record, thorough=True)
             except OSError as error:
                 failed.append(clear_error(error, record["path"]))

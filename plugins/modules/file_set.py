@@ -168,10 +168,10 @@ changed_files:
   elements: str
   returned: always
 would_change:
-  description: Paths that were put back because the proof failed.
+  description: Paths that would have changed, had the set been written and proven.
   type: list
   elements: str
-  returned: when a command of O(validate) fails
+  returned: when the set could not be written or a command of O(validate) failed
 backup_files:
   description: Copies of foreign files that were made.
   type: list
@@ -302,7 +302,7 @@ class Run:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        contents = json.loads(zlib.decompress(base64.b64decode(module.params["contents"])))
+        contents = json.loads(zlib.decompress(base64.b64decode(module.params["_contents"])))
         self.entries = entries_of(module.params["files"], contents)
         self.dests = [entry.dest for entry in self.entries]
         self.purge = module.params["purge"]
@@ -354,6 +354,8 @@ class Run:
                 self.run(command, "The proof")
             transaction.commit(self.module.params["apply"], self.ours())
         except BaseException as error:
+            if transaction.committed:
+                raise
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 signal.signal(number, signal.SIG_IGN)
             paths, self.changes = self.paths, []
@@ -374,9 +376,9 @@ class Run:
         """Go back to the beginning of a run that died, write, prove, apply."""
         with self.store.locked():
             self.healed, foreign = self.store.recover()
-            for paths, text in ((self.healed, "was put back"), (foreign, "was left alone, as it has been changed since")):
+            for paths, text in ((self.healed, "Put back"), (foreign, "Left alone, because somebody has changed it since")):
                 if paths:
-                    self.module.warn(f"An earlier run was interrupted; {text}: {', '.join(paths)}")
+                    self.module.warn(f"An earlier run was interrupted. {text}: {', '.join(paths)}")
             self.plan()
             self.refuse(final=True)
             self.changes = file_plan.add_backups(self.changes, self.store.managed())
@@ -429,7 +431,7 @@ def main() -> None:
                 "backup": {"type": "bool", "default": False},
                 "vars": {"type": "dict", "default": {}},
             }},
-            "contents": {"type": "str", "required": True, "no_log": True},
+            "_contents": {"type": "str", "required": True, "no_log": True},
             "purge": {"type": "list", "elements": "dict", "default": [], "options": {
                 "path": {"type": "str", "required": True},
                 "patterns": {"type": "list", "elements": "str", "required": True},

@@ -78,7 +78,7 @@ def build(module, target):
                         [python, "-m", "pip", "check"]):
             rc, out, err = module.run_command(command, environ_update=environment)
             if rc:
-                shutil.rmtree(target, ignore_errors=True)
+                shutil.rmtree(target)
                 module.fail_json(msg=f"Could not install {options['path']} from its lock file:\n{(err or out)[-2000:]}\n"
                                      "What was installed before is untouched.")
     # Written last: a venv without it is a build that was interrupted.
@@ -105,7 +105,8 @@ def main():
     if not done and not module.check_mode:
         path.mkdir(parents=True, exist_ok=True)
         if not (target / ".complete").exists():
-            shutil.rmtree(target, ignore_errors=True)
+            if target.exists():
+                shutil.rmtree(target)
             build(module, target)
         previous = os.readlink(link) if link.is_symlink() else None
         temporary = path / ".current"

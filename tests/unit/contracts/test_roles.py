@@ -1,0 +1,106 @@
+"""What every role keeps: its specification, its defaults and its README say the same."""
+
+import importlib.util
+import re
+
+import pytest
+import support
+import yaml
+
+ROLES = sorted(path.name for path in support.ROLES.iterdir())
+
+
+def spec(role, entry="main"):
+    return yaml.safe_load((support.ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"][entry]["options"]
+
+
+def defaults(role):
+    return yaml.safe_load((support.ROLES / role / "defaults/main.yml").read_text())
+
+
+def sources(role, *parts):
+    return "\n".join(p.read_text() for part in parts for p in sorted((support.ROLES / role / part).rglob("*"))
+                     if p.suffix in (".yml", ".j2"))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_specification_and_defaults_name_the_same_variables(role):
+    assert set(spec(role)) == set(defaults(role))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_specification_and_defaults_have_the_same_values(role):
+    values = support.role_vars(role, {key: support.SHOP[key] for key in ("name", "domains", "source", "wsgi")})
+    for name, option in spec(role).items():
+        if "default" in option:
+            assert values[name] == option["default"], name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_default_is_explained_above(role):
+    lines = (support.ROLES / role / "defaults/main.yml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r"\w+:", line):
+            # Variables that belong together share one comment.
+            assert re.match(r"#|\w+:", lines[number - 1]), line
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_variable_has_a_reader(role):
+    text = sources(role, "tasks", "templates", "vars")
+    more = (support.ROLES / role / "defaults/main.yml").read_text()
+    for name in spec(role):
+        assert re.search(rf"\b{name}\b", text) or len(re.findall(rf"\b{name}\b", more)) > 1, name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_reads_the_variables_of_another(role):
+    text = sources(role, "tasks", "templates", "vars", "defaults")
+    for other in ROLES:
+        if other != role:
+            assert not re.search(rf"(?<![\w./-]){other}_[a-z]", text), other
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_template_says_who_owns_it(role):
+    for path in (support.ROLES / role / "templates").glob("*.j2") if (support.ROLES / role / "templates").is_dir() else []:
+        if path.name.endswith(".json.j2"):
+            continue  # JSON has no comments
+        lines = path.read_text().splitlines()
+        first = lines[1] if lines[0].startswith("#!") else lines[0]
+        assert first.startswith("{{ ansible_managed | comment"), path.name
+        assert role in path.read_text(), path.name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_internals_begin_with_two_underscores(role):
+    path = support.ROLES / role / "vars/main.yml"
+    for name in (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}:
+        assert name.startswith(f"__{role}_")
+
+
+def test_no_role_name_begins_with_another():
+    assert not [(a, b) for a in ROLES for b in ROLES if a != b and b.startswith(a)]
+
+
+def test_readmes_are_current():
+    path = support.ROOT / "tools/role_docs.py"
+    module = importlib.util.module_from_spec(loaded := importlib.util.spec_from_file_location("role_docs", path))
+    loaded.loader.exec_module(module)
+    for role in ROLES:
+        now, wanted = module.current(support.ROLES / role)
+        assert now == wanted, f"run tools/role_docs.py: {role}"
+
+
+def test_nothing_lets_a_failure_pass():
+    for folder in ("roles", "playbooks"):
+        for path in (support.ROOT / folder).rglob("*"):
+            if path.suffix in (".yml", ".j2", ".py"):
+                assert "ignore_errors" not in path.read_text(), path.name
+
+
+def test_the_example_inventory_is_short_and_explained():
+    lines = (support.ROOT / "inventory.example").read_text().splitlines()
+    assert len(lines) <= 25
+    for line in lines[5:]:
+        assert "#" in line, line

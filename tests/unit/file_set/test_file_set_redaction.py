@@ -1,0 +1,35 @@
+"""What a command prints is shown without the contents of sensitive files."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
+
+SECRET = "# made by a role\nDATABASE_URL=postgresql://shop:Tr0ub4dor-and-3@db/shop\nexport PIN='4711'\nDEBUG=0\n"
+
+
+@pytest.mark.parametrize(("output", "shown"), [
+    ("line 2: bad value postgresql://shop:Tr0ub4dor-and-3@db/shop", "line 2: bad value [hidden]"),
+    ("cannot log in with Tr0ub4dor-and-3 now", "cannot log in with [hidden] now"),
+    ("truncated: Tr0ub4dor-a...", "truncated: [hidden]..."),
+    ("wrapped Tr0ub4dor\n-and-3@db/shop end", "wrapped [hidden]\n[hidden] end"),
+    ("PIN 4711 refused, pid 14711", "PIN [hidden] refused, pid 14711"),
+    ("DATABASE_URL is not allowed here, 0 files read", "DATABASE_URL is not allowed here, 0 files read"),
+    ("nothing secret", "nothing secret"),
+])
+def test_values_are_hidden_whole_or_in_part_and_the_rest_stays(output: str, shown: str) -> None:
+    assert hide(output, [SECRET]) == shown
+
+
+def test_a_secret_with_several_lines_is_hidden_line_by_line() -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\n9w0BAQEFAASCBKcwggSj\n-----END KEY-----\n"
+    assert "MIIEvQ" not in hide("loaded:\n" + key, [key]) and "loaded:" in hide("loaded:\n" + key, [key])
+
+
+def test_only_the_end_of_a_long_output_is_shown() -> None:
+    shown = hide("x" * 200000 + "the reason", [SECRET])
+    assert shown.endswith("the reason") and len(shown) < 4100
+
+
+def test_without_secrets_nothing_is_hidden() -> None:
+    assert hide("as it is\n", []) == "as it is"

@@ -1,0 +1,176 @@
+"""Releases on disk: found again, healed after an interruption, one builder at a time, sealed."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils import release_finish as finish
+from ansible_collections.bulwark.flask.plugins.module_utils.release_build import Build
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import (
+    ReleaseError,
+    Releases,
+    fingerprint,
+    new_id,
+)
+from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import hint, tail
+
+OPTIONS: dict[str, Any] = {
+    "name": "shop", "source": {"package": "shop==1.0"}, "subdirectory": "", "static": {"/static/": "shop/static"},
+    "installer": "uv", "uv": "/opt/uv", "requirements": "auto", "gunicorn_requirements": "gunicorn==1", "python": "/usr/bin/python3",
+    "ca_bundle": "/ca", "index_url": "", "base": None, "group": None, "build_user": None, "timeout_seconds": 9,
+    "source_digest": None, "source_note": {}, "upload": None, "git_key": None, "git_credentials": None, "archive_url": None,
+    "built_by": "jo@laptop",
+}
+
+
+@pytest.fixture(name="releases")
+def _releases(tmp_path: Path) -> Releases:
+    found = Releases(tmp_path)
+    found.folder.mkdir()
+    return found
+
+
+def finished(releases: Releases, name: str, **facts: Any) -> Path:
+    path = releases.folder / name
+    path.mkdir()
+    releases.write_manifest(path, {"release": name, **facts}, -1)
+    return path
+
+
+def of(version: str = "3.13.5", **changed: Any) -> str:
+    return fingerprint(Build({**OPTIONS, **changed}).identity(version, False))
+
+
+@pytest.mark.parametrize("changed", [
+    {"source": {"package": "shop==1.1"}}, {"static": {}}, {"installer": "pip"}, {"gunicorn_requirements": "gunicorn==2"},
+    {"python": "/usr/bin/python3.14"}, {"requirements": "pylock.toml"}, {"version": "3.14.0"},
+    {"source": {"archive": "https://x/y", "sha256": "a" * 64}}, {"source": {"git": "https://x/y", "version": "a" * 40}},
+    {"source": {"path": "x"}, "source_digest": "abc"},
+])
+def test_the_fingerprint_changes_with_what_decides_about_a_release(changed: dict[str, Any]) -> None:
+    assert of(**changed) != of()
+
+
+@pytest.mark.parametrize("changed", [
+    {"version": "3.13.6"}, {"built_by": "somebody"}, {"timeout_seconds": 1}, {"ca_bundle": "/x"}, {"index_url": "https://mirror/simple"},
+])
+def test_the_fingerprint_stays_with_what_does_not(changed: dict[str, Any]) -> None:
+    assert of(**changed) == of()
+
+
+def test_the_same_commit_from_another_url_or_name_is_the_same_release() -> None:
+    assert of(source={"git": "https://a/x", "version": "a" * 40}) == of(source={"git": "git@b:x", "version": "a" * 40})
+
+
+@pytest.mark.parametrize(("changed", "words"), [
+    ({"name": "../x"}, "no name of an application"), ({"subdirectory": "../x"}, "leads out"), ({"static": {"static": "x"}}, "no URL prefix"),
+    ({"static": {"/../x": "x"}}, "no URL prefix"), ({"subdirectory": "x"}, "no meaning for a package"),
+    ({"index_url": "https://jo:secret@mirror/simple"}, "must not hold a password"),
+])
+def test_bad_options_are_refused_before_anything_happens(changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(ReleaseError, match=words):
+        Build({**OPTIONS, **changed})
+
+
+def test_on_a_host_that_is_not_prepared_a_build_is_predicted(tmp_path: Path) -> None:
+    answer = Build({**OPTIONS, "base": str(tmp_path / "nowhere"), "build_user": "nobody-of-this-name"}).predict()
+    assert answer["changed"] is True
+    assert answer["reused"] is False
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_id_sorts_by_time_and_names_the_contents() -> None:
+    moment = datetime.datetime(2026, 11, 24, 6, 15, 2, tzinfo=datetime.timezone.utc)
+    assert new_id("1f0c9a3e" + "0" * 56, moment) == "20261124-061502-1f0c9a3e"
+
+
+def test_a_finished_release_is_found_and_an_unfinished_one_is_not(releases: Releases) -> None:
+    finished(releases, "1", fingerprint="x")
+    finished(releases, "2", fingerprint="x", commit="abcdef0123")
+    (releases.folder / "3").mkdir()
+    found = releases.find("x")
+    assert found is not None
+    assert found["release"] == "2"
+    assert releases.find("y") is None
+    assert releases.commit_starting_with("abcdef0") == "abcdef0123"
+
+
+def test_a_copied_or_broken_manifest_counts_for_nothing(releases: Releases) -> None:
+    (releases.folder / "1").mkdir()
+    (releases.folder / "1/manifest.json").write_text('{"release": "other", "fingerprint": "x"}')
+    (releases.folder / "2").mkdir()
+    (releases.folder / "2/manifest.json").write_text("{")
+    assert releases.find("x") is None
+
+
+def test_leftovers_are_removed_and_finished_releases_stay(releases: Releases) -> None:
+    finished(releases, "1")
+    (releases.folder / "2/src").mkdir(parents=True)
+    (releases.folder / ".failed-0").mkdir()
+    assert releases.remove_leftovers(failed=False) == ["2"]
+    assert releases.remove_leftovers(failed=True) == [".failed-0"]
+    assert [path.name for path in releases.folder.iterdir()] == ["1"]
+
+
+def test_the_second_builder_is_told_who_the_first_is(releases: Releases) -> None:
+    with releases.locked("shop", "jo@laptop"):
+        assert releases.is_locked()
+        with pytest.raises(ReleaseError, match=r"jo@laptop, since .* UTC, process \d+") as caught, releases.locked("shop", "al@desk"):
+            pass
+        assert caught.value.step == "lock"
+    assert not releases.is_locked()
+
+
+def test_looking_at_the_lock_makes_no_file(releases: Releases) -> None:
+    assert not releases.is_locked()
+    assert not releases.lock_file.exists()
+
+
+def test_a_sealed_tree_has_no_special_modes_no_special_files_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finish.os, "chown", lambda *_, **__: None)
+    root = tmp_path / "tree"
+    (root / "bin/.git").mkdir(parents=True)
+    (root / "bin/tool").touch()
+    (root / "bin/tool").chmod(0o6777)
+    (root / "data").touch()
+    (root / "data").chmod(0o666)
+    os.mkfifo(root / "fifo")
+    (root / "link").symlink_to("/etc/passwd")
+    finish.seal(root, -1)
+    modes = {str(path.relative_to(root)): stat.S_IMODE(path.lstat().st_mode) for path in root.rglob("*") if not path.is_symlink()}
+    assert modes == {"bin": 0o750, "bin/tool": 0o750, "data": 0o640}
+    assert (root / "link").is_symlink()
+
+
+def test_links_among_static_files_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "s/css").mkdir(parents=True)
+    (tmp_path / "s/css/a.css").write_text("a")
+    (tmp_path / "s/passwd").symlink_to("/etc/passwd")
+    (tmp_path / "s/etc").symlink_to("/etc")
+    left_out = finish.copy_static(tmp_path / "s", tmp_path / "out/static")
+    assert sorted(Path(path).name for path in left_out) == ["etc", "passwd"]
+    assert [path.name for path in (tmp_path / "out").rglob("*")] == ["static", "css", "a.css"]
+
+
+@pytest.mark.parametrize("wanted", ["../x", "/etc", "gone", "link"])
+def test_a_static_directory_must_be_in_the_source(tmp_path: Path, wanted: str) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    with pytest.raises(ReleaseError, match="static") as caught:
+        finish.find_static([tmp_path], wanted)
+    assert caught.value.step == "static"
+
+
+@pytest.mark.parametrize(("prefix", "target"), [("/static/", "static"), ("/a/b", "a/b"), ("/", "")])
+def test_static_files_lie_at_their_url_path(prefix: str, target: str) -> None:
+    assert finish.static_target(prefix) == target
+
+
+def test_an_error_shows_the_last_twenty_lines_and_what_they_hide() -> None:
+    assert tail("\n".join(map(str, range(50)))).split() == [str(number) for number in range(30, 50)]
+    assert "disk is full" in hint("OSError: [Errno 28] No space left on device")
+    assert "ca_bundle" in hint("invalid peer certificate: UnknownIssuer")

@@ -1,0 +1,106 @@
+"""Archives that want out are refused; nothing outside of the destination is ever written."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.release_archive import ArchiveError, unpack
+
+
+def tar(path: Path, *members: dict[str, Any]) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for member in members:
+            info, content = tarfile.TarInfo(), member.pop("content", b"")
+            for key, value in member.items():
+                setattr(info, key, value)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "inner" / "out"
+    folder.mkdir(parents=True)
+    return folder
+
+
+@pytest.mark.parametrize("members", [
+    [{"name": "../evil"}],
+    [{"name": "/etc/evil"}],
+    [{"name": "a/../../evil"}],
+    [{"name": "link", "type": tarfile.SYMTYPE, "linkname": "/etc"}],
+    [{"name": "link", "type": tarfile.SYMTYPE, "linkname": "../.."}],
+    [{"name": "hard", "type": tarfile.LNKTYPE, "linkname": "/etc/passwd"}],
+    [{"name": "hard", "type": tarfile.LNKTYPE, "linkname": "../evil"}],
+    [{"name": "device", "type": tarfile.CHRTYPE}],
+    [{"name": "fifo", "type": tarfile.FIFOTYPE}],
+    [{"name": "d", "type": tarfile.DIRTYPE}, {"name": "l", "type": tarfile.SYMTYPE, "linkname": "d"}, {"name": "l/x"}],
+    # Each link alone stays inside; together they do not.
+    [{"name": "y", "type": tarfile.SYMTYPE, "linkname": "."}, {"name": "d", "type": tarfile.DIRTYPE},
+     {"name": "x", "type": tarfile.SYMTYPE, "linkname": "y/../out2"}],
+])
+def test_a_hostile_tar_is_refused_and_writes_nothing_outside(tmp_path: Path, members: list[dict[str, Any]]) -> None:
+    archive = tar(tmp_path / "a.tar.gz", *[dict(member) for member in members])
+    folder = out(tmp_path)
+    with pytest.raises(ArchiveError, match="not safe to unpack"):
+        unpack(archive, folder, False)
+    assert [path.name for path in folder.parent.iterdir()] == ["out"]
+    assert not (tmp_path / "evil").exists()
+
+
+def test_modes_and_setuid_bits_are_not_taken_over(tmp_path: Path) -> None:
+    folder = out(tmp_path)
+    unpack(tar(tmp_path / "a.tar", {"name": "x", "mode": 0o6777, "uid": 5}, {"name": "y", "mode": 0o666}), folder, False)
+    assert stat.S_IMODE((folder / "x").stat().st_mode) == 0o755
+    assert stat.S_IMODE((folder / "y").stat().st_mode) == 0o644
+
+
+def test_a_hard_link_becomes_a_copy(tmp_path: Path) -> None:
+    folder = out(tmp_path)
+    unpack(tar(tmp_path / "a.tar", {"name": "x", "content": b"1"}, {"name": "y", "type": tarfile.LNKTYPE, "linkname": "x"}), folder, False)
+    assert (folder / "y").read_bytes() == b"1"
+    assert (folder / "x").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(("strip", "expected"), [(True, "setup.py"), (False, "shop-1.0/setup.py")])
+def test_the_single_top_directory_of_an_archive_is_dropped_on_request(tmp_path: Path, strip: bool, expected: str) -> None:
+    folder = out(tmp_path)
+    unpack(tar(tmp_path / "a.tar", {"name": "shop-1.0/setup.py"}, {"name": "shop-1.0/shop/x.py"}), folder, strip)
+    assert (folder / expected).is_file()
+
+
+def test_two_top_directories_stay(tmp_path: Path) -> None:
+    folder = out(tmp_path)
+    unpack(tar(tmp_path / "a.tar", {"name": "a/x"}, {"name": "b/x"}), folder, True)
+    assert (folder / "a/x").is_file()
+
+
+def test_a_zip_is_unpacked_under_the_same_rules(tmp_path: Path) -> None:
+    good, bad, link = tmp_path / "good.zip", tmp_path / "bad.zip", tmp_path / "link.zip"
+    with zipfile.ZipFile(good, "w") as archive:
+        archive.writestr("top/a.py", "1")
+    with zipfile.ZipFile(bad, "w") as archive:
+        archive.writestr("../evil", "1")
+    with zipfile.ZipFile(link, "w") as archive:
+        item = zipfile.ZipInfo("l")
+        item.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(item, "/etc/passwd")
+    folder = out(tmp_path)
+    unpack(good, folder, True)
+    assert (folder / "a.py").read_text() == "1"
+    for archive_path in (bad, link):
+        with pytest.raises(ArchiveError, match="not safe to unpack"):
+            unpack(archive_path, folder, False)
+    assert not (tmp_path / "inner/evil").exists()
+
+
+def test_something_else_than_an_archive_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("<html>")
+    with pytest.raises(ArchiveError, match="not a tar or zip archive"):
+        unpack(tmp_path / "a", out(tmp_path), True)

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Measure a first and a no-op run of the playbook on the demo's host: seconds, tasks, changes.
+
+Removes the demo, so that the first run is one; writes build/bench.json.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def tool(*command: str) -> None:
+    """Run a tool of this project."""
+    subprocess.run([sys.executable, str(ROOT / "tools" / command[0]), *command[1:]], check=True)
+
+
+def measure() -> dict[str, float]:
+    """One run of the playbook."""
+    began = time.monotonic()
+    done = subprocess.run(["ansible-playbook", "-i", "build/demo/inventory.yml", "playbooks/site.yml"],
+                          capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode:
+        sys.exit(done.stdout[-3000:])
+    seconds = round(time.monotonic() - began, 1)
+    counts = {name: int(number) for name, number in re.findall(r"(ok|changed|failed)=(\d+)", done.stdout)}
+    return {"seconds": seconds, "tasks": counts["ok"], "changed": counts["changed"]}
+
+
+def main() -> None:
+    """Entry point."""
+    tool("testhosts.py", "down", "demo")
+    tool("testhosts.py", "up", "demo")
+    tool("demo.py", "inventory")
+    results = {"first": measure(), "no-op": measure()}
+    (ROOT / "build" / "bench.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(f"{'run':8}{'seconds':>10}{'tasks':>8}{'changed':>9}")
+    for name, found in results.items():
+        print(f"{name:8}{found['seconds']:>10}{found['tasks']:>8}{found['changed']:>9}")
+
+
+if __name__ == "__main__":
+    main()
