@@ -150,7 +150,7 @@ class Set:
 
     def authority(self) -> None:
         """Pebble, Let's Encrypt's own test server, and the root it made at its start."""
-        tag = image("trixie", "ca-certificates,openssl,pebble,python3,curl")
+        tag = image("trixie", "ca-certificates,openssl,pebble,python3,curl,procps")
         script = (f"mkdir -p /etc/pebble; cd /etc/pebble; cat > config.json <<'END'\n{PEBBLE}END\n"
                   "openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=pebble -addext subjectAltName=DNS:pebble "
                   "-keyout key.pem -out cert.pem 2>/dev/null; "
@@ -166,11 +166,20 @@ class Set:
                                    "test -s /etc/pebble/cert.pem && curl -sk https://localhost:15000/roots/0"],
                                   capture_output=True, text=True, check=False)
             if "BEGIN CERTIFICATE" in done.stdout:
+                self.advisories(name)
                 (self.folder / "ca.pem").write_text(done.stdout, encoding="utf-8")
                 (self.folder / "listener.pem").write_text(self.execute("pebble", "cat /etc/pebble/cert.pem") + "\n", encoding="utf-8")
                 return
             time.sleep(0.2)
         sys.exit("the ACME server did not start: " + podman("logs", name, check=False)[-1000:])
+
+    def advisories(self, container: str) -> None:
+        """An advisory service with seeded findings, http://pebble:8000/MODE/v1/query."""
+        if not podman("exec", container, "sh", "-c", "pgrep -f osv_stub || :"):
+            for name in ("osv_stub.py", "advisories.json"):
+                self.execute("pebble", f"cat > /etc/pebble/{name}", (ROOT / "molecule" / "shared" / name).read_bytes())
+            podman("exec", "--detach", container, "python3", "/etc/pebble/osv_stub.py", "/etc/pebble/advisories.json", "8000",
+                   "0.0.0.0")
 
     def up(self) -> None:
         """Make everything that is missing."""

@@ -36,7 +36,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--canary-file", "file that holds a secret given to an application, to search for everywhere")
     option("--converge-log", "output of the run that made the hosts, searched for the secret too")
     option("--connect-address", "ADDRESS[:HTTPS_PORT[:HTTP_PORT]] where the sites are reached")
-    option("--osv-url", "URL, as the hosts reach it, of an advisory service with seeded findings")
+    option("--osv-url", "URL, as the hosts reach it, of an advisory service for tests; the word MODE in it becomes a mode of the stub")
     group.addoption("--intrusive", action="store_true", default=bool(os.environ.get("BULWARK_INTRUSIVE")),
                     help="run also what changes the host, such as a forced renewal [BULWARK_INTRUSIVE]")
 
@@ -169,7 +169,7 @@ def converge_log(request: pytest.FixtureRequest) -> bytes:
 
 @pytest.fixture(scope="session")
 def osv_url(request: pytest.FixtureRequest) -> str:
-    """The advisory service with seeded findings."""
+    """The advisory service for tests."""
     url = request.config.getoption("--osv-url")
     if not url:
         pytest.skip("no --osv-url")

@@ -201,16 +201,15 @@ def test_tls_for_a_name_that_is_not_served_is_refused(server: Any, name: str | N
     assert refused_with(lambda: server.outside.tls(name, context)) == "TLSV1_UNRECOGNIZED_NAME"
 
 
-@pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1\r\nHost: evil.example", b"GET https://evil.example/ HTTP/1.1\r\nHost: {domain}"])
-def test_a_foreign_host_behind_a_right_handshake_does_not_reach_the_application(site: Any, request_line: bytes) -> None:
+@pytest.mark.parametrize(
+    "request_line",
+    [b"GET / HTTP/1.1\r\nHost: evil.example", b"GET https://evil.example/ HTTP/1.1\r\nHost: {domain}"],
+    ids=["host", "absolute-uri"],
+)
+def test_a_foreign_host_behind_a_right_handshake_is_not_served(site: Any, request_line: bytes) -> None:
     request = request_line.replace(b"{domain}", site.domain.encode()) + b"\r\nConnection: close\r\n\r\n"
     received = site.server.outside.raw(request, site.domain)
-    status = received.split(b" ", 2)[1:2]
-    assert status in ([], [b"400"], [b"404"], [b"421"]), received[:200]
-    if status:
-        identity = [line for line in received.split(b"\r\n") if line.lower().startswith(b"x-request-id: ")]
-        lines = site.ask(LINES, marks=[line.split(b": ")[1].decode() for line in identity]) if identity else []
-        assert all('"app_seconds":""' in line for line in lines), "the application was asked"
+    assert received.split(b" ", 2)[1:2] in ([], [b"400"], [b"421"]), received[:200]
 
 
 # --- what a client claims ------------------------------------------------------------------------
@@ -266,7 +265,7 @@ def test_current_tls_is_spoken(site: Any, version: ssl.TLSVersion) -> None:
     context = site.server.outside.context()
     context.minimum_version = context.maximum_version = version
     with site.server.outside.tls(site.domain, context) as connection:
-        assert connection.version() == f"TLSv1.{version.value & 0xF - 1}"
+        assert connection.version() == version.name.replace("_", ".")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -2,24 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleUndefinedVariable, AnsibleValueOmittedError
+from ansible.parsing.vault import AnsibleVaultError
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_entries
+from ansible_collections.bulwark.flask.plugins.filter.env_file import problems as unwritable
 from ansible_collections.bulwark.flask.plugins.module_utils import inputs
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
+MISSING: Any = object()
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads files whatever tags Ansible gives them a meaning with."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
 
 
 @lru_cache(maxsize=None)
-def spec_of(role: str) -> dict[str, Any]:
-    """The options of a role's main entry point."""
-    text = (ROLES / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
-    return yaml.safe_load(text)["argument_specs"]["main"]["options"]
+def _load(role: str, part: str) -> dict[str, Any]:
+    path = ROLES / role / part
+    # The loader is a SafeLoader.
+    return yaml.load(path.read_text(encoding="utf-8"), _Loader) or {} if path.exists() else {}  # noqa: S506
+
+
+def specs() -> dict[str, Any]:
+    """The options of every role's main entry point."""
+    found = {path.name: _load(path.name, "meta/argument_specs.yml") for path in sorted(ROLES.iterdir())}
+    return {role: spec["argument_specs"]["main"]["options"] for role, spec in found.items() if spec}
+
+
+def duplicate_applications(apps: Any) -> list[str]:
+    """Applications that are written twice; of those a YAML file keeps the last without a word."""
+    try:
+        from ansible._internal._datatag._tags import Origin  # noqa: PLC0415 - not there in every version
+
+        origin = Origin.get_tag(apps)
+        tree = yaml.compose(Path(origin.path).read_text(encoding="utf-8"), _Loader)
+    except Exception:  # noqa: BLE001 - vaulted, generated or gone: nothing to compare
+        return []
+    found: list[str] = []
+    stack = [("", tree)]
+    while stack:
+        key, node = stack.pop()
+        if isinstance(node, yaml.MappingNode):
+            names = [str(name.value) for name, _ in node.value]
+            if key == "flask_apps":
+                found += [f"flask_apps.{name} is there twice in {origin.path}; give each application a name of its own"
+                          for name in dict.fromkeys(names) if names.count(name) > 1]
+            stack += [(name, value) for name, (_, value) in zip(names, node.value)]
+    return found
+
+
+def _reason(error: BaseException) -> str:
+    """Why a value cannot be rendered, without a word that may be a part of it."""
+    if isinstance(error, AnsibleUndefinedVariable):
+        return f"{str(error).splitlines()[0]}; define it, or leave this out"
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, AnsibleVaultError):
+            return "its vault does not open; give the right password (--ask-vault-pass or --vault-password-file)"
+        cause = cause.__cause__ or cause.__context__
+    return "its template fails; try it with ansible.builtin.debug"
 
 
 class ActionModule(ActionBase):
@@ -27,55 +78,112 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
+    _supports_diff = True
+    _VALID_ARGS = frozenset(("role", "roles"))
 
-    def _value(self, name: str, task_vars: dict[str, Any]) -> tuple[bool, Any]:
-        """A templated variable, and whether it has a value at all."""
-        try:
-            return True, self._templar.template(task_vars[name])
-        except Exception:  # noqa: BLE001 - whatever makes a variable unusable makes it missing
-            return False, None
-
-    def _whole(self, task_vars: dict[str, Any]) -> list[str]:
-        """Everything an inventory says: for a playbook, before any role runs."""
-        specs = {role: spec_of(role) for role in (*inputs.PER_APP, *inputs.HOST)}
-        apps = self._value("flask_apps", task_vars)[1] if "flask_apps" in task_vars else None
-        defaults = self._value("flask_app_defaults", task_vars)[1] if "flask_app_defaults" in task_vars else {}
-        found = inputs.entry("flask_app_defaults", defaults, specs, required=False)
-        try:
-            merged = {entry["name"]: entry for entry in app_entries(apps, defaults)}
-            found += inputs.applications(apps, merged, specs)
-        except Exception:  # noqa: BLE001 - not a mapping: said below in the operator's words
-            found += inputs.applications(apps if isinstance(apps, dict) else None, {}, specs)
-            if isinstance(apps, dict):
-                found += [f"flask_apps.{name} must be a mapping" for name, e in apps.items() if not isinstance(e, dict)]
-        names = [n for n in task_vars if n.startswith("flask_app") or any(n.startswith(f"{r}_") for r in specs)]
-        readable = {n: self._value(n, task_vars) for n in names if n not in ("flask_app",)}
-        found += [f"{n} cannot be read: it uses something that is not defined" for n, (ok, _) in readable.items() if not ok]
-        found += inputs.host_variables({n: v for n, (ok, v) in readable.items() if ok}, specs, with_apps=True)
-        return found + inputs.distribution(task_vars.get("ansible_facts", {}))
-
-    def _single(self, role: str, task_vars: dict[str, Any]) -> list[str]:
-        """One role's own variables, wherever they come from."""
-        spec, found = spec_of(role), []
-        for name, option in spec.items():
-            ok, value = self._value(name, task_vars) if name in task_vars else (False, None)
-            if not ok:
-                if option.get("required"):
-                    found.append(f"{name} is required")
-                continue
-            short = name[len(role) + 1:]
-            if short in inputs.CHECKS and value:
-                found += inputs.CHECKS[short](name, value)
-            else:
-                found += inputs.typed(name, value, option)
-        known = [n for n in task_vars if n.startswith(f"{role}_") and n not in spec]
-        return found + [f"{n} is unknown{inputs.nearest(n, spec)}" for n in known]
-
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Check one role, or the whole inventory."""
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Check one role, some, or the whole inventory."""
         result = super().run(tmp, task_vars)
-        role = self._task.args.get("role")
-        found = self._single(role, task_vars or {}) if role else self._whole(task_vars or {})
+        variables, known = task_vars or {}, specs()
+        role, roles = self._task.args.get("role"), self._task.args.get("roles")
+        chosen = [role] if role else list(roles or known)
+        if wrong := [name for name in chosen if name not in known]:
+            raise AnsibleActionFail(f"check_inputs: no such role: {', '.join(map(str, wrong))}")
+        found: list[str] = []
+        if role or roles and "flask_apps" not in variables:
+            for name in chosen:
+                found += self._single(name, known, variables)
+        else:
+            found += self._whole(known, chosen, variables)
+        found += inputs.distribution(self._read("ansible_facts", variables.get("ansible_facts", {}), []) or {})
         if found:
-            raise AnsibleActionFail(inputs.as_text(list(dict.fromkeys(found))))
+            raise AnsibleActionFail(inputs.as_text(found, "" if role else "; nothing was changed"))
         return {**result, "changed": False}
+
+    def _read(self, where: str, raw: Any, found: list[str]) -> Any:
+        """A value with every template in it rendered; what cannot be rendered is left out and said."""
+        if where == "ansible_facts":
+            return {key: raw[key] for key in ("distribution", "distribution_major_version") if key in raw}
+        try:
+            value = raw if isinstance(raw, (Mapping, list)) else self._templar.template(raw)
+        except AnsibleValueOmittedError:
+            return MISSING
+        except Exception as error:  # noqa: BLE001 - whatever the reason, the others are checked too
+            found.append(f"{where} cannot be read: {_reason(error)}")
+            return MISSING
+        if isinstance(value, Mapping):
+            items = [(key, self._item(f"{where}.{key}", value, key, found)) for key in value]
+            return {key: item for key, item in items if item is not MISSING}
+        if isinstance(value, list):
+            items = [self._item(f"{where}[{n}]", value, n, found) for n in range(len(value))]
+            return [item for item in items if item is not MISSING]
+        return value
+
+    def _item(self, where: str, container: Any, key: Any, found: list[str]) -> Any:
+        """One item; containers that templates made render theirs when they are asked for it."""
+        try:
+            raw = container[key]
+        except AnsibleValueOmittedError:
+            return MISSING
+        except Exception as error:  # noqa: BLE001 - as above
+            found.append(f"{where} cannot be read: {_reason(error)}")
+            return MISSING
+        return self._read(where, raw, found)
+
+    def _given(self, variables: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+        """Variables that somebody set: not magic, and not what a role's defaults say."""
+        prefixes = tuple(f"{role}_" for role in known)
+        defaults = {name: raw for role in known for name, raw in _load(role, "defaults/main.yml").items()}
+        skip = ("flask_app", *inputs.KNOWN)
+        return [name for name, raw in variables.items() if name not in skip and not name.startswith(("ansible_", "__"))
+                and not (name.startswith(prefixes) and name in defaults and raw == defaults[name])]
+
+    def _whole(self, known: dict[str, Any], chosen: list[str], variables: Mapping[str, Any]) -> list[str]:
+        """Everything an inventory says: for a playbook, before any role runs."""
+        found: list[str] = []
+        names = self._given(variables, known)
+        prefixes = tuple(f"{role}_" for role in known)
+        wanted = tuple(f"{role}_" for role in chosen)
+        readable = {}
+        for name in names:
+            # Only those of our roles are read; of others the name is enough.
+            value = self._read(name, variables[name], found) if name.startswith(wanted) else None
+            if value is not MISSING and (name.startswith(wanted) or not name.startswith(prefixes)):
+                readable[name] = value
+        apps = self._read("flask_apps", variables["flask_apps"], found) if "flask_apps" in variables else MISSING
+        defaults = self._read("flask_app_defaults", variables.get("flask_app_defaults", {}), found)
+        entries = {name: app for name, app in apps.items() if isinstance(app, Mapping)} if isinstance(apps, Mapping) else {}
+        usable = defaults if isinstance(defaults, Mapping) else {}
+        merged = {app["name"]: app for app in app_entries(entries, usable)}
+        if apps is not MISSING:
+            found += duplicate_applications(variables["flask_apps"])
+            found += inputs.applications(apps, merged, {} if defaults is MISSING else defaults, known, unwritable)
+        elif "flask_apps" not in variables:
+            found.append("flask_apps is missing; describe your applications there, such as "
+                         "{shop: {domains: [shop.example.com], …}}")
+        return found + inputs.host_variables(readable, known, merged)
+
+    def _single(self, role: str, known: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+        """One role's own variables, wherever they come from."""
+        found: list[str] = []
+        spec, defaults, app = known[role], _load(role, "defaults/main.yml"), variables.get("flask_app")
+        app = app if isinstance(app, Mapping) else None
+        place = f"flask_apps.{app['name']}" if app is not None and "name" in app else "flask_app"
+        for name, option in spec.items():
+            short = name[len(role) + 1:]
+            own = name in variables and variables[name] != defaults.get(name)
+            where = name if own or app is None else f"{place}.{short}" if short in inputs.IDENTITY else f"{place}.{role}.{short}"
+            errors: list[str] = []
+            value = self._read(where, variables[name], errors) if name in variables else MISSING
+            if errors and own:
+                found += errors
+            elif value is MISSING or errors:
+                # A default that cannot be rendered lacks what another problem is about.
+                found += [f"{where} is required" + ("" if app is not None else f"; set {name}")] if option.get("required") else []
+            else:
+                found += inputs.role_value(where, name, role, value, option, unwritable)
+        if app is not None and role in app:
+            section = self._read(f"{place}.{role}", app[role], [])
+            found += inputs.section(place, role, section, known)
+        names = [name for name in self._given(variables, {role: spec}) if name.startswith(f"{role}_") and name not in spec]
+        return found + [f"{name} is unknown{inputs.nearest(name, spec)}" for name in names]

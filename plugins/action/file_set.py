@@ -183,7 +183,8 @@ class ActionModule(ActionBase):
         arguments, variables = self._task.args, task_vars or {}
         found = problems_of(arguments)
         if found:
-            raise AnsibleActionFail("\n".join([f"file_set found {len(found)} problem(s) in its arguments:", *(f"- {f}" for f in found)]))
+            title = f"file_set found {len(found)} problem(s) in its arguments:"
+            raise AnsibleActionFail("\n".join([title, *(f"- {text}" for text in found)]))
         files, contents = [], []
         for entry in arguments["files"]:
             kind, sensitive = kind_of(entry), boolean(entry.get("sensitive", False))

@@ -104,11 +104,15 @@ class ActionModule(ActionBase):
     def _call(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         return self._execute_module(module_name="bulwark.flask.release", module_args=arguments, task_vars=task_vars)
 
-    def _upload_and_build(self, local: LocalSource, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        if not self._connection._shell.tmpdir:  # pylint: disable=protected-access  # no public way
+    def _upload_and_build(
+        self, local: LocalSource, arguments: dict[str, Any], task_vars: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        shell = self._connection._shell  # pylint: disable=protected-access  # no public way
+        if not shell.tmpdir:
             self._make_tmp_path()
         with tempfile.TemporaryDirectory() as folder:
             packed = local.pack(Path(folder))
-            remote = self._connection._shell.join_path(self._connection._shell.tmpdir, "source")  # pylint: disable=protected-access
+            remote = shell.join_path(shell.tmpdir, "source")
             self._transfer_file(str(packed), remote)
-        return self._call({**arguments, "source_digest": local.digest, "source_note": local.note, "upload": remote}, task_vars)
+        found = {"source_digest": local.digest, "source_note": local.note, "upload": remote}
+        return self._call({**arguments, **found}, task_vars)

@@ -190,7 +190,8 @@ def problems(entries: list[Entry], changes: list[Change], final: bool = True) ->
             if final and want.kind not in ("absent", "backup") and value is None:
                 found.append(f"{path}: this host has no {key} {name}")
         if now.kind == "directory" and want.kind != "directory" and _stays_full(change, removed):
-            found.append(f"{path} is a directory with contents, which is not {'removed' if want.kind == 'absent' else 'replaced'}")
+            fate = "removed" if want.kind == "absent" else "replaced"
+            found.append(f"{path} is a directory with contents, which is not {fate}")
         if now.kind == "other" and want.kind != "absent":
             found.append(f"{path} is a device, pipe or socket, which is not replaced")
         if now.kind == "link" and want.kind == "directory":

@@ -1,249 +1,319 @@
-"""What operators may write, and how to say what is wrong with it. No Ansible imports.
+"""What an inventory may say, and how to tell an operator what is wrong with it. No Ansible imports.
 
-Every checker returns problems as texts that name the variable, what is wrong and what would be right;
-none of them ever repeats a value that may be a secret.
+Every function returns problems: texts that name the variable as the operator wrote it, what is wrong,
+and what would be right. None of them repeats a value that may be a secret.
 """
 
 from __future__ import annotations
 
-import math
-import os
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from ansible_collections.bulwark.flask.plugins.module_utils import input_values as values
+
+Spec = Mapping[str, Any]
+Specs = Mapping[str, Mapping[str, Spec]]
+
 COMMON = ("domains", "source", "wsgi", "env", "static")
-PER_APP = ("acme_cert", "app_logging", "app_release", "app_secrets", "gunicorn_app", "nginx_site", "pip_audit")
-HOST = ("nginx_server",)
-# The same for all applications of a host, so a variable of the host is the natural place.
-HOST_WIDE = ("acme_cert_email", "acme_cert_directory_url", "acme_cert_ca_bundle", "acme_cert_index_url", "acme_cert_eab_kid",
-             "acme_cert_eab_hmac_key", "app_release_ca_bundle", "app_release_index_url", "pip_audit_ca_bundle",
-             "pip_audit_index_url", "pip_audit_osv_url")
+IDENTITY = ("name", *COMMON)
+REQUIRED = {"domains": "[shop.example.com]", "source": "{git: https://…, version: main}", "wsgi": '"shop:create_app()"'}
+KNOWN = ("flask_apps", "flask_app_defaults")
+# The same for all applications of a host, so that a variable of the host is a natural place too.
+HOST_WIDE = ("email", "directory_url", "ca_bundle", "index_url", "osv_url", "eab_kid", "eab_hmac_key", "installer", "service")
+# What two applications of a host cannot share.
+UNIQUE = ("port", "base", "unit", "current", "release", "certificate")
 APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,24}")
-RESERVED = {"root", "daemon", "bin", "sys", "adm", "mail", "www-data", "nginx", "nobody", "backup", "default", "sshd",
-            "pip-audit", "messagebus", "man", "games", "news", "proxy", "list", "sync", "lp", "uucp", "irc"}
-LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-DOMAIN = re.compile(rf"(?=.{{1,253}}$){LABEL}(\.{LABEL})+")
-WSGI = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\([^\n]*\))?")
-EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
-GIT = re.compile(r"(https://|ssh://|git://|file:///)\S+|[\w.-]+@[\w.-]+:\S+")
-PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[\w,.-]+\])?==[0-9][\w.!+-]*")
-ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-PLACEHOLDERS = ("secret", "changeme", "change-me", "change_me", "your-", "your_", "dev", "placeholder", "example", "password",
-                "192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", "super-secret", "todo", "xxxx")
+# Accounts and groups of Debian and of what runs beside an application.
+RESERVED = set("""adm audio backup bin cdrom chrony clock crontab daemon default dialout dip disk dnsmasq docker fax floppy ftp
+    games gnats gunicorn input irc kmem kvm list lp mail man messagebus mysql netdev news nginx nobody nogroup ntp operator
+    pip-audit plugdev polkitd postfix postgres proxy redis render root sasl sgx shadow ssh sshd src staff statd sudo sync sys
+    tape tcpdump tss tty users utmp uucp uuidd valkey video voice www-data""".split())
+WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list", "dict": "a mapping",
+         "str": "a text", "path": "an absolute path"}
+SUPPORTED = {"Debian": ("12", "13")}
 
 
-def nearest(word: str, known: Any) -> str:
-    """`, did you mean …?` when something known is close."""
-    near = get_close_matches(word, [str(k) for k in known], 1, 0.6)
-    return f", did you mean {near[0]}?" if near else ""
+def nearest(word: Any, known: Iterable[Any], cutoff: float = 0.6) -> str:
+    """`; did you mean …?` when something known is close, else nothing."""
+    near = get_close_matches(str(word), [str(k) for k in known], 1, cutoff)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
-def entropy_bits(text: str) -> float:
-    """Shannon entropy of a text as a whole, in bits."""
-    counts = Counter(text)
-    return -sum(n * math.log2(n / len(text)) for n in counts.values()) if text else 0.0
+def per_app(specs: Specs) -> list[str]:
+    """Roles that run once per application: those that have to know its name."""
+    return [role for role, options in specs.items() if f"{role}_name" in options]
 
 
-def secret_key(where: str, value: Any) -> list[str]:
-    """A key that signs sessions: long, random, and nobody else's."""
-    right = "leave it out to have one made on the host, or give 32 random characters or more"
-    text = str(value)
-    if any(text.lower().startswith(p) or p in text.lower()[:24] for p in PLACEHOLDERS):
-        return [f"{where} is a placeholder; {right}"]
-    if len(text.encode()) < 32:
-        return [f"{where} is too short ({len(text.encode())} bytes); {right}"]
-    if entropy_bits(text) < 96:
-        return [f"{where} is not random; {right}"]
-    return []
+def _fits(kind: str, value: Any) -> bool:
+    """Whether a value is of a type, or a text that means one (as -e name=value gives it)."""
+    if kind == "int":
+        return isinstance(value, int) and not isinstance(value, bool) or isinstance(value, str) and bool(re.fullmatch(r"-?\d+", value))
+    if kind == "bool":
+        return isinstance(value, bool) or isinstance(value, str) and value.lower() in ("true", "false", "yes", "no", "on", "off")
+    if kind == "float":
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    simple = {"list": list, "dict": Mapping, "str": str, "path": str}
+    return isinstance(value, simple[kind]) if kind in simple else True
 
 
-def environment(where: str, env: Any) -> list[str]:
+def typed(where: str, variable: str, value: Any, spec: Spec) -> list[str]:
+    """One value against its specification: type, choices, nested options, form."""
+    kind = spec.get("type", "str")
+    if value is None:
+        return [f"{where} has no value; leave it out to get the default"]
+    if not _fits(kind, value):
+        return [f"{where} must be {WORDS[kind]}{_hint(kind, value)}"]
+    if spec.get("choices") and not set(value if kind == "list" else [value]) <= set(spec["choices"]):
+        return [f"{where} must be {'some' if kind == 'list' else 'one'} of {', '.join(map(str, spec['choices']))}"
+                f"{nearest(value, spec['choices'])}"]
+    if kind in ("str", "path") and not spec.get("no_log") and values.CONTROL.search(value) and variable:
+        return [f"{where} must be one line without control characters"]
+    if "options" in spec:
+        nested = [(where, value)] if kind == "dict" else [(f"{where}[{n}]", item) for n, item in enumerate(value)]
+        return [problem for place, item in nested for problem in options(place, item, spec["options"])]
+    if kind == "list":
+        item_spec = {"type": spec.get("elements", "raw")}
+        found = [problem for n, item in enumerate(value) for problem in typed(f"{where}[{n}]", "", item, item_spec)]
+        if found:
+            return found
+    return values.form(where, variable, kind, value)
+
+
+def _hint(kind: str, value: Any) -> str:
+    if kind == "str" and isinstance(value, (int, float, bool)):
+        return "; put it in quotes"
+    return ", such as [a, b]" if kind == "list" else ""
+
+
+def options(where: str, given: Any, specs: Mapping[str, Spec]) -> list[str]:
+    """A mapping with known keys."""
+    if not isinstance(given, Mapping):
+        return [f"{where} must be a mapping"]
+    found = []
+    for key, value in given.items():
+        if key not in specs:
+            found.append(f"{where}.{key} is unknown{nearest(key, specs) or '; known: ' + ', '.join(sorted(specs))}")
+        else:
+            # Texts of several lines are keys and known hosts; what they must look like is their checker's matter.
+            found += typed(f"{where}.{key}", "", value, specs[key])
+    return found + [f"{where}.{key} is missing" for key, spec in specs.items() if spec.get("required") and key not in given]
+
+
+def section(where: str, role: str, given: Any, specs: Specs) -> list[str]:
+    """The settings of one role in an application's entry."""
+    known = [name[len(role) + 1:] for name in specs[role] if name[len(role) + 1:] not in IDENTITY]
+    if not isinstance(given, Mapping):
+        return [f"{where}.{role} must be a mapping of settings, such as {{{known[0] if known else '…'}: …}}"]
+    found = []
+    for key, value in given.items():
+        at = f"{where}.{role}.{key}"
+        if key in known:
+            found += typed(at, f"{role}_{key}", value, specs[role][f"{role}_{key}"])
+        elif key == "name":
+            found.append(f"{at} is not needed; the entry's key is the application's name")
+        elif key in COMMON:
+            found.append(f"{at} belongs one level up; write {where}.{key}")
+        else:
+            found.append(f"{at} is unknown{nearest(str(key).removeprefix(f'{role}_'), known) or elsewhere(key, specs)}")
+    return found
+
+
+def elsewhere(key: Any, specs: Specs) -> str:
+    """Where a key would be right that is in the wrong place."""
+    for role in per_app(specs):
+        for option in (key, str(key).removeprefix(f"{role}_")):
+            if option not in IDENTITY and f"{role}_{option}" in specs[role]:
+                return f"; did you mean {role}: {{{option}: …}}?"
+    return ""
+
+
+def entry(where: str, given: Any, specs: Specs, unwritable: Callable[[Any], list[str]] = lambda env: []) -> list[str]:
+    """What one application's entry, or flask_app_defaults, says itself."""
+    if not isinstance(given, Mapping):
+        return [f"{where} must be a mapping, such as {{domains: [shop.example.com], …}}"]
+    found, roles = [], per_app(specs)
+    for key, value in given.items():
+        at = f"{where}.{key}"
+        if value is None:
+            found.append(f"{at} has no value; give it one or leave it out")
+        elif key == "env":
+            found += environment(at, value, unwritable)
+        elif key == "source":
+            found += options(at, value, _source_options(specs))
+        elif key in COMMON:
+            found += getattr(values, key)(at, value)
+        elif key in roles:
+            found += section(where, key, value, specs)
+        elif key == "name":
+            found.append(f"{at} is not needed; the entry's key is its name")
+        elif key in specs:
+            found.append(f"{at} is for the whole host; write its settings as variables, such as {next(iter(specs[key]))}")
+        else:
+            found.append(f"{at} is unknown{nearest(key, (*COMMON, *roles)) or elsewhere(key, specs)}")
+    return found
+
+
+def _source_options(specs: Specs) -> Mapping[str, Spec]:
+    return next((options[f"{role}_source"]["options"] for role, options in specs.items()
+                 if "options" in options.get(f"{role}_source", {})), {kind: {} for kind in values.SOURCES})
+
+
+def environment(where: str, env: Any, unwritable: Callable[[Any], list[str]] = lambda env: []) -> list[str]:
     """Variables of the process."""
     if not isinstance(env, Mapping):
         return [f"{where} must be a mapping of names to values"]
-    found = []
-    for name, value in env.items():
-        at = f"{where}.{name}"
-        if not ENV_NAME.fullmatch(str(name)):
-            found.append(f"{at} is not a name for an environment variable; use letters, digits and _")
-        elif value is None:
-            found.append(f"{at} has no value; write \"\" for an empty one")
-        elif isinstance(value, str) and CONTROL.search(value):
-            found.append(f"{at} holds a control character other than tab and newline, which systemd refuses")
-        elif name in ("SECRET_KEY", "FLASK_SECRET_KEY"):
-            found += secret_key(at, value)
-        elif name in ("FLASK_DEBUG", "FLASK_TESTING") and str(value).lower() in ("1", "true", "yes", "on"):
-            found.append(f"{at} switches debugging on for everybody; leave it out")
-    return found
+    return [f"{where}.{problem}" for problem in unwritable(env)] + values.environment(where, env)
 
 
-def domains(where: str, value: Any) -> list[str]:
-    """Names an application answers to."""
-    if not isinstance(value, list) or not value:
-        return [f"{where} must be a list of domains, such as [shop.example.com]"]
-    found = [f"{where}: {name!r} is not a domain; write it like shop.example.com, in lower case, without https:// or a path"
-             for name in value if not isinstance(name, str) or not DOMAIN.fullmatch(name)]
-    return found + [f"{where}: {name} is there twice" for name, n in Counter(map(str, value)).items() if n > 1]
-
-
-def source(where: str, value: Any) -> list[str]:
-    """Where an application comes from."""
-    kinds = ("git", "path", "archive", "package")
-    given = [k for k in kinds if isinstance(value, Mapping) and value.get(k)]
-    if len(given) != 1:
-        return [f"{where} must have exactly one of {', '.join(kinds)}, such as {{git: https://…, version: main}}"]
-    kind, text = given[0], str(value[given[0]])
-    if re.match(r"\w+://[^/@]*:[^/@]*@", text):
-        return [f"{where}.{kind} has a password in its address; use a deploy_key, or a netrc file of the host"]
-    if kind == "git" and not GIT.fullmatch(text):
-        return [f"{where}.git must be https://…, ssh://… or git@host:path"]
-    if kind == "path" and not os.path.isdir(os.path.expanduser(text)):
-        return [f"{where}.path: {text} is not a directory on the controller (looked from {os.getcwd()})"]
-    if kind == "archive" and "://" not in text and not os.path.isfile(os.path.expanduser(text)):
-        return [f"{where}.archive: {text} is neither an https URL nor a file on the controller"]
-    if kind == "archive" and "://" in text and (not text.startswith("https://") or not value.get("sha256")):
-        return [f"{where}.archive: a URL must be https:// and come with sha256"]
-    if kind == "package" and not PACKAGE.fullmatch(text):
-        return [f"{where}.package must name one version, such as shop==1.2"]
+def app_name(where: str, name: Any) -> list[str]:
+    """A name that becomes an account, paths and units."""
+    if not APP_NAME.fullmatch(str(name)):
+        return [f"{where}: a name has 1 to 25 lower-case letters, digits, - and _, and begins with a letter"]
+    if name in RESERVED or str(name).startswith("systemd-") or str(name).endswith("-build"):
+        return [f"{where}: {name} is an account of the system's or of a build; choose another name"]
     return []
 
 
-def static(where: str, value: Any) -> list[str]:
-    """URL prefixes that are served as files."""
-    if not isinstance(value, Mapping):
-        return [f"{where} must be a mapping such as {{/static/: shop/static}}"]
-    return [f"{where}: {prefix!r} -> {folder!r} must be a URL prefix like /static/ and a directory inside the source"
-            for prefix, folder in value.items()
-            if not re.fullmatch(r"/[\w./-]+/", str(prefix)) or str(folder).startswith("/") or ".." in str(folder).split("/")]
-
-
-def wsgi(where: str, value: Any) -> list[str]:
-    """What gunicorn imports."""
-    ok = isinstance(value, str) and WSGI.fullmatch(value)
-    return [] if ok else [f"{where} must be module:variable or module:factory(), such as shop:create_app()"]
-
-
-CHECKS = {"domains": domains, "source": source, "wsgi": wsgi, "env": environment, "static": static}
-VALUES = {
-    "email": (lambda v: v == "" or bool(EMAIL.fullmatch(str(v))), "must be an e-mail address such as ops@example.com"),
-    "directory_url": (lambda v: bool(re.fullmatch(r"https://[^\s/]+/\S*", str(v))), "must be an https:// URL"),
-    "index_url": (lambda v: v == "" or bool(re.fullmatch(r"https?://[^\s@]+", str(v))), "must be a URL without a password"),
-    "osv_url": (lambda v: bool(re.fullmatch(r"https?://\S+", str(v))), "must be a URL"),
-    "health_path": (lambda v: bool(re.fullmatch(r"/\S*", str(v))), "must begin with /"),
-    "redirect_port": (lambda v: 1 <= int(v) <= 65535, "must be a port, 1 to 65535"),
-    "hour": (lambda v: 0 <= int(v) <= 23, "must be an hour, 0 to 23"),
-}
-
-
-def typed(where: str, value: Any, spec: Mapping[str, Any]) -> list[str]:
-    """Type, choices, sign, and the form of options with a well-known name."""
-    kind, found = spec.get("type", "str"), []
-    fits = {
-        "int": lambda v: isinstance(v, int) and not isinstance(v, bool) or isinstance(v, str) and re.fullmatch(r"-?\d+", v),
-        "bool": lambda v: isinstance(v, bool) or str(v).lower() in ("true", "false", "yes", "no", "on", "off"),
-        "list": lambda v: isinstance(v, list), "dict": lambda v: isinstance(v, Mapping),
-        "str": lambda v: isinstance(v, str), "path": lambda v: isinstance(v, str) and v.startswith(("/", "~")),
-    }
-    words = {"int": "a whole number", "bool": "true or false", "list": "a list", "dict": "a mapping", "str": "a text",
-             "path": "an absolute path"}
-    if not fits[kind](value):
-        return [f"{where} must be {words[kind]}"]
-    if spec.get("choices") and value not in spec["choices"]:
-        found.append(f"{where} must be one of {', '.join(map(str, spec['choices']))}{nearest(str(value), spec['choices'])}")
-    if kind == "int" and int(value) < 0:
-        found.append(f"{where} must not be negative")
-    option = next((o for o in VALUES if where.endswith((f".{o}", f"_{o}"))), None)
-    if option and not found and not VALUES[option][0](value):
-        found.append(f"{where} {VALUES[option][1]}")
-    return found
-
-
-def entry(where: str, app: Any, specs: Mapping[str, Mapping[str, Any]], required: bool = True) -> list[str]:
-    """One application."""
-    if not isinstance(app, Mapping):
-        return [f"{where} must be a mapping"]
-    found = []
-    for key, value in app.items():
-        if key == "name":
-            continue
-        if key in CHECKS:
-            found += CHECKS[key](f"{where}.{key}", value)
-        elif key in PER_APP and isinstance(value, Mapping):
-            options = specs.get(key, {})
-            for option, content in value.items():
-                full = f"{key}_{option}"
-                if full not in options or option in ("name", *COMMON):
-                    short = [name[len(key) + 1:] for name in options]
-                    found.append(f"{where}.{key}.{option} is unknown{nearest(option, short)}")
-                else:
-                    found += typed(f"{where}.{key}.{option}", content, options[full])
-        elif key in PER_APP:
-            found.append(f"{where}.{key} must be a mapping")
-        else:
-            found.append(f"{where}.{key} is unknown{nearest(str(key), (*COMMON, *PER_APP))}")
-    if required:
-        found += [f"{where}.{key} is missing" for key in ("domains", "source", "wsgi") if key not in app]
-    return found
-
-
-def applications(apps: Any, merged: Mapping[str, Any], specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """All applications of a host, and what two of them must not share."""
-    if not isinstance(apps, Mapping) or not apps:
-        return ["flask_apps must be a mapping with at least one application, such as {shop: {domains: [...], ...}}"]
-    found, taken, ids = [], {}, {}
-    for name, app in merged.items():
+def applications(apps: Any, merged: Mapping[str, Any], defaults: Any, specs: Specs,
+                 unwritable: Callable[[Any], list[str]] = lambda env: []) -> list[str]:
+    """All applications of a host. `merged` has the entries with the defaults below them."""
+    if not isinstance(apps, Mapping):
+        return ["flask_apps must be a mapping with one key per application, such as {shop: {domains: [shop.example.com], …}}"]
+    if not apps:
+        return ["flask_apps has no application; add one, such as {shop: {domains: [shop.example.com], …}}"]
+    found = entry("flask_app_defaults", defaults, specs, unwritable)
+    for name, given in apps.items():
         where = f"flask_apps.{name}"
-        if not APP_NAME.fullmatch(str(name)):
-            found.append(f"{where}: a name is 1 to 25 lower-case letters, digits, - and _, and begins with a letter")
-        if name in RESERVED or str(name).startswith("systemd-") or str(name).endswith("-build"):
-            found.append(f"{where}: {name} is the name of a system account; choose another")
-        folded = str(name).replace("-", "_")
-        if folded in ids:
-            found.append(f"{where} and flask_apps.{ids[folded]} differ by - and _ alone; choose another name")
-        ids[folded] = name
-        found += entry(where, app, specs)
-        listed = app.get("domains") if isinstance(app, Mapping) else None
-        for domain in listed if isinstance(listed, list) else []:
-            if taken.get(domain, name) != name:
-                found.append(f"{where}.domains: {domain} belongs to flask_apps.{taken[domain]} already")
-            taken.setdefault(domain, name)
+        found += app_name(where, name) + entry(where, given, specs, unwritable)
+        whole = merged.get(name, {})
+        found += [f"{where}.{key} is missing; write {key}: {right}" for key, right in REQUIRED.items()
+                  if isinstance(given, Mapping) and key not in whole]
+        if whole.get("source") is not None:
+            origin = where if isinstance(given, Mapping) and "source" in given else "flask_app_defaults"
+            found += values.source(f"{origin}.source", whole["source"])
+        found += agreement(where, whole)
+    return found + conflicts(merged)
+
+
+def _setting(app: Mapping[str, Any], role: str, option: str, default: Any = None) -> Any:
+    given = app.get(role)
+    return given.get(option, default) if isinstance(given, Mapping) else default
+
+
+def _number(value: Any, default: int) -> int:
+    return int(value) if _fits("int", value) else default
+
+
+def agreement(where: str, app: Mapping[str, Any]) -> list[str]:
+    """Settings of one application that only make sense together."""
+    found = []
+    base, release = _setting(app, "gunicorn_app", "base"), _setting(app, "app_release", "base")
+    if base != release:
+        found.append(f"{where}.gunicorn_app.base and {where}.app_release.base must be the same directory")
+    elif base and _setting(app, "nginx_site", "current") != f"{base}/current":
+        found.append(f"{where}.nginx_site.current must be {base}/current, below app_release.base")
+    if _setting(app, "gunicorn_app", "subdirectory", "") != _setting(app, "app_release", "subdirectory", ""):
+        found.append(f"{where}.gunicorn_app.subdirectory and {where}.app_release.subdirectory must be the same")
+    patience = _number(_setting(app, "nginx_site", "answer_timeout_seconds"), 60)
+    slowest = _number(_setting(app, "gunicorn_app", "timeout_seconds"), 30)
+    if slowest >= patience:
+        found.append(f"{where}.nginx_site.answer_timeout_seconds must be above gunicorn_app.timeout_seconds ({slowest}), "
+                     f"or visitors see an error while the application still works; write {slowest + 30}")
+    if _setting(app, "nginx_site", "hsts_preload") is True and (
+            _setting(app, "nginx_site", "hsts_subdomains") is not True
+            or _number(_setting(app, "nginx_site", "hsts_seconds"), 63072000) < 31536000):
+        found.append(f"{where}.nginx_site.hsts_preload needs hsts_subdomains: true and hsts_seconds of a year (31536000) or more")
+    if bool(_setting(app, "acme_cert", "eab_kid")) != bool(_setting(app, "acme_cert", "eab_hmac_key")):
+        found.append(f"{where}.acme_cert.eab_kid and {where}.acme_cert.eab_hmac_key belong together; give both or none")
     return found
 
 
-def host_variables(variables: Mapping[str, Any], specs: Mapping[str, Mapping[str, Any]], with_apps: bool) -> list[str]:
-    """Variables outside the dictionary: misspelt ones, and those that would shadow every application."""
-    found = []
-    for name, value in variables.items():
+def conflicts(merged: Mapping[str, Any]) -> list[str]:
+    """What two applications of one host must not share."""
+    found, domain_of, name_of, owner = [], {}, {}, {}
+    for name, app in merged.items():
+        where, folded = f"flask_apps.{name}", str(name).replace("-", "_")
+        if folded in name_of:
+            found.append(f"{where} and flask_apps.{name_of[folded]} differ in - and _ alone; choose another name")
+        name_of.setdefault(folded, name)
+        listed = app.get("domains")
+        for domain in dict.fromkeys(map(str, listed)) if isinstance(listed, list) else ():
+            key = domain.lower().rstrip(".")
+            if key in domain_of:
+                found.append(f"{where}.domains: {domain} belongs to flask_apps.{domain_of[key]} already; name it once")
+            domain_of.setdefault(key, name)
+        for role, given in app.items():
+            for option in UNIQUE if isinstance(given, Mapping) and role not in COMMON else ():
+                if option not in given:
+                    continue
+                key = (role, option, str(given[option]))
+                if key in owner:
+                    found.append(f"{where}.{role}.{option} is the same as that of flask_apps.{owner[key]}; give each its own")
+                owner.setdefault(key, name)
+    return found
+
+
+def host_variables(given: Mapping[str, Any], specs: Specs, apps: Mapping[str, Any]) -> list[str]:
+    """Variables beside flask_apps: of host roles, for the whole host, misspelt, or in the wrong place."""
+    found, every = [], [name for options in specs.values() for name in options]
+    for name, value in given.items():
         role = next((r for r in specs if name.startswith(f"{r}_")), None)
         if role is None:
-            if re.match(r"flask_app", name) and name not in ("flask_apps", "flask_app_defaults", "flask_app"):
-                found.append(f"{name} is unknown{nearest(name, ('flask_apps', 'flask_app_defaults'))}")
-        elif name not in specs[role]:
+            near = nearest(name, (*KNOWN, *every), 0.9 if not name.startswith("flask_") else 0.75)
+            if name.startswith("flask_app") or near:
+                found.append(f"{name} is unknown{near or nearest(name, KNOWN, 0.5) or '; known: ' + ', '.join(KNOWN)}")
+            continue
+        option = name[len(role) + 1:]
+        if name not in specs[role]:
             found.append(f"{name} is unknown{nearest(name, specs[role])}")
-        elif role in PER_APP and with_apps and name not in HOST_WIDE:
-            option = name[len(role) + 1:]
-            found.append(f"{name} would be the same for every application and hide what flask_apps says; write "
-                         f"flask_app_defaults: {{{role}: {{{option}: …}}}}")
+        elif role not in per_app(specs):
+            found += typed(name, name, value, specs[role][name])
+        elif option in IDENTITY:
+            found.append(f"{name} would be the same for every application; " + (
+                "leave it out, the keys of flask_apps are the names" if option == "name" else
+                f"write {option} into each entry of flask_apps"))
+        elif option not in HOST_WIDE:
+            found.append(f"{name} would hide what flask_apps says; for all applications write "
+                         f"flask_app_defaults: {{{role}: {{{option}: …}}}}, for one flask_apps: {{shop: {{{role}: {{{option}: …}}}}}}")
         else:
-            found += typed(name, value, specs[role][name])
+            found += typed(name, name, value, specs[role][name])
+            found += [f"{name} would hide flask_apps.{app}.{role}.{option}; keep one of the two, "
+                      f"or write the first as flask_app_defaults: {{{role}: {{{option}: …}}}}"
+                      for app, own in apps.items() if isinstance(own, Mapping) and _setting(own, role, option) is not None]
     return found
+
+
+def role_value(where: str, variable: str, role: str, value: Any, spec: Spec,
+               unwritable: Callable[[Any], list[str]] = lambda env: []) -> list[str]:
+    """One variable of a role that is used by itself."""
+    short = variable[len(role) + 1:]
+    if short == "name":
+        return app_name(where, value)
+    if short == "env":
+        return environment(where, value, unwritable)
+    if short == "source" and "options" in spec:
+        return options(where, value, spec["options"]) or values.source(where, value)
+    return getattr(values, short)(where, value) if short in COMMON else typed(where, variable, value, spec)
 
 
 def distribution(facts: Mapping[str, Any]) -> list[str]:
-    """What the host runs."""
+    """What the host runs, when that is known."""
     name, version = facts.get("distribution"), str(facts.get("distribution_major_version"))
-    if name is None or (name == "Debian" and version in ("12", "13")):
+    if name is None or version in SUPPORTED.get(name, ()):
         return []
-    return [f"this host runs {name} {version}; Debian 12 and 13 are supported"]
+    return [f"this host runs {name} {version}, which is not supported; use Debian {' or '.join(SUPPORTED['Debian'])}"]
 
 
-def as_text(problems: list[str]) -> str:
+def as_text(problems: Iterable[str], promise: str = "") -> str:
     """All problems as one message."""
-    head = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    lines = [f"  {n}. {text}" for n, text in enumerate(problems, 1)]
-    return "\n".join([f"{head} with the variables; nothing was changed:", *lines])
-
+    texts = list(dict.fromkeys(problems))
+    # Of a value that cannot be read it is no news that it is missing.
+    unread = [text.split(" cannot be read:")[0] for text in texts if " cannot be read:" in text]
+    texts = [text for text in texts if not any(
+        text.startswith((f"{place} is missing", f"{place} is required")) or
+        " has none of what it needs" in text and place.startswith(text.split(" ")[0]) for place in unread)]
+    lines = [f"  {n}. {text}" for n, text in enumerate(texts, 1)]
+    head = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+    return "\n".join([f"{head} with the variables{promise}:", *lines])

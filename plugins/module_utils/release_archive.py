@@ -9,8 +9,9 @@ import shutil
 import stat
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Callable, Iterator, NamedTuple
+from typing import IO, Any, Callable, NamedTuple
 
 
 class ArchiveError(Exception):
@@ -71,7 +72,7 @@ def _common_top(members: list[Member]) -> str | None:
     """The single directory everything is in, as in archives made by code hosts."""
     tops = {PurePosixPath(member.name).parts[0] for member in members if member.name != "."}
     only = tops.pop() if len(tops) == 1 else None
-    is_folder = all(member.name in (".", only) and member.kind == "folder" or "/" in member.name for member in members)
+    is_folder = all((member.name in (".", only) and member.kind == "folder") or "/" in member.name for member in members)
     return only if only and is_folder else None
 
 
@@ -136,4 +137,5 @@ def _refuse_escaping_links(root: Path) -> None:
         for name in folders + files:
             path = os.path.join(folder, name)
             if os.path.islink(path) and os.path.commonpath([real, os.path.realpath(path)]) != real:
-                raise ArchiveError(f"the archive is not safe to unpack: the link {os.path.relpath(path, root)!r} leads out of it")
+                link = os.path.relpath(path, root)
+                raise ArchiveError(f"the archive is not safe to unpack: the link {link!r} leads out of it")

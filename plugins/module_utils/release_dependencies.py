@@ -59,7 +59,7 @@ def plan(folder: Path, wanted: str, installer: str) -> Plan:
     if installer == "pip" and kind in ("uv.lock", "pylock"):
         raise ReleaseError("dependencies", f"pip cannot install from {name}: set installer to uv.")
     hashes = kind in ("uv.lock", "pylock") or \
-        kind == "requirements" and "--hash=" in requirements_text(folder / file, folder)
+        (kind == "requirements" and "--hash=" in requirements_text(folder / file, folder))
     return Plan(file, kind, hashes, has_build_system(folder))
 
 
@@ -100,8 +100,9 @@ class Installer:
         return f"{self.sandbox.cache}/pip-{self.options['python_version']}/bin/python"
 
     def pip(self, *arguments: str, explain: str = "Installing the dependencies failed", check: bool = True) -> tuple[int, str]:
-        """pip from a venv of the build account's, so that none stays in the release."""
-        return self.run([self._pip_python(), "-m", "pip", "--python", f"{self.venv}/bin/python", *arguments], explain, check=check)
+        """Run pip from a venv of the build account's, so that none stays in the release."""
+        command = [self._pip_python(), "-m", "pip", "--python", f"{self.venv}/bin/python"]
+        return self.run([*command, *arguments], explain, check=check)
 
     def make_venv(self) -> str:
         """An empty venv; returns the installer's name and version."""

@@ -11,9 +11,9 @@ import hashlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox, hint, tail

@@ -11,8 +11,9 @@ import shutil
 import stat
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Iterator, NamedTuple
+from typing import IO, NamedTuple
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release_archive import ArchiveError, stays_inside
 

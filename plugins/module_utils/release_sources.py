@@ -40,7 +40,7 @@ def check(source: dict[str, Any]) -> str:
     kind = kind_of(source)
     if kind == "package" and not PACKAGE.fullmatch(source["package"]):
         raise ReleaseError("source", f"package needs one exact version, name==1.2, not {source['package']!r}.")
-    if kind == "git" and source["git"].startswith("-") or str(source.get("version") or "").startswith("-"):
+    if (kind == "git" and source["git"].startswith("-")) or str(source.get("version") or "").startswith("-"):
         raise ReleaseError("source", "neither the repository nor the version can start with a dash.")
     if is_url(source):
         if not source["archive"].startswith("https://"):
@@ -96,5 +96,6 @@ def download(sandbox: Sandbox, url: str, sha256: str, destination: Path, ca_bund
                     given=f"{url}\n{file}\n", explain=f"{public(url)} could not be downloaded")
         found = sha256_of(file)
         if found != sha256.lower():
-            raise ReleaseError("source", f"{public(url)} is not the expected file: its sha256 is {found}, not {sha256.lower()}.")
+            raise ReleaseError("source", f"{public(url)} is not the expected file: "
+                                         f"its sha256 is {found}, not {sha256.lower()}.")
         unpack_to(file, destination, True, public(url))

@@ -252,8 +252,7 @@ def restore(record: dict[str, Any], thorough: bool) -> bool:
     elif os.path.lexists(keep):
         if kind_of(path) == "directory":
             _remove(path, thorough and "made" in record)
-        os.replace(keep, path)
-        _unlink(keep)  # a rename between two names of one inode does nothing
+        os.replace(keep, path)  # nothing happens when both still name one inode: _finish drops the second name
     return _identity(path) != before
 
 

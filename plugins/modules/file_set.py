@@ -117,7 +117,9 @@ options:
     default: /var/lib/file_set
 attributes:
   check_mode:
-    description: Predicts what would change, writes and runs nothing. An owner or a directory that does not exist yet is no error.
+    description:
+      - Predicts what would change, writes and runs nothing. An owner or a directory that does not exist
+        yet is no error.
     support: full
   diff_mode:
     description: Shows contents, owners and modes; the contents of a sensitive file are hidden.
@@ -290,6 +292,8 @@ def diff_of(change: Change) -> list[dict[str, str]]:
                                            "[[ sensitive: contents hidden ]]\n"})
     elif before != after:
         found.append({**header, "before": before, "after": after})
+    elif before:  # both are too long, or no text
+        found.append({**header, "prepared": f"--- before: {path}\n+++ after: {path}\n{after}"})
     before, after = _attributes(now, entry), _attributes(want, entry)
     if before != after and not (found and "absent" in (now.kind, want.kind)):
         header = {"before_header": f"{path} (attributes)", "after_header": f"{path} (attributes)"}
@@ -335,8 +339,9 @@ class Run:
         secrets += [c.now.data for c in self.changes if c.entry.sensitive and c.now.data]
         texts = [data.decode("utf-8", "replace") for data in secrets]
         out, err = hide(out, texts), hide(err, texts)
-        raise Problem(f"{introduction}: `{shlex.join(command)}` failed with status {rc}:\n{err or out or '(it printed nothing)'}",
-                      command=command, rc=rc, stdout=out, stderr=err)
+        printed = err or out or "(it printed nothing)"
+        raise Problem(f"{introduction}: `{shlex.join(command)}` failed with status {rc}:\n{printed}", command=command,
+                      rc=rc, stdout=out, stderr=err)
 
     def refuse(self, final: bool) -> None:
         """Fail when the plan cannot be carried out."""

@@ -83,6 +83,12 @@ def ask(config: dict, packages: Path) -> tuple[str, str]:
             raise CouldNotAudit(f"no answer within {config['timeout_seconds']} seconds") from None
 
 
+def cause(errors: str) -> str:
+    """The line of a traceback that says most: the last exception with a text of its own."""
+    lines = [line for line in errors.splitlines() if line.strip()] or ["it said nothing"]
+    return (re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Timeout): .+)$", errors, re.MULTILINE) or lines)[-1]
+
+
 def read_answer(config: dict, output: str, errors: str) -> dict:
     """What pip-audit found, as the body of a report."""
     try:
@@ -92,8 +98,7 @@ def read_answer(config: dict, output: str, errors: str) -> dict:
                      "aliases": v["aliases"]} for d in known for v in d["vulns"]]
         skipped = [{"package": d["name"], "reason": d["skip_reason"]} for d in dependencies if "skip_reason" in d]
     except (ValueError, TypeError, KeyError):
-        last = [line for line in errors.splitlines() if line.strip()] or ["no output at all"]
-        raise CouldNotAudit(f"pip-audit gave no result: {last[-1]}") from None
+        raise CouldNotAudit(f"pip-audit gave no result: {cause(errors)}") from None
     private = {canonical(name) for name in config["private_packages"]}
     unknown = [s["package"] for s in skipped if canonical(s["package"]) not in private]
     dropped = DROPPED.findall(errors)

@@ -41,7 +41,7 @@ def write(state: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict
             sent.append({**entry, "dest": str(entry["dest"])})
         packed = base64.b64encode(zlib.compress(json.dumps(contents).encode())).decode()
         arguments = {"files": sent, "_contents": packed, "state_dir": str(state), **options,
-                     "_ansible_check_mode": check, "_ansible_diff": diff}
+                     "_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_inject_invocation": True}
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
         try:
             with patch_module_args(arguments), pytest.raises(SystemExit):

@@ -13,6 +13,7 @@ from typing import Any, Callable
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.transaction import Store
+from ansible_collections.bulwark.flask.plugins.modules import file_set
 from file_set_host import picture
 
 Write = Callable[..., dict[str, Any]]
@@ -350,3 +351,52 @@ def test_a_daemon_started_by_apply_does_not_hold_the_lock(etc: Path, write: Writ
     with Store(str(state)).locked(patience_seconds=0):
         pass
 
+
+
+def test_a_large_file_is_recognised_as_unchanged(etc: Path, write: Write) -> None:
+    files = [{"dest": etc / "a", "content": "x" * 200000}]
+    assert write(files)["changed"] and not write(files)["changed"]
+    assert "too long" in str(write([{"dest": etc / "a", "content": "y" * 200000}], diff=True)["diff"])
+
+
+def test_check_mode_after_a_killed_run_predicts_from_the_old_host(
+        etc: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(file_set.AnsibleModule, "warn", lambda self, text: warnings.append(text))
+    (etc / "a").write_text("old")
+    files = [{"dest": etc / "a", "content": "new"}]
+    child = os.fork()
+    if child == 0:
+        write(files, validate=[["sh", "-c", "kill -9 $PPID"]])
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert (etc / "a").read_text() == "new"
+    before = picture(etc)
+    predicted = write(files, check=True, diff=True)
+    assert predicted["changed_files"] == [str(etc / "a")] and predicted["diff"][0]["before"] == "old"
+    assert picture(etc) == before
+    write([{"dest": etc / "b", "content": ""}])
+    assert "was interrupted. Put back" in str(warnings) and (etc / "a").read_text() == "old"
+
+
+def test_contents_are_not_in_the_invocation(etc: Path, write: Write) -> None:
+    shown = write([{"dest": etc / "a", "content": CANARY}])["invocation"]["module_args"]
+    assert shown["_contents"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def test_a_signal_after_the_proof_takes_nothing_back(etc: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = file_set.Transaction.commit
+
+    def interrupted(self: Any, *args: Any) -> None:
+        commit(self, *args)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.1)
+
+    (etc / "a").write_text("old")
+    files = [{"dest": etc / "a", "content": "new"}]
+    with monkeypatch.context() as patch:
+        patch.setattr(file_set.Transaction, "commit", interrupted)
+        result = write(files, apply=[["true"]])
+    assert result["failed"] and "SIGTERM" in result["msg"] and "as it was before" not in result["msg"]
+    assert (etc / "a").read_text() == "new"
+    assert write(files, apply=[["true"]])["applied"] == [["true"]]

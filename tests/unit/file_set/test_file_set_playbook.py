@@ -25,7 +25,7 @@ value {{ demo_value }} {{ demo_list | to_json }}
 {{ m.line(2) }}
 
 """
-EXPECTED = "#\n# Ansible managed\n#\n# base\n    value 2 [1, 2]\n  part 2 mine\nline 2\n\n"
+EXPECTED = "#\n# Ansible managed\n#\n# base\n  value 2 [1, 2]\n  part 2 mineline 2\n\n"
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_pip_takes_what_pip_can_read(tmp_path: Path) -> None:
 
 
 def test_a_source_without_dependencies_is_told_what_to_add(tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match="none of uv.lock, pylock.toml, requirements.txt, pyproject.toml"):
+    with pytest.raises(ReleaseError, match=r"none of uv\.lock, pylock\.toml, requirements\.txt, pyproject\.toml"):
         dependencies.plan(tmp_path, "auto", "uv")
 
 
@@ -44,9 +44,14 @@ def test_a_named_file_must_be_in_the_source(tmp_path: Path, wanted: str) -> None
         dependencies.plan(tmp_path / "src", wanted, "uv")
 
 
-@pytest.mark.parametrize(("text", "hashes"), [
-    ("flask==3.1.3\n", False), ("flask==3.1.3 \\\n    --hash=sha256:aa\n", True), ("-r base.txt\n", True),
-])
+@pytest.mark.parametrize(
+    ("text", "hashes"),
+    [
+        ("flask==3.1.3\n", False),
+        ("flask==3.1.3 \\\n    --hash=sha256:aa\n", True),
+        ("-r base.txt\n", True),
+    ],
+)
 def test_hashes_are_found_in_the_file_and_in_what_it_includes(tmp_path: Path, text: str, hashes: bool) -> None:
     write(tmp_path, requirements__txt=text, base__txt="-r requirements.txt\nflask==3.1.3 --hash=sha256:aa\n")
     assert dependencies.plan(tmp_path, "auto", "uv").hashes is hashes
@@ -59,7 +64,10 @@ def test_an_include_from_outside_of_the_source_is_not_read(tmp_path: Path) -> No
     assert dependencies.plan(tmp_path / "src", "auto", "uv").hashes is False
 
 
-@pytest.mark.parametrize(("text", "expected"), [("[project]\nname='x'\n", False), ("[build-system]\nrequires=[]\n", True), ("# [build-system]", False)])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("[project]\nname='x'\n", False), ("[build-system]\nrequires=[]\n", True), ("# [build-system]", False)],
+)
 def test_a_project_that_says_how_it_is_built_is_installed_too(tmp_path: Path, text: str, expected: bool) -> None:
     write(tmp_path, requirements__txt="", pyproject__toml=text)
     assert dependencies.plan(tmp_path, "auto", "uv").is_package is expected

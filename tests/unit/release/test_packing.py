@@ -20,8 +20,20 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release_packing impo
 @pytest.fixture(name="tree")
 def _tree(tmp_path: Path) -> Path:
     tree = tmp_path / "tree"
-    for name in ("shop/__init__.py", "shop/static/a.css", "requirements.txt", ".env", ".env.production", ".env.example",
-                 ".git/config", ".venv/bin/python", "node_modules/x.js", "shop/__pycache__/a.pyc", "env/pyvenv.cfg", "env/lib/x.py"):
+    for name in (
+        "shop/__init__.py",
+        "shop/static/a.css",
+        "requirements.txt",
+        ".env",
+        ".env.production",
+        ".env.example",
+        ".git/config",
+        ".venv/bin/python",
+        "node_modules/x.js",
+        "shop/__pycache__/a.pyc",
+        "env/pyvenv.cfg",
+        "env/lib/x.py",
+    ):
         path = tree / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -35,7 +47,11 @@ def names(tree: Path) -> list[str]:
 
 
 def repository(tree: Path) -> None:
-    for command in (["init", "-q"], ["add", "requirements.txt"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+    for command in (
+        ["init", "-q"],
+        ["add", "requirements.txt"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
+    ):
         subprocess.run(["git", "-C", str(tree), *command], check=True, env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"})
 
 
@@ -133,9 +149,18 @@ def test_what_was_packed_comes_out_again(tree: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out/link").readlink() == Path("shop/static")
 
 
-@pytest.mark.parametrize(("name", "expected"), [
-    (".env", True), ("a/.env.local", True), (".env.example", False), ("a/.git/x", True), ("git/x.py", False),
-    ("a/b.pyc", True), ("environment.py", False), (".vault_pass.txt", True),
-])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (".env", True),
+        ("a/.env.local", True),
+        (".env.example", False),
+        ("a/.git/x", True),
+        ("git/x.py", False),
+        ("a/b.pyc", True),
+        ("environment.py", False),
+        (".vault_pass.txt", True),
+    ],
+)
 def test_names_that_are_never_deployed(name: str, expected: bool) -> None:
     assert is_left_out(name) is expected

@@ -20,10 +20,27 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import
 from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import hint, tail
 
 OPTIONS: dict[str, Any] = {
-    "name": "shop", "source": {"package": "shop==1.0"}, "subdirectory": "", "static": {"/static/": "shop/static"},
-    "installer": "uv", "uv": "/opt/uv", "requirements": "auto", "gunicorn_requirements": "gunicorn==1", "python": "/usr/bin/python3",
-    "ca_bundle": "/ca", "index_url": "", "base": None, "group": None, "build_user": None, "timeout_seconds": 9,
-    "source_digest": None, "source_note": {}, "upload": None, "git_key": None, "git_credentials": None, "archive_url": None,
+    "name": "shop",
+    "source": {"package": "shop==1.0"},
+    "subdirectory": "",
+    "static": {"/static/": "shop/static"},
+    "installer": "uv",
+    "uv": "/opt/uv",
+    "requirements": "auto",
+    "gunicorn_requirements": "gunicorn==1",
+    "python": "/usr/bin/python3",
+    "ca_bundle": "/ca",
+    "index_url": "",
+    "base": None,
+    "group": None,
+    "build_user": None,
+    "timeout_seconds": 9,
+    "source_digest": None,
+    "source_note": {},
+    "upload": None,
+    "git_key": None,
+    "git_credentials": None,
+    "archive_url": None,
     "built_by": "jo@laptop",
 }
 
@@ -46,19 +63,35 @@ def of(version: str = "3.13.5", **changed: Any) -> str:
     return fingerprint(Build({**OPTIONS, **changed}).identity(version, False))
 
 
-@pytest.mark.parametrize("changed", [
-    {"source": {"package": "shop==1.1"}}, {"static": {}}, {"installer": "pip"}, {"gunicorn_requirements": "gunicorn==2"},
-    {"python": "/usr/bin/python3.14"}, {"requirements": "pylock.toml"}, {"version": "3.14.0"},
-    {"source": {"archive": "https://x/y", "sha256": "a" * 64}}, {"source": {"git": "https://x/y", "version": "a" * 40}},
-    {"source": {"path": "x"}, "source_digest": "abc"},
-])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"source": {"package": "shop==1.1"}},
+        {"static": {}},
+        {"installer": "pip"},
+        {"gunicorn_requirements": "gunicorn==2"},
+        {"python": "/usr/bin/python3.14"},
+        {"requirements": "pylock.toml"},
+        {"version": "3.14.0"},
+        {"source": {"archive": "https://x/y", "sha256": "a" * 64}},
+        {"source": {"git": "https://x/y", "version": "a" * 40}},
+        {"source": {"path": "x"}, "source_digest": "abc"},
+    ],
+)
 def test_the_fingerprint_changes_with_what_decides_about_a_release(changed: dict[str, Any]) -> None:
     assert of(**changed) != of()
 
 
-@pytest.mark.parametrize("changed", [
-    {"version": "3.13.6"}, {"built_by": "somebody"}, {"timeout_seconds": 1}, {"ca_bundle": "/x"}, {"index_url": "https://mirror/simple"},
-])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": "3.13.6"},
+        {"built_by": "somebody"},
+        {"timeout_seconds": 1},
+        {"ca_bundle": "/x"},
+        {"index_url": "https://mirror/simple"},
+    ],
+)
 def test_the_fingerprint_stays_with_what_does_not(changed: dict[str, Any]) -> None:
     assert of(**changed) == of()
 
@@ -67,11 +100,17 @@ def test_the_same_commit_from_another_url_or_name_is_the_same_release() -> None:
     assert of(source={"git": "https://a/x", "version": "a" * 40}) == of(source={"git": "git@b:x", "version": "a" * 40})
 
 
-@pytest.mark.parametrize(("changed", "words"), [
-    ({"name": "../x"}, "no name of an application"), ({"subdirectory": "../x"}, "leads out"), ({"static": {"static": "x"}}, "no URL prefix"),
-    ({"static": {"/../x": "x"}}, "no URL prefix"), ({"subdirectory": "x"}, "no meaning for a package"),
-    ({"index_url": "https://jo:secret@mirror/simple"}, "must not hold a password"),
-])
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"name": "../x"}, "no name of an application"),
+        ({"subdirectory": "../x"}, "leads out"),
+        ({"static": {"static": "x"}}, "no URL prefix"),
+        ({"static": {"/../x": "x"}}, "no URL prefix"),
+        ({"subdirectory": "x"}, "no meaning for a package"),
+        ({"index_url": "https://jo:secret@mirror/simple"}, "must not hold a password"),
+    ],
+)
 def test_bad_options_are_refused_before_anything_happens(changed: dict[str, Any], words: str) -> None:
     with pytest.raises(ReleaseError, match=words):
         Build({**OPTIONS, **changed})
@@ -120,7 +159,10 @@ def test_leftovers_are_removed_and_finished_releases_stay(releases: Releases) ->
 def test_the_second_builder_is_told_who_the_first_is(releases: Releases) -> None:
     with releases.locked("shop", "jo@laptop"):
         assert releases.is_locked()
-        with pytest.raises(ReleaseError, match=r"jo@laptop, since .* UTC, process \d+") as caught, releases.locked("shop", "al@desk"):
+        with (
+            pytest.raises(ReleaseError, match=r"jo@laptop, since .* UTC, process \d+") as caught,
+            releases.locked("shop", "al@desk"),
+        ):
             pass
         assert caught.value.step == "lock"
     assert not releases.is_locked()
@@ -131,7 +173,9 @@ def test_looking_at_the_lock_makes_no_file(releases: Releases) -> None:
     assert not releases.lock_file.exists()
 
 
-def test_a_sealed_tree_has_no_special_modes_no_special_files_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sealed_tree_has_no_special_modes_no_special_files_and_no_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(finish.os, "chown", lambda *_, **__: None)
     root = tmp_path / "tree"
     (root / "bin/.git").mkdir(parents=True)
@@ -142,7 +186,9 @@ def test_a_sealed_tree_has_no_special_modes_no_special_files_and_no_git(tmp_path
     os.mkfifo(root / "fifo")
     (root / "link").symlink_to("/etc/passwd")
     finish.seal(root, -1)
-    modes = {str(path.relative_to(root)): stat.S_IMODE(path.lstat().st_mode) for path in root.rglob("*") if not path.is_symlink()}
+    modes = {
+        str(path.relative_to(root)): stat.S_IMODE(path.lstat().st_mode) for path in root.rglob("*") if not path.is_symlink()
+    }
     assert modes == {"bin": 0o750, "bin/tool": 0o750, "data": 0o640}
     assert (root / "link").is_symlink()
 

@@ -10,27 +10,35 @@ from ansible_collections.bulwark.flask.plugins.module_utils import release_git, 
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
 
 
-@pytest.mark.parametrize(("source", "words"), [
-    ({}, "exactly one of git, path, archive, package; it has none"),
-    ({"git": "x", "path": "y"}, "it has git, path"),
-    ({"package": "shop"}, "one exact version"),
-    ({"package": "shop>=1"}, "one exact version"),
-    ({"package": "--index-url=x==1"}, "one exact version"),
-    ({"git": "--upload-pack=evil"}, "start with a dash"),
-    ({"git": "https://x/y", "version": "--evil"}, "start with a dash"),
-    ({"archive": "http://x/y.tar", "sha256": "a" * 64}, "only fetched over https"),
-    ({"archive": "https://x/y.tar"}, "needs its sha256"),
-    ({"archive": "y.tar", "sha256": "abc"}, "64 hexadecimal digits"),
-])
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ({}, "exactly one of git, path, archive, package; it has none"),
+        ({"git": "x", "path": "y"}, "it has git, path"),
+        ({"package": "shop"}, "one exact version"),
+        ({"package": "shop>=1"}, "one exact version"),
+        ({"package": "--index-url=x==1"}, "one exact version"),
+        ({"git": "--upload-pack=evil"}, "start with a dash"),
+        ({"git": "https://x/y", "version": "--evil"}, "start with a dash"),
+        ({"archive": "http://x/y.tar", "sha256": "a" * 64}, "only fetched over https"),
+        ({"archive": "https://x/y.tar"}, "needs its sha256"),
+        ({"archive": "y.tar", "sha256": "abc"}, "64 hexadecimal digits"),
+    ],
+)
 def test_a_malformed_source_is_refused_in_plain_words(source: dict[str, Any], words: str) -> None:
     with pytest.raises(ReleaseError, match=words):
         release_sources.check(source)
 
 
-@pytest.mark.parametrize(("source", "kind"), [
-    ({"git": "git@host:shop.git", "path": None}, "git"), ({"path": "."}, "path"), ({"archive": "a.zip"}, "archive"),
-    ({"package": "shop[fast]==1.2.post1"}, "package"),
-])
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ({"git": "git@host:shop.git", "path": None}, "git"),
+        ({"path": "."}, "path"),
+        ({"archive": "a.zip"}, "archive"),
+        ({"package": "shop[fast]==1.2.post1"}, "package"),
+    ],
+)
 def test_a_good_source_has_one_kind(source: dict[str, Any], kind: str) -> None:
     assert release_sources.check(source) == kind
 
@@ -44,13 +52,22 @@ def test_a_password_in_a_url_is_taken_out_for_git_and_hidden_everywhere_else() -
     assert release_sources.public("ssh://git@host/shop.git") == "ssh://git@host/shop.git"
 
 
-LISTING = "\n".join(f"{digit * 40}\t{name}" for digit, name in [
-    ("1", "HEAD"), ("2", "refs/heads/feature/main"), ("3", "refs/heads/main"), ("4", "refs/tags/v1"), ("5", "refs/tags/v1^{}"),
-    ("6", "refs/tags/main"),
-])
+LISTING = "\n".join(
+    f"{digit * 40}\t{name}"
+    for digit, name in [
+        ("1", "HEAD"),
+        ("2", "refs/heads/feature/main"),
+        ("3", "refs/heads/main"),
+        ("4", "refs/tags/v1"),
+        ("5", "refs/tags/v1^{}"),
+        ("6", "refs/tags/main"),
+    ]
+)
 
 
-@pytest.mark.parametrize(("version", "digit"), [("HEAD", "1"), ("main", "3"), ("feature/main", "2"), ("v1", "5"), ("refs/tags/main", "6")])
+@pytest.mark.parametrize(
+    ("version", "digit"), [("HEAD", "1"), ("main", "3"), ("feature/main", "2"), ("v1", "5"), ("refs/tags/main", "6")]
+)
 def test_a_branch_wins_and_a_tag_means_its_commit(version: str, digit: str) -> None:
     assert release_git.pick_ref(LISTING, version) == digit * 40
 
@@ -59,13 +76,16 @@ def test_a_part_of_a_branch_name_is_no_branch() -> None:
     assert release_git.pick_ref(LISTING, "feature") is None
 
 
-@pytest.mark.parametrize(("said", "meaning"), [
-    ("git@host: Permission denied (publickey).", "refused to let us in"),
-    ('Load key "/run/x": error in libcrypto\ngit@host: Permission denied (publickey).', "not a private key"),
-    ("Host key verification failed.", "SSH host key is not the expected one"),
-    ("fatal: unable to access 'https://x/': Could not resolve host: x", "could not be reached"),
-    ("ERROR: Repository not found.", "no such repository"),
-])
+@pytest.mark.parametrize(
+    ("said", "meaning"),
+    [
+        ("git@host: Permission denied (publickey).", "refused to let us in"),
+        ('Load key "/run/x": error in libcrypto\ngit@host: Permission denied (publickey).', "not a private key"),
+        ("Host key verification failed.", "SSH host key is not the expected one"),
+        ("fatal: unable to access 'https://x/': Could not resolve host: x", "could not be reached"),
+        ("ERROR: Repository not found.", "no such repository"),
+    ],
+)
 def test_what_git_says_is_explained(said: str, meaning: str) -> None:
     assert meaning in release_git.explain(said)
 
@@ -86,7 +106,9 @@ class FakeSandbox:
         return 0, f"{'a' * 40}\tHEAD\n"
 
 
-def test_the_deploy_key_is_a_file_while_git_runs_and_is_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_deploy_key_is_a_file_while_git_runs_and_is_gone_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class RunPath(type(tmp_path)):  # type: ignore[misc]
         """/run, somewhere a test may write."""
 

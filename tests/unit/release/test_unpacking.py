@@ -30,21 +30,27 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("members", [
-    [{"name": "../evil"}],
-    [{"name": "/etc/evil"}],
-    [{"name": "a/../../evil"}],
-    [{"name": "link", "type": tarfile.SYMTYPE, "linkname": "/etc"}],
-    [{"name": "link", "type": tarfile.SYMTYPE, "linkname": "../.."}],
-    [{"name": "hard", "type": tarfile.LNKTYPE, "linkname": "/etc/passwd"}],
-    [{"name": "hard", "type": tarfile.LNKTYPE, "linkname": "../evil"}],
-    [{"name": "device", "type": tarfile.CHRTYPE}],
-    [{"name": "fifo", "type": tarfile.FIFOTYPE}],
-    [{"name": "d", "type": tarfile.DIRTYPE}, {"name": "l", "type": tarfile.SYMTYPE, "linkname": "d"}, {"name": "l/x"}],
-    # Each link alone stays inside; together they do not.
-    [{"name": "y", "type": tarfile.SYMTYPE, "linkname": "."}, {"name": "d", "type": tarfile.DIRTYPE},
-     {"name": "x", "type": tarfile.SYMTYPE, "linkname": "y/../out2"}],
-])
+@pytest.mark.parametrize(
+    "members",
+    [
+        [{"name": "../evil"}],
+        [{"name": "/etc/evil"}],
+        [{"name": "a/../../evil"}],
+        [{"name": "link", "type": tarfile.SYMTYPE, "linkname": "/etc"}],
+        [{"name": "link", "type": tarfile.SYMTYPE, "linkname": "../.."}],
+        [{"name": "hard", "type": tarfile.LNKTYPE, "linkname": "/etc/passwd"}],
+        [{"name": "hard", "type": tarfile.LNKTYPE, "linkname": "../evil"}],
+        [{"name": "device", "type": tarfile.CHRTYPE}],
+        [{"name": "fifo", "type": tarfile.FIFOTYPE}],
+        [{"name": "d", "type": tarfile.DIRTYPE}, {"name": "l", "type": tarfile.SYMTYPE, "linkname": "d"}, {"name": "l/x"}],
+        # Each link alone stays inside; together they do not.
+        [
+            {"name": "y", "type": tarfile.SYMTYPE, "linkname": "."},
+            {"name": "d", "type": tarfile.DIRTYPE},
+            {"name": "x", "type": tarfile.SYMTYPE, "linkname": "y/../out2"},
+        ],
+    ],
+)
 def test_a_hostile_tar_is_refused_and_writes_nothing_outside(tmp_path: Path, members: list[dict[str, Any]]) -> None:
     archive = tar(tmp_path / "a.tar.gz", *[dict(member) for member in members])
     folder = out(tmp_path)
@@ -63,7 +69,11 @@ def test_modes_and_setuid_bits_are_not_taken_over(tmp_path: Path) -> None:
 
 def test_a_hard_link_becomes_a_copy(tmp_path: Path) -> None:
     folder = out(tmp_path)
-    unpack(tar(tmp_path / "a.tar", {"name": "x", "content": b"1"}, {"name": "y", "type": tarfile.LNKTYPE, "linkname": "x"}), folder, False)
+    unpack(
+        tar(tmp_path / "a.tar", {"name": "x", "content": b"1"}, {"name": "y", "type": tarfile.LNKTYPE, "linkname": "x"}),
+        folder,
+        False,
+    )
     assert (folder / "y").read_bytes() == b"1"
     assert (folder / "x").stat().st_nlink == 1
 

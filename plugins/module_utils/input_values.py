@@ -1,0 +1,270 @@
+"""What single values must look like, and how to say what would be right. No Ansible imports.
+
+Every checker takes the place of a value, in the operator's words, and the value; it returns problems.
+None of them repeats a value that may be a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({LABEL}\.)+{LABEL}")
+SOURCES = ("git", "path", "archive", "package")
+# What goes with each kind of source.
+SOURCE_EXTRAS = {"git": ("version", "deploy_key", "host_key"), "path": (), "archive": ("sha256",), "package": ()}
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
+WSGI = re.compile(r"([A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*(\.[A-Za-z_]\w*|\([^\n]*\))?")
+ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+KEY_NAMES = ("SECRET_KEY", "FLASK_SECRET_KEY")
+FALLBACK_NAMES = ("SECRET_KEY_FALLBACKS", "FLASK_SECRET_KEY_FALLBACKS")
+# Words that people write where a key belongs, and keys that are printed in tutorials.
+PLACEHOLDERS = set("""a app as be by change changed changeme changethis default dev development dummy enter example fill flask
+    for foobar generate hello here in insecure it key keep long me mykey my new not notsecret now password passwd phrase
+    placeholder please prod production put random replace safe sample secret secretkey secure set simple some string strong
+    super supersecret temp test testing the this tobe todo token unsafe use value very with world your xxx you will never
+    guess""".split())
+PUBLISHED = {"192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", "5791628bb0b13ce0c676dfde280ba245",
+             "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", "_5#y2L\"F4Q8z\n\xec]/", "_5#y2LF4Q8zxec/"}
+
+
+def domain(where: str, name: Any) -> list[str]:
+    """One name visitors use."""
+    right = "write it like shop.example.com"
+    if not isinstance(name, str) or not name:
+        return [f"{where}: every domain is a text; {right}"]
+    shown = ascii(name) if CONTROL.search(name) else f"'{name}'"
+    if "://" in name:
+        return [f"{where}: {shown} is a URL; leave out {name.split('://')[0]}:// and any path"]
+    if "/" in name or ":" in name or "@" in name:
+        return [f"{where}: {shown} has more than a name in it; leave out port, path and user"]
+    if name.startswith("*"):
+        return [f"{where}: {shown} is a wildcard, which cannot be certified over HTTP; list every name"]
+    if not name.isascii():
+        try:
+            return [f"{where}: {shown} has letters DNS does not know; write {name.encode('idna').decode()}"]
+        except UnicodeError:
+            return [f"{where}: {shown} is not a domain; {right}"]
+    if DOMAIN.fullmatch(name.lower().rstrip(".")) and name != name.lower().rstrip("."):
+        return [f"{where}: {shown} must be in lower case without a dot at its end; write {name.lower().rstrip('.')}"]
+    if re.fullmatch(r"[0-9.]+", name):
+        return [f"{where}: {shown} is an address; certificates are for names, {right}"]
+    if "." not in name:
+        return [f"{where}: {shown} is not complete; {right}"]
+    return [] if DOMAIN.fullmatch(name) else [f"{where}: {shown} is not a domain; {right}"]
+
+
+def domains(where: str, value: Any) -> list[str]:
+    """Names an application answers to."""
+    if not isinstance(value, list) or not value:
+        return [f"{where} must be a list of domains, such as [shop.example.com]"]
+    found = [problem for name in value for problem in domain(where, name)]
+    return found + [f"{where}: {name} is there twice; keep one" for name, n in Counter(map(str, value)).items() if n > 1]
+
+
+def _git(where: str, value: Mapping[str, Any]) -> list[str]:
+    text, found = str(value["git"]), []
+    version, key = value.get("version"), value.get("deploy_key")
+    https, ssh = re.fullmatch(r"https://[^\s/]+/\S+", text), re.fullmatch(r"ssh://[^\s/]+/\S+|[\w.-]+@[\w.-]+:\S+", text)
+    if re.match(r"(http|git|ftp)://", text):
+        found.append(f"{where}.git is fetched without encryption; use https:// or git@host:path")
+    elif not (https or ssh or re.fullmatch(r"file:///\S+", text)):
+        found.append(f"{where}.git is not the address of a repository; write https://host/path or git@host:path")
+    elif key and not ssh:
+        found.append(f"{where}.deploy_key is for SSH; write the address as git@host:path, or leave the key out")
+    if version is not None and not re.fullmatch(r"[^\s-]\S*", str(version)):
+        found.append(f"{where}.version must be a branch, tag or commit, such as main")
+    if isinstance(version, (int, float)):
+        found.append(f"{where}.version was read as a number; put it in quotes")
+    if key and not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s.*-----END [A-Z ]*PRIVATE KEY-----", str(key), re.DOTALL):
+        found.append(f"{where}.deploy_key must be the private key itself, of many lines, not its file's name; keep it in a vault")
+    return found
+
+
+def _archive(where: str, value: Mapping[str, Any]) -> list[str]:
+    text, digest, found = str(value["archive"]), value.get("sha256"), []
+    path = urlsplit(text).path if "://" in text else text
+    if not path.lower().endswith(ARCHIVES):
+        found.append(f"{where}.archive must end in one of {', '.join(ARCHIVES)}")
+    if "://" in text and not re.fullmatch(r"https://[^\s/]+/\S+", text):
+        found.append(f"{where}.archive must be an https:// URL or a file on the controller")
+    elif "://" in text and not digest:
+        found.append(f"{where}.sha256 is missing; only then is it sure what a URL delivers (sha256sum prints it)")
+    elif "://" not in text and not os.path.isfile(os.path.expanduser(text)):
+        found.append(f"{where}.archive: there is no file {os.path.abspath(os.path.expanduser(text))} on the controller")
+    if digest and not re.fullmatch(r"[0-9a-fA-F]{64}", str(digest)):
+        found.append(f"{where}.sha256 must be 64 hexadecimal digits; put them in quotes")
+    return found
+
+
+def _path(where: str, value: Mapping[str, Any]) -> list[str]:
+    path = os.path.abspath(os.path.expanduser(str(value["path"])))
+    return [] if os.path.isdir(path) else [f"{where}.path: there is no directory {path} on the controller"]
+
+
+def _package(where: str, value: Mapping[str, Any]) -> list[str]:
+    return [] if PACKAGE.fullmatch(str(value["package"])) else [f"{where}.package must name one version, such as shop==1.2"]
+
+
+def source(where: str, value: Any) -> list[str]:
+    """Where an application comes from. Its keys' names and types are its specification's matter."""
+    right = f"give exactly one of {', '.join(SOURCES)}, such as {{git: https://…, version: main}}"
+    if not isinstance(value, Mapping):
+        return [f"{where} must be a mapping; {right}"]
+    given = [kind for kind in SOURCES if value.get(kind)]
+    if len(given) != 1:
+        return [f"{where} has {' and '.join(given) or 'none of what it needs'}; {right}"]
+    kind = given[0]
+    if re.match(r"\s*(?!ssh:)[\w+]+://[^/\s]*@|ssh://[^/\s]*:[^/\s]*@", str(value[kind])):
+        return [f"{where}.{kind} has a user or password in its address, which would end up in logs; "
+                "for a private repository use git@host:path with a deploy_key"]
+    found = {"git": _git, "path": _path, "archive": _archive, "package": _package}[kind](where, value)
+    extras = [key for extra in SOURCE_EXTRAS.values() for key in extra]
+    return found + [f"{where}.{key} does not go with {kind}; leave it out" for key in value
+                    if key in extras and key not in SOURCE_EXTRAS[kind] and value[key]]
+
+
+def static(where: str, value: Any) -> list[str]:
+    """URL prefixes that are served as files."""
+    if not isinstance(value, Mapping):
+        return [f"{where} must be a mapping of URL prefixes to directories, such as {{/static/: shop/static}}"]
+    found = []
+    for prefix, folder in value.items():
+        if not re.fullmatch(r"/([\w.~-]+/)+", str(prefix)) or ".." in str(prefix).split("/"):
+            found.append(f"{where}: '{prefix}' must begin and end with /, such as /static/")
+        if not isinstance(folder, str) or not re.fullmatch(r"[\w.@+-][\w./@+ -]*", folder) or ".." in folder.split("/"):
+            found.append(f"{where}.{prefix} must be a directory below the source, such as shop/static")
+    return found
+
+
+def wsgi(where: str, value: Any) -> list[str]:
+    """What gunicorn imports."""
+    ok = isinstance(value, str) and WSGI.fullmatch(value)
+    return [] if ok else [f"{where} must be module:variable or module:factory(), such as shop:create_app()"]
+
+
+def entropy_bits(text: str) -> float:
+    """Shannon entropy of a text as a whole, in bits."""
+    return -sum(n * math.log2(n / len(text)) for n in Counter(text).values()) if text else 0.0
+
+
+def _looks_made_up(text: str) -> bool:
+    """Whether a person typed it: words, a repeated pattern, a row of neighbours."""
+    words, letters = re.findall(r"[a-z]+", text.lower()), sum(map(str.isalpha, text))
+    if text in PUBLISHED or letters and 2 * sum(len(w) for w in words if w in PLACEHOLDERS) >= max(letters, len(text) / 2):
+        return True
+    if len(text) > 1 and text in (text + text)[1:-1]:
+        return True
+    return len(text) > 3 and 2 * sum(abs(ord(a) - ord(b)) <= 1 for a, b in zip(text, text[1:])) >= len(text)
+
+
+def secret_key(where: str, value: Any) -> list[str]:
+    """A key that signs sessions: long, random, and nobody else's."""
+    right = "leave it out to have one made on the host, or give 32 random characters or more (openssl rand -hex 32)"
+    text = str(value)
+    if not text:
+        return [f"{where} is empty; {right}"]
+    if _looks_made_up(text):
+        return [f"{where} is a placeholder that others can guess; {right}"]
+    if len(text.encode(errors="replace")) < 32:
+        return [f"{where} is too short to be safe; {right}"]
+    return [f"{where} is not random; {right}"] if entropy_bits(text) < 96 else []
+
+
+def environment(where: str, env: Any) -> list[str]:
+    """What is dangerous about variables of the process; whether they can be written at all is asked elsewhere."""
+    found = []
+    for name, value in env.items() if isinstance(env, Mapping) else ():
+        if name in KEY_NAMES and value is not None:
+            found += secret_key(f"{where}.{name}", value)
+        elif name in FALLBACK_NAMES:
+            try:
+                keys = json.loads(value) if isinstance(value, str) else value
+            except ValueError:
+                keys = None
+            if not isinstance(keys, list):
+                found.append(f"{where}.{name} must be a list of keys")
+            else:
+                found += list(dict.fromkeys(problem for key in keys for problem in secret_key(f"{where}.{name}", key)))
+        elif name in ("FLASK_DEBUG", "FLASK_TESTING") and str(value).lower() not in ("", "0", "false", "no", "none"):
+            found.append(f"{where}.{name} shows visitors the application's inside; leave it out")
+    return found
+
+
+def _between(low: int, high: int, what: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda v: low <= int(v) <= high, f"must be {what}, {low} to {high}"
+
+
+def _matches(pattern: str, right: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda v: bool(re.fullmatch(pattern, str(v))), right
+
+
+def _each(pattern: str, right: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda v: all(re.fullmatch(pattern, str(item)) for item in v), right
+
+
+BELOW = r"(?!.*(^|/)\.\.(/|$))[\w.@+-]?[\w./@+-]*"
+INSIDE = "must be a path below the source without .., such as backend"
+POSITIVE = (lambda v: int(v) >= 1, "must be 1 or more")
+NATURAL = (lambda v: int(v) >= 0, "must be 0 or more")
+UNIT_PATH = r"-?/[\w.@+:/-]*"
+URL = r"https?://[^\s/@]+(/[^\s@]*)?"
+
+# A role variable's name, and what its value must be like beyond its type.
+VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "acme_cert_email": _matches(r"|[^@\s,;]+@[^@\s.,;]+(\.[^@\s.,;]+)+", "must be an e-mail address such as ops@example.com"),
+    "acme_cert_directory_url": _matches(r"https://[^\s/@]+/[^\s@]*", "must be the https:// address of an ACME directory"),
+    "acme_cert_index_url": _matches(f"|{URL}", "must be a URL without user and password, such as https://pypi.org/simple"),
+    "app_logging_journal_burst_lines": NATURAL,
+    "app_release_index_url": _matches(f"|{URL}", "must be a URL without user and password, such as https://pypi.org/simple"),
+    "app_release_subdirectory": _matches(BELOW, INSIDE),
+    "app_release_requirements": _matches(BELOW, "must be auto or a file below the source, such as requirements.txt"),
+    "app_release_packages": _each(r"[a-z0-9][a-z0-9+.-]+", "must be names of Debian packages, such as libpq5"),
+    "app_release_health_path": _matches(r"/[!-~]*", "must begin with / and have no spaces, such as /healthz"),
+    "app_release_health_status": (lambda v: int(v) == 0 or 100 <= int(v) <= 599, "must be a status such as 200, or 0"),
+    "app_release_drain_seconds": NATURAL,
+    "app_release_unit": _matches(r"[A-Za-z0-9:_.-]+", "must be a unit's name without @, such as gunicorn-shop"),
+    "app_release_watch": _each(UNIT_PATH, "must be absolute paths"),
+    "app_secrets_generated": _each(ENV_NAME.pattern, "must be names of environment variables: letters, digits and _"),
+    "gunicorn_app_subdirectory": _matches(BELOW, INSIDE),
+    "gunicorn_app_workers": NATURAL,
+    "gunicorn_app_max_requests": NATURAL,
+    "gunicorn_app_memory_max_mb": NATURAL,
+    "gunicorn_app_writable_paths": _each(r"/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be absolute paths without spaces, / itself excepted"),
+    "gunicorn_app_environment_files": _each(UNIT_PATH, "must be absolute paths, with a - before those that may be absent"),
+    "gunicorn_app_socket_group": _matches(r"[a-z_][a-z0-9_-]*", "must be a group such as www-data"),
+    "nginx_server_keepalive_seconds": NATURAL,
+    "nginx_server_writable_paths": _each(r"-?/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be absolute paths without spaces, / itself excepted"),
+    "nginx_server_sandbox": _each(r"[A-Z][A-Za-z]+", "must be settings of systemd by name, such as {PrivateTmp: \"no\"}"),
+    "nginx_site_redirect_port": _between(1, 65535, "a port"),
+    "nginx_site_rate_per_second": NATURAL,
+    "nginx_site_rate_burst": NATURAL,
+    "nginx_site_connections_per_client": NATURAL,
+    "nginx_site_hsts_seconds": NATURAL,
+    "nginx_site_static_cache_seconds": NATURAL,
+    "nginx_site_csp": _each(r"[a-z][a-z-]+", "must be directives by name, such as {script-src: [\"'self'\"]}"),
+    "nginx_site_headers": _each(r"[A-Za-z0-9-]+", "must be headers by name, such as {X-Robots-Tag: noindex}"),
+    "pip_audit_osv_url": _matches(URL, "must be a URL without user and password, such as https://api.osv.dev/v1/query"),
+    "pip_audit_index_url": _matches(f"|{URL}", "must be a URL without user and password, such as https://pypi.org/simple"),
+    "pip_audit_hour": _between(0, 23, "an hour"),
+    "pip_audit_minute": _between(0, 59, "a minute"),
+}
+
+
+def form(where: str, variable: str, kind: str, value: Any) -> list[str]:
+    """What is wrong with a value of the right type."""
+    check = VALUES.get(variable, POSITIVE if kind == "int" else None)
+    if check and not check[0](value):
+        return [f"{where} {check[1]}"]
+    if kind == "path" and not re.fullmatch(r"(?!.*/\.\.(/|$))/[\w.@+:/-]*", value):
+        return [f"{where} must be an absolute path without spaces and .."]
+    return []

@@ -1,0 +1,174 @@
+"""Clean, vulnerable and could not audit: three results that are never mistaken for each other."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import sys
+import syslog
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FLASK = {"name": "flask", "version": "3.1.3", "vulns": []}
+JINJA = {"name": "jinja2", "version": "2.10", "vulns": [
+    {"id": "PYSEC-2019-217", "fix_versions": ["2.10.1"], "aliases": ["CVE-2019-10906"]}]}
+OWN = {"name": "Shop.App", "skip_reason": "Dependency not found on PyPI"}
+
+
+def test_everything_looked_up_and_nothing_found_is_clean(host: Any) -> None:
+    host.says([FLASK], "No known vulnerabilities found")
+    report = host.audit()
+    assert (report["state"], report["release"], report["findings"]) == ("clean", "r1", [])
+    assert report["counts"] == {"packages": 1, "audited": 1, "skipped": 0, "vulnerable": 0, "findings": 0}
+    assert host.program.STATUS[report["state"]] == 0
+
+
+def test_a_finding_is_vulnerable_and_names_what_to_install(host: Any) -> None:
+    host.says([FLASK, JINJA])
+    report = host.audit()
+    assert report["state"] == "vulnerable"
+    assert report["findings"] == [{"package": "jinja2", "installed": "2.10", "fixed": ["2.10.1"], "id": "PYSEC-2019-217",
+                                   "aliases": ["CVE-2019-10906"]}]
+    assert host.program.summary(report) == (
+        "vulnerable: release r1, 1 of 2 packages: jinja2 2.10 PYSEC-2019-217 (fixed in 2.10.1)")
+    assert host.program.STATUS[report["state"]] == 1
+
+
+def test_one_package_that_could_not_be_looked_up_is_no_clean_audit(host: Any) -> None:
+    host.says([FLASK, OWN])
+    report = host.audit()
+    assert report["state"] == "could-not-audit"
+    assert "1 of 2 packages could not be looked up: Shop.App" in report["reason"]
+    assert host.program.STATUS[report["state"]] == 2
+
+
+def test_a_package_of_the_operators_own_may_be_unknown(host: Any) -> None:
+    host.config["private_packages"] = ["shop_app"]
+    host.says([FLASK, OWN])
+    report = host.audit()
+    assert report["state"] == "clean"
+    assert report["skipped"] == [{"package": "Shop.App", "reason": "Dependency not found on PyPI"}]
+
+
+def test_a_finding_beside_a_skipped_package_is_vulnerable_and_tells_both(host: Any) -> None:
+    host.says([JINJA, OWN])
+    report = host.audit()
+    assert report["state"] == "vulnerable"
+    assert "could not be looked up: Shop.App" in host.program.summary(report)
+
+
+@pytest.mark.parametrize("dependencies", [[], [OWN]])
+def test_nothing_looked_up_is_not_clean(host: Any, dependencies: list[dict[str, Any]]) -> None:
+    host.config["private_packages"] = ["shop-app"]
+    host.says(dependencies)
+    assert host.audit()["state"] == "could-not-audit"
+
+
+def test_an_advisory_that_pip_audit_drops_is_not_clean(host: Any) -> None:
+    host.says([FLASK], "WARNING:pip_audit._service.osv:OSV vuln entry 'X' is missing 'affected' list")
+    report = host.audit()
+    assert report["state"] == "could-not-audit"
+    assert "missing 'affected'" in report["reason"]
+
+
+@pytest.mark.parametrize(("script", "reason"), [
+    ("exit 0", "it said nothing"),
+    ("echo '{'; exit 1", "it said nothing"),
+    ("echo '[]'", "it said nothing"),
+    ("echo '{\"dependencies\": [{\"name\": \"x\"}]}'", "it said nothing"),
+    ("echo 'Traceback' >&2; echo 'requests.exceptions.HTTPError: 500 for url' >&2; echo x.ServiceError >&2; exit 1",
+     "HTTPError: 500 for url"),
+])
+def test_an_answer_that_is_none_is_could_not_audit(host: Any, script: str, reason: str) -> None:
+    host.tool(script)
+    report = host.audit()
+    assert report["state"] == "could-not-audit"
+    assert reason in report["reason"]
+
+
+def test_a_tool_that_is_missing_is_could_not_audit(host: Any) -> None:
+    assert "No such file" in host.audit()["reason"]
+
+
+def test_a_tool_that_hangs_is_ended_with_its_children(host: Any) -> None:
+    host.config["timeout_seconds"] = 1
+    host.tool(f"sleep 60 & echo $! > {host.root}/child; wait")
+    start = time.monotonic()
+    report = host.audit()
+    assert "no answer within 1 seconds" in report["reason"]
+    assert time.monotonic() - start < 10
+    child = int((host.root / "child").read_text())
+    for _ in range(50):
+        stat_file = Path(f"/proc/{child}/stat")
+        if not stat_file.exists() or stat_file.read_text().split()[2] == "Z":
+            break
+        time.sleep(0.1)
+    else:
+        pytest.fail("the child is still running")
+
+
+def test_no_live_release_is_could_not_audit(host: Any) -> None:
+    (host.root / "current").unlink()
+    report = host.audit()
+    assert "there is no live release" in report["reason"]
+    assert report["state"] == "could-not-audit"
+
+
+def test_a_second_audit_waits_for_nobody_and_leaves_the_report_alone(host: Any) -> None:
+    host.says([FLASK])
+    host.audit()
+    before = (host.root / "state/shop/report.json").read_bytes()
+    with open(host.root / "state/shop/lock", "w", encoding="utf-8") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        report = host.program.audit("shop")
+    assert report["state"] == "could-not-audit"
+    assert "another audit" in report["reason"]
+    assert (host.root / "state/shop/report.json").read_bytes() == before
+
+
+def test_a_report_that_cannot_be_written_is_no_clean_audit(host: Any) -> None:
+    host.says([FLASK])
+    host.audit()
+    (host.root / "state/shop/.report.json").mkdir()
+    assert host.program.audit("shop")["state"] == "could-not-audit"
+
+
+def test_everybody_may_read_the_report(host: Any) -> None:
+    host.says([FLASK])
+    old = os.umask(0o077)
+    try:
+        host.audit()
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((host.root / "state/shop/report.json").stat().st_mode) == 0o644
+
+
+def test_a_package_cannot_forge_a_line_of_the_journal(host: Any) -> None:
+    host.says([JINJA | {"name": "evil\nclean: release r1\x1b[2J"}])
+    assert "\n" not in host.program.one_line(host.program.summary(host.audit()))
+
+
+@pytest.mark.parametrize(("dependencies", "status", "priority"), [
+    ([FLASK], 0, syslog.LOG_INFO), ([JINJA], 1, syslog.LOG_ERR), ([OWN], 2, syslog.LOG_WARNING)])
+def test_status_and_journal_tell_the_result(host: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+                                            dependencies: list[dict[str, Any]], status: int, priority: int) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr(host.program.syslog, "openlog", lambda ident, *_: said.append(ident))
+    monkeypatch.setattr(host.program.syslog, "syslog", lambda level, line: said.extend([level, line]))
+    monkeypatch.setattr(host.program.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(sys, "argv", ["pip-audit-app", "shop"])
+    host.says(dependencies)
+    host.audit()
+    assert host.program.main() == status
+    assert said[:2] == ["pip-audit-shop", priority]
+    assert said[2] == capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize("argv", [[], ["../etc"], ["Shop"], ["shop", "two"]])
+def test_a_wrong_name_is_refused(host: Any, monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["pip-audit-app", *argv])
+    assert host.program.main() == 2

@@ -1,0 +1,206 @@
+"""What nginx_site renders."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from support import FACTS, SHOP, render, role_vars
+
+BOOKWORM = FACTS | {"distribution_major_version": "12"}
+SECURITY = ("Strict-Transport-Security", "Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options",
+            "Referrer-Policy", "Permissions-Policy", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy")
+
+
+def site(app: dict[str, Any] | None = None, facts: dict[str, Any] = FACTS, **section: Any) -> str:
+    return render("nginx_site", "site.conf.j2", {**(app or SHOP), "nginx_site": section}, ansible_facts=facts)
+
+
+def servers(text: str) -> list[str]:
+    """The server blocks."""
+    return re.findall(r"^server \{\n.*?^\}", text, re.MULTILINE | re.DOTALL)
+
+
+def values(text: str, name: str) -> list[str]:
+    """The arguments of every occurrence of a directive."""
+    return re.findall(rf"^\s*{name}\s+([^;]+);", text, re.MULTILINE)
+
+
+def header_value(text: str, name: str) -> str:
+    """What a header gets when the application sends none."""
+    key = name.lower().replace("-", "_")
+    found = re.search(rf'^map \$upstream_http_{key} \$\w+ {{\n    "" "(.*)";\n    default "";', text, re.MULTILINE)
+    assert found, f"{name} has no map"
+    return found[1]
+
+
+def test_there_is_one_server_for_http_one_for_other_names_and_the_site() -> None:
+    http, others, main = servers(site())
+    assert values(http, "server_name") == ["shop.example.com www.shop.example.com"]
+    assert values(others, "server_name") == ["www.shop.example.com"]
+    assert values(main, "server_name") == ["shop.example.com"]
+
+
+def test_one_name_needs_no_server_for_others() -> None:
+    assert len(servers(site({**SHOP, "domains": ["shop.example.com"]}))) == 2
+
+
+def test_redirects_keep_name_path_and_query_and_then_go_to_the_canonical_name() -> None:
+    http, others, _ = servers(site())
+    assert values(http, "return") == ["308 https://$host$request_uri"]
+    assert values(others, "return") == ["308 https://shop.example.com$request_uri"]
+
+
+def test_another_port_is_in_redirects_and_in_the_host_the_application_hears() -> None:
+    http, others, main = servers(site(redirect_port=8443))
+    assert values(http, "return") == ["308 https://$host:8443$request_uri"]
+    assert values(others, "return") == ["308 https://shop.example.com:8443$request_uri"]
+    assert "Host $host:8443" in values(main, "proxy_set_header")
+
+
+def test_challenges_are_answered_before_the_redirect() -> None:
+    assert "location ^~ /.well-known/acme-challenge/ {" in servers(site())[0]
+
+
+def test_http2_is_written_as_each_nginx_wants_it() -> None:
+    new, old = site(), site(facts=BOOKWORM)
+    assert new.count("http2 on;") == 2 and "ssl http2" not in new
+    assert old.count("listen 443 ssl http2;") == 2 and "http2 on" not in old
+
+
+def test_a_host_without_ipv6_listens_on_ipv4_alone() -> None:
+    assert "[::]" not in site(facts=FACTS | {"lo": {"device": "lo"}})
+    assert "[::]" not in site(ipv6=False)
+    assert "listen [::]:443 ssl;" in site()
+
+
+@pytest.mark.parametrize("name", SECURITY)
+def test_every_server_sends_the_header_whatever_the_status(name: str) -> None:
+    http, others, main = servers(site())
+    for server in (others, main) if name == "Strict-Transport-Security" else (http, others, main):
+        assert len(re.findall(rf"^    add_header {name} \$\w+ always;$", server, re.MULTILINE)) == 1
+    assert header_value(site(), name)
+
+
+def test_no_location_has_an_add_header_that_would_drop_the_others() -> None:
+    text = site(rate_per_second=5)
+    assert not re.search(r"^        +add_header", text, re.MULTILINE)
+
+
+def test_hsts_is_not_sent_in_the_clear() -> None:
+    assert "Strict-Transport-Security" not in servers(site())[0]
+
+
+def test_hsts_says_what_the_operator_chose() -> None:
+    assert header_value(site(), "Strict-Transport-Security") == "max-age=63072000"
+    chosen = site(hsts_seconds=300, hsts_subdomains=True, hsts_preload=True)
+    assert header_value(chosen, "Strict-Transport-Security") == "max-age=300; includeSubDomains; preload"
+
+
+def test_the_policy_is_strict_and_changes_directive_by_directive() -> None:
+    strict = header_value(site(), "Content-Security-Policy")
+    assert strict.startswith("default-src 'self'; ") and "frame-ancestors 'none'" in strict and "unsafe" not in strict
+    opened = header_value(site(csp={"script-src": ["'self'", "https://cdn.example.com"], "img-src": ["*"]}),
+                          "Content-Security-Policy")
+    assert "; script-src 'self' https://cdn.example.com" in opened
+    assert "img-src *;" in opened and "data:" not in opened
+    assert "object-src 'none'" in opened
+
+
+def test_headers_are_added_replaced_and_left_out() -> None:
+    text = site(headers={"X-Frame-Options": "", "Referrer-Policy": "same-origin", "X-Robots-Tag": 'say "no" \\'})
+    assert "X-Frame-Options" not in text
+    assert header_value(text, "Referrer-Policy") == "same-origin"
+    assert header_value(text, "X-Robots-Tag") == 'say \\"no\\" \\\\'
+
+
+@pytest.mark.parametrize("name", [
+    "Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Protocol",
+    "X-Forwarded-Scheme", "X-Real-Ip", "X-Original-Url", "X-Rewrite-Url", "Script-Name", "X-Client-Ip", "True-Client-Ip",
+    "Cf-Connecting-Ip", "Proxy", "Remote-User"])
+def test_what_a_client_claims_does_not_reach_the_application(name: str) -> None:
+    assert f'{name} ""' in values(servers(site())[-1], "proxy_set_header")
+
+
+def test_the_application_hears_the_address_scheme_and_id_nginx_saw() -> None:
+    told = values(servers(site())[-1], "proxy_set_header")
+    assert {"Host $host", "X-Forwarded-For $remote_addr", "X-Forwarded-Proto $scheme", "X-Request-ID $request_id"} <= set(told)
+
+
+def test_limits_are_for_the_application_and_not_for_files() -> None:
+    main = servers(site())[-1]
+    static, application = main[main.index("location ^~ /static/"):].split("    location / {")
+    assert "limit_" not in static
+    assert values(application, "limit_req") == ["zone=flask_shop_rate burst=100 nodelay"]
+    assert values(application, "limit_conn") == ["flask_shop_connections 100"]
+    assert values(main, "limit_req_status") == ["429"]
+
+
+def test_limits_can_be_switched_off() -> None:
+    text = site(rate_per_second=0, connections_per_client=0)
+    assert "limit_req " not in text and "limit_conn " not in text and "_zone" not in text
+
+
+def test_static_files_come_from_the_live_release() -> None:
+    static = site()[site().index("location ^~ /static/"):]
+    assert values(static, "root")[0] == "/srv/shop/current/release/static"
+    assert values(static, "expires") == ["3600s"]
+    assert "location ~ /\\.|~$ {" in static
+
+
+def test_no_line_of_the_access_log_holds_a_secret() -> None:
+    text = site()
+    template = "".join(re.findall(r"'(.*)'", text[text.index("log_format"):text.index("map $request_uri")]))
+    line = json.loads(re.sub(r"\$\w+", "x", template))
+    assert {"time", "request_id", "client", "method", "host", "path", "status", "app_seconds", "agent"} <= set(line)
+    used = set(re.findall(r"\$(\w+)", template))
+    assert not used & {"request", "request_uri", "uri", "args", "query_string", "http_referer", "http_cookie",
+                       "http_authorization", "remote_user", "http_user_agent"}
+
+
+@pytest.mark.parametrize(("raw", "logged"), [
+    (b"/a/b?token=1", "/a/b"), (b"/a#b", "/a"), (b"?x", ""), ("/é?x".encode(), "/é"), (b"/a\xff/b?x", "/a"),
+    (b"/\xc3\x28", "/"), (b"/\xed\xa0\x80", "/"), ("/💩".encode(), "/💩")])
+def test_paths_are_logged_without_query_and_as_utf8(raw: bytes, logged: str) -> None:
+    pattern = re.search(r'"~\^\(\?<flask_shop_p>(.*)\)" \$flask_shop_p', site())
+    assert pattern
+    found = re.match(pattern[1].replace("*+", "*").encode(), raw)
+    assert found and found[0].decode("utf-8") == logged
+
+
+def test_the_error_log_quotes_no_request_unless_asked() -> None:
+    assert values(site(), "error_log") == ["/var/log/nginx/shop/error.log emerg"] * 3
+    assert values(site(error_log_level="error"), "error_log")[0].endswith(" error")
+
+
+def test_two_applications_share_no_name() -> None:
+    other = site({**SHOP, "name": "my-blog", "domains": ["blog.example.com"]})
+    names = [set(re.findall(r"(?:zone=|^upstream |^log_format |^map \S+ )(\S+?)[: ]", text, re.MULTILINE)) - {"{"}
+             for text in (site(), other)]
+    assert all(names) and not names[0] & names[1]
+    assert "flask_my_blog" in other and "flask_my-blog" not in other
+
+
+def test_names_of_variables_fit_into_nginx_default_hash_for_the_longest_name() -> None:
+    text = site({**SHOP, "name": "a" * 25})
+    assert max(len(name) for name in re.findall(r"\$(\w+)", text)) <= 46
+
+
+def test_cookies_get_secure_and_what_the_operator_names() -> None:
+    assert values(site(), "proxy_cookie_flags") == ["~ secure"]
+    chosen = site(cookie_flags={"session": ["secure", "httponly", "samesite=lax"]})
+    assert values(chosen, "proxy_cookie_flags") == ["session secure httponly samesite=lax"]
+
+
+def test_the_application_is_not_compressed_unless_asked() -> None:
+    assert values(site(), "gzip") == ["off"]
+    assert values(site(gzip_answers=True), "gzip") == ["on"]
+
+
+def test_paths_follow_the_name_and_can_be_chosen() -> None:
+    assert role_vars("nginx_site")["nginx_site_certificate"] == "/etc/ssl/acme-cert/shop"
+    text = site(certificate="/etc/ssl/mine", current="/opt/x")
+    assert "ssl_certificate /etc/ssl/mine/fullchain.pem;" in text
+    assert "server unix:/opt/x/gunicorn.sock max_fails=0;" in text
