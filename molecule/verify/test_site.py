@@ -23,6 +23,11 @@ HEADERS = {
     "X-Request-ID": "",
 }
 
+# What only the web server may tell an application about a visitor.
+FORGED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix",
+          "X-Forwarded-Ssl", "X-Forwarded-Protocol", "Forwarded", "X-Real-IP", "X-Request-ID", "Script-Name",
+          "Script_Name", "Path_Info", "Proxy")
+
 # The first few files the web server serves itself, with their digests.
 STATIC = r'''
 import hashlib
@@ -213,19 +218,16 @@ def test_a_foreign_host_behind_a_right_handshake_is_not_served(site: Any, reques
 
 
 # --- what a client claims ------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    "name",
-    ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "Forwarded",
-     "X-Forwarded-Ssl", "X-Forwarded-Protocol", "X-Real-IP", "X-Request-ID", "Script-Name", "Script_Name", "Proxy"],
-)
-def test_a_forged_header_never_reaches_the_application(site: Any, name: str) -> None:
+def test_no_forged_header_reaches_the_application(site: Any) -> None:
     """Looked for in the memory of the application's processes, beside a header that must be there."""
     for _ in range(5):
-        passed, forged = (f"mark-{secrets.token_hex(12)}" for _ in range(2))
-        answer = site.get(site.app.health_path, headers={"X-Bulwark-Passed": passed, name: forged})
+        passed = f"mark{secrets.token_hex(12)}"
+        forged = {f"mark{secrets.token_hex(12)}": name for name in FORGED}
+        headers = {"X-Bulwark-Passed": passed} | {name: mark for mark, name in forged.items()}
+        answer = site.get(site.app.health_path, headers=headers)
         assert answer.status == 200
-        found = site.ask(MEMORY, marks=[passed, forged])
-        assert forged not in found
+        found = site.ask(MEMORY, marks=[passed, *forged])
+        assert [forged[mark] for mark in found if mark in forged] == []
         if passed in found:
             return
     pytest.fail("the header that is passed on was not found either: nothing was proved")

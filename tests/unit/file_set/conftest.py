@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.bulwark.flask.plugins.modules import file_set
 from file_set_host import ME
@@ -41,7 +42,9 @@ def write(state: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict
             sent.append({**entry, "dest": str(entry["dest"])})
         packed = base64.b64encode(zlib.compress(json.dumps(contents).encode())).decode()
         arguments = {"files": sent, "_contents": packed, "state_dir": str(state), **options,
-                     "_ansible_check_mode": check, "_ansible_diff": diff, "_ansible_inject_invocation": True}
+                     "_ansible_check_mode": check, "_ansible_diff": diff}
+        if "inject_invocation" in PASS_VARS:  # where the invocation is returned only on request
+            arguments["_ansible_inject_invocation"] = True
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
         try:
             with patch_module_args(arguments), pytest.raises(SystemExit):

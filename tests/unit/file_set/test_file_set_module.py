@@ -335,10 +335,12 @@ def test_two_runs_wait_for_each_other(etc: Path, write: Write, state: Path) -> N
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        with Store(str(state)).locked():
-            os.write(writer, b"x")
-            time.sleep(0.5)
-        os._exit(0)
+        try:
+            with Store(str(state)).locked():
+                os.write(writer, b"x")
+                time.sleep(0.5)
+        finally:
+            os._exit(0)
     os.read(reader, 1)
     started = time.monotonic()
     write([{"dest": etc / "a", "content": "x"}])
@@ -367,8 +369,10 @@ def test_check_mode_after_a_killed_run_predicts_from_the_old_host(
     files = [{"dest": etc / "a", "content": "new"}]
     child = os.fork()
     if child == 0:
-        write(files, validate=[["sh", "-c", "kill -9 $PPID"]])
-        os._exit(0)
+        try:
+            write(files, validate=[["sh", "-c", "kill -9 $PPID"]])
+        finally:
+            os._exit(0)
     os.waitpid(child, 0)
     assert (etc / "a").read_text() == "new"
     before = picture(etc)

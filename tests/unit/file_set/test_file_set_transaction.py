@@ -109,10 +109,16 @@ def dies_at(number: int, work: Callable[[], Any]) -> bool:
     """Run `work` in another process that is killed at its nth change of the disk; False when it came through."""
     child = os.fork()
     if child == 0:
-        with at_call(number, lambda name: os._exit(9)):
-            work()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        status = 1
+        try:
+            with at_call(number, lambda name: os._exit(9)):
+                work()
+            status = 0
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, 9)
+    return status == 9
 
 
 def test_killed_anywhere_the_next_run_finds_the_old_host_or_the_new_one(tmp_path: Path) -> None:

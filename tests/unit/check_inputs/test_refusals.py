@@ -1,0 +1,75 @@
+"""Bad input is refused in the operator's words: which variable, what is wrong, what would be right.
+
+Each test is one real run of ansible-playbook on an inventory; no host is contacted.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import support
+import yaml
+
+GOOD = {"domains": ["shop.example.com"], "source": {"git": "https://git.example.com/shop.git", "version": "main"},
+        "wsgi": "shop:create_app()"}
+PLAY = [{"hosts": "all", "gather_facts": False, "tasks": [{"bulwark.flask.check_inputs": None}]}]
+
+
+def check(tmp_path, variables):
+    """Whether the inventory passes, and what was said."""
+    (tmp_path / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": variables}}))
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(PLAY))
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(support.ROOT / ".ansible/collections"), "ANSIBLE_NOCOLOR": "1",
+                   "ANSIBLE_CONFIG": str(support.ROOT / "ansible.cfg"), "COLUMNS": "400"}
+    done = subprocess.run([str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory.yml", "play.yml"],
+                          cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode == 0, done.stdout + done.stderr
+
+
+def test_good_input_passes(tmp_path):
+    good, text = check(tmp_path, {"flask_apps": {"shop": GOOD}, "acme_cert_email": "ops@example.com"})
+    assert good, text
+
+
+def test_the_example_inventory_passes(tmp_path):
+    inventory = yaml.safe_load((support.ROOT / "inventory.example").read_text())["all"]["vars"]
+    good, text = check(tmp_path, inventory)
+    assert good, text
+
+
+def test_an_inventory_without_applications_is_refused(tmp_path):
+    good, text = check(tmp_path, {})
+    assert not good
+    assert "flask_apps" in text
+
+
+def test_all_problems_are_listed_at_once(tmp_path):
+    good, text = check(tmp_path, {
+        "flask_apps": {
+            "shop": {"domains": ["https://Shop.example.com/"], "source": {}, "wsgi": "shop", "gunicorn_app": {"worker": 4}},
+            "other": {**GOOD, "env": {"FLASK_SECRET_KEY": "hunter2-hunter2"}, "domain": "x.example.com"},
+            "Third": {**GOOD},
+        },
+        "acme_cert_email": "nobody",
+        "nginx_server_keepalive": 5,
+        "gunicorn_app_workers": 4,
+    })
+    assert not good
+    for part in ("shop.domains", "shop.source", "shop.wsgi", "shop.gunicorn_app.worker", "workers", "FLASK_SECRET_KEY",
+                 "other.domain", "Third", "acme_cert_email", "nginx_server_keepalive_seconds", "flask_app_defaults"):
+        assert part in text, part
+    assert "hunter2" not in text
+
+
+def test_two_applications_do_not_share_a_domain(tmp_path):
+    good, text = check(tmp_path, {"flask_apps": {"a": GOOD, "b": GOOD}})
+    assert not good
+    assert "shop.example.com" in text
+
+
+def test_a_password_in_an_address_is_not_shown(tmp_path):
+    source = {"git": "https://me:hunter2@git.example.com/shop.git"}
+    good, text = check(tmp_path, {"flask_apps": {"shop": {**GOOD, "source": source}}})
+    assert not good
+    assert "hunter2" not in text

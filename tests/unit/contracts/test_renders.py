@@ -1,0 +1,34 @@
+"""Every template of every role renders, whatever form a value is given in."""
+
+import house
+import pytest
+import support
+
+WRITTEN = {"int": [("7", 7)], "bool": [("true", True), ("no", False)]}
+
+
+@pytest.mark.parametrize(("role", "template"), house.templates())
+def test_a_template_renders_for_an_application_with_the_least_said(role, template):
+    least = {"name": "shop", "domains": ["shop.example.com"], "source": {"path": "/tmp"}, "wsgi": "shop:app"}
+    for distribution in ("12", "13"):
+        facts = {**support.FACTS, "distribution_major_version": distribution}
+        found = support.render(role, template, flask_app=least, ansible_facts=facts)
+        assert "Ansible managed" in found
+        assert role in found
+        assert found.endswith("\n")
+        assert not any(word in found for word in ("{{", "{%", "Undefined"))
+
+
+@pytest.mark.parametrize("role", house.ROLES)
+def test_a_number_or_boolean_may_come_from_the_command_line_as_text(role):
+    names = [path.name for path in house.files(role, "templates")]
+
+    def everything(**extra):
+        return support.role_vars(role, **extra), [support.render(role, name, **extra) for name in names]
+
+    for name, option in house.spec(role).items():
+        for written, meant in WRITTEN.get(option["type"], ()):
+            (text_vars, text_files), (vars_, files) = everything(**{name: written}), everything(**{name: meant})
+            assert text_files == files, f"{name}: {written!r}"
+            internals = {key: value for key, value in vars_.items() if key != name and key.startswith("__")}
+            assert {key: text_vars[key] for key in internals} == internals, f"{name}: {written!r}"
