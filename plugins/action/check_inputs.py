@@ -179,7 +179,8 @@ class ActionModule(ActionBase):
                 found += errors
             elif value is MISSING or errors:
                 # A default that cannot be rendered lacks what another problem is about.
-                found += [f"{where} is required" + ("" if app is not None else f"; set {name}")] if option.get("required") else []
+                hint = "" if app is not None or short not in inputs.IDENTITY else "; set it, or give the role an entry of flask_apps as flask_app"
+                found += [f"{where} is required{hint}"] if option.get("required") else []
             else:
                 found += inputs.role_value(where, name, role, value, option, unwritable)
         if app is not None and role in app:

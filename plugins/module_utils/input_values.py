@@ -212,7 +212,7 @@ def _each(pattern: str, right: str) -> tuple[Callable[[Any], bool], str]:
     return lambda v: all(re.fullmatch(pattern, str(item)) for item in v), right
 
 
-BELOW = r"(?!.*(^|/)\.\.(/|$))[\w.@+-]?[\w./@+-]*"
+BELOW = r"(?!.*(^|/)\.\.(/|$))([\w.@+-][\w./@+-]*)?"
 INSIDE = "must be a path below the source without .., such as backend"
 POSITIVE = (lambda v: int(v) >= 1, "must be 1 or more")
 NATURAL = (lambda v: int(v) >= 0, "must be 0 or more")

@@ -151,7 +151,7 @@ def entry(where: str, given: Any, specs: Specs, unwritable: Callable[[Any], list
         elif key in specs:
             found.append(f"{at} is for the whole host; write its settings as variables, such as {next(iter(specs[key]))}")
         else:
-            found.append(f"{at} is unknown{nearest(key, (*COMMON, *roles)) or elsewhere(key, specs)}")
+            found.append(f"{at} is unknown{elsewhere(key, specs) or nearest(key, (*COMMON, *roles))}")
     return found
 
 

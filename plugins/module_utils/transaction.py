@@ -22,7 +22,13 @@ from contextlib import contextmanager, suppress
 from typing import Any, Optional
 
 from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import (
-    ABSENT, Change, Problem, State, clear_error, kind_of, read_state,
+    ABSENT,
+    Change,
+    Problem,
+    State,
+    clear_error,
+    kind_of,
+    read_state,
 )
 
 JOURNAL, DONE, OWED, MANAGED = "journal.json", "done.json", "owed.json", "managed.json"

@@ -15,6 +15,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.bulwark.flask.plugins.modules import file_set
 from file_set_host import ME
 
+
 @pytest.fixture
 def etc(tmp_path: Path) -> Path:
     """A directory to write in."""

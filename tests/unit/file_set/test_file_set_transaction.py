@@ -133,6 +133,8 @@ def test_killed_anywhere_the_next_run_finds_the_old_host_or_the_new_one(tmp_path
         now = picture(host.etc)
         assert now == host.before or host.is_complete(), f"neither old nor new after dying at change {number}"
         assert host.leftovers() == []
+        if host.is_complete():
+            assert host.store.owed(host.dests), f"nothing would be reloaded after dying at change {number}"
         outcomes.append("old" if now == host.before else "new")
         host.write()
         assert host.is_complete() and host.leftovers() == []
@@ -140,22 +142,7 @@ def test_killed_anywhere_the_next_run_finds_the_old_host_or_the_new_one(tmp_path
     assert outcomes.count("old") > 50 and outcomes.count("new") > 5
 
 
-def test_killed_before_the_commands_ran_they_are_still_owed(tmp_path: Path) -> None:
-    host = Host(tmp_path)
-    number = 0
-    while True:
-        number += 1
-        (tmp_path / str(number)).mkdir()
-        host = Host(tmp_path / str(number))
-        came_through = not dies_at(number, host.write)
-        host.recover()
-        if host.is_complete():
-            assert host.store.owed(host.dests), f"nothing would be reloaded after dying at change {number}"
-        if came_through:
-            break
-
-
-@pytest.mark.parametrize("late", [20, 45, 60])
+@pytest.mark.parametrize("late", [20, 60])
 def test_killed_while_recovering_the_next_run_recovers(tmp_path: Path, late: int) -> None:
     number = 0
     while True:
@@ -171,7 +158,7 @@ def test_killed_while_recovering_the_next_run_recovers(tmp_path: Path, late: int
 
 
 def test_check_mode_sees_through_a_run_that_died(tmp_path: Path) -> None:
-    for number in range(1, 200):
+    for number in range(1, 400, 3):
         (tmp_path / str(number)).mkdir()
         host = Host(tmp_path / str(number))
         planned = [change.now for change in make_plan(host.entries)]
@@ -225,11 +212,11 @@ def test_without_hard_links_everything_comes_back_as_well(tmp_path: Path, monkey
 
 def test_what_somebody_mended_after_a_crash_is_left_alone(tmp_path: Path) -> None:
     told = 0
-    for number in range(1, 200):
+    for number in range(1, 400, 3):
         (tmp_path / str(number)).mkdir()
         host = Host(tmp_path / str(number))
         if not dies_at(number, host.write):
-            assert told > 40
+            assert told > 15
             return
         if not list(Path(host.store.folder).rglob("journal.json")):
             continue
