@@ -175,7 +175,7 @@ class Set:
 
     def advisories(self, container: str) -> None:
         """An advisory service with seeded findings, http://pebble:8000/MODE/v1/query."""
-        if not podman("exec", container, "sh", "-c", "pgrep -f osv_stub || :"):
+        if not podman("exec", container, "sh", "-c", "curl -s localhost:8000/asked || :"):
             for name in ("osv_stub.py", "advisories.json"):
                 self.execute("pebble", f"cat > /etc/pebble/{name}", (ROOT / "molecule" / "shared" / name).read_bytes())
             podman("exec", "--detach", container, "python3", "/etc/pebble/osv_stub.py", "/etc/pebble/advisories.json", "8000",
