@@ -15,19 +15,20 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# One JSON text per host. `default` guards every variable an inventory may leave out.
+# One JSON text per host. `default` guards every variable an inventory may leave out; a role's variable
+# set for the whole host wins, as it does in the roles.
 QUESTION = """
 {%- set apps = [] -%}
 {%- for app in flask_apps | default({}) | bulwark.flask.app_entries(flask_app_defaults | default({})) -%}
 {%- set _ = apps.append({
   'name': app.name, 'domains': app.domains, 'static': app.static | default({}),
-  'release': {'keep': app.app_release.keep | default(5)},
-  'body_max_mb': app.nginx_site.body_max_mb | default(16),
-  'hsts_seconds': app.nginx_site.hsts_seconds | default(63072000),
-  'redirect_port': app.nginx_site.redirect_port | default(443),
-  'health_path': app.app_release.health_path | default('/'),
-  'writable_paths': app.gunicorn_app.writable_paths | default([]),
-  'profile': app.gunicorn_app.profile | default('default')}) -%}
+  'release': {'keep': app_release_keep | default(app.app_release.keep) | default(5)},
+  'body_max_mb': nginx_site_body_max_mb | default(app.nginx_site.body_max_mb) | default(16),
+  'hsts_seconds': nginx_site_hsts_seconds | default(app.nginx_site.hsts_seconds) | default(63072000),
+  'redirect_port': nginx_site_redirect_port | default(app.nginx_site.redirect_port) | default(443),
+  'health_path': app_release_health_path | default(app.app_release.health_path) | default('/'),
+  'writable_paths': gunicorn_app_writable_paths | default(app.gunicorn_app.writable_paths) | default([]),
+  'profile': gunicorn_app_profile | default(app.gunicorn_app.profile) | default('default')}) -%}
 {%- endfor -%}
 {{ {
   'apps': apps,

@@ -29,7 +29,8 @@ for pid in processes(unit):
         "capabilities": [status[key].strip("0") for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
         "listens": tcp, "user_namespace": os.readlink("/proc/%d/ns/user" % pid) != os.readlink("/proc/1/ns/user"),
         "mounts": [[line.split()[4], line.split()[5].split(",")[0]] for line in open("/proc/%d/mountinfo" % pid)],
-        "umask": status["Umask"].strip()})
+        "umask": status["Umask"].strip(),
+        "interfaces": [line.split(":")[0].strip() for line in open("/proc/%d/net/dev" % pid).read().splitlines()[2:]]})
 units = {name: output("systemctl", "is-enabled", name).decode().strip()
          for name in (unit, unit.replace(".service", ".socket"), "nginx.service")}
 control = glob.glob("/var/lib/%s/**/gunicorn.ctl" % GIVEN["app"], recursive=True) + glob.glob("/run/**/gunicorn.ctl", recursive=True)
@@ -231,6 +232,12 @@ def test_it_sees_no_process_of_others(processes: Any, tries: Any) -> None:
 
 def test_it_listens_on_no_network_port(processes: Any) -> None:
     assert [process["listens"] for process in processes["processes"]] == [[]] * len(processes["processes"])
+
+
+def test_an_isolated_application_has_no_network(site: Any, processes: Any) -> None:
+    if site.app.profile != "isolated":
+        pytest.skip("the application may use the network")
+    assert {tuple(process["interfaces"]) for process in processes["processes"]} == {("lo",)}
 
 
 def test_only_the_web_server_reaches_its_socket(site: Any, remember: Callable[..., Any]) -> None:

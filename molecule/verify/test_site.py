@@ -142,8 +142,10 @@ def test_static_answers_carry_the_security_headers(site: Any, remember: Callable
 
 
 def test_pages_are_not_compressed_so_that_their_length_tells_nothing(site: Any) -> None:
-    answer = site.get("/", headers={"Accept-Encoding": "gzip, br"})
-    assert answer.all("Content-Encoding") == []
+    answers = [site.get(path, headers={"Accept-Encoding": "gzip, br"}) for path in ("/", "/products/1")]
+    assert [answer.all("Content-Encoding") for answer in answers] == [[], []]
+    if max(len(answer.body) for answer in answers) < 1000:
+        pytest.skip("no page is long enough to be worth compressing")
 
 
 def test_every_cookie_is_secure_and_out_of_reach_of_scripts(site: Any) -> None:
@@ -194,10 +196,9 @@ def test_a_header_over_the_limit_is_refused(site: Any) -> None:
 
 
 # --- names ---------------------------------------------------------------------------------------
-@pytest.mark.parametrize("host", [b"unknown.example", b"127.0.0.1", b"", b"_"])
+@pytest.mark.parametrize("host", [b"unknown.example", b"127.0.0.1", b"_"])
 def test_a_name_that_is_not_served_gets_no_answer(server: Any, host: bytes) -> None:
-    assert closed_without_a_word(server, b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n") \
-        or host == b"", "an empty name is a malformed request"
+    assert closed_without_a_word(server, b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
 
 
 @pytest.mark.parametrize("name", ["unknown.example", None])

@@ -10,9 +10,12 @@ version_added: "0.1.0"
 description:
   - C(/etc/ssl/acme-cert/<name>) is a link to the certificate to serve. With O(state=bootstrap) a
     self-signed one is made where there is none. With O(state=issued) certbot asks the authority when
-    the certificate is missing, is for other names or comes from another directory, and the web server
-    is reloaded after it has accepted the configuration.
+    the certificate is missing, has expired, or is not what O(domains) and O(settings) say; the web
+    server is reloaded after it has accepted its configuration.
   - The authority is not contacted when nothing is due; renewal is the timer's business.
+  - certbot runs in the sandbox of the unit that renews, so what is issued today can be renewed later.
+  - What an interrupted certbot left is moved to C(/var/lib/acme-cert/damaged).
+  - Needs openssl; for O(state=issued) also what the role P(bulwark.flask.acme_cert#role) installs.
 options:
   name:
     description: Name of the certificate.
@@ -28,154 +31,173 @@ options:
     type: str
     choices: [bootstrap, issued]
     required: true
+  settings:
+    description:
+      - What the certificate is made with, in certbot's words, such as C(server) and C(key_type); another
+        value than that of the certificate there is means a new one. C(server) is needed for O(state=issued).
+    type: dict
+    default: {}
   certbot:
     description: The certbot to run.
     type: path
     default: /opt/certbot/current/bin/certbot
-  directory_url:
-    description: The authority's ACME directory.
-    type: str
   ca_bundle:
     description: Certificates trusted when talking to the authority.
     type: path
     default: /etc/ssl/certs/ca-certificates.crt
 attributes:
   check_mode:
-    description: Predicts whether a certificate would be made or asked for.
+    description: Predicts whether a certificate would be made, asked for, or taken into use. Asks nobody.
     support: full
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""
-- name: Have a certificate
+- name: Have some certificate before there is a real one
   bulwark.flask.acme_certificate:
     name: shop
     domains: [shop.example.com]
+    state: bootstrap
+
+- name: Have a certificate
+  bulwark.flask.acme_certificate:
+    name: shop
+    domains: [shop.example.com, www.shop.example.com]
     state: issued
-    directory_url: https://acme-v02.api.letsencrypt.org/directory
+    settings: {server: "https://acme-v02.api.letsencrypt.org/directory", key_type: ecdsa}
 """
 
 RETURN = r"""
 reason:
-  description: Why the authority was or would be asked.
+  description: Why the authority was or would be asked; empty when it was not.
   type: str
-  returned: when changed
+  returned: success
 """
 
-import os
 import re
+import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils.acme import DOMAIN, NAME, UNKNOWN_ACCOUNT, explain, reason_to_ask
+from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import Certificate, is_whole
 
-SERVED = Path("/etc/ssl/acme-cert")
-CONFIG = Path("/etc/acme-cert")
-STATE = Path("/var/lib/acme-cert")
 LOG = "/var/log/acme-cert/letsencrypt.log"
+UNIT = Path("/etc/systemd/system/acme-cert-renew@.service")
+RELOAD = "/usr/local/sbin/acme-cert-reload"
 
 
-def link_to(name, target):
-    """Point the served certificate at a directory, atomically. Returns whether it was elsewhere."""
-    link = SERVED / name
-    if link.is_symlink() and os.readlink(link) == str(target):
-        return False
-    SERVED.mkdir(parents=True, exist_ok=True)
-    temporary = SERVED / f".{name}"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
-    return True
-
-
-def names_in(module, certificate):
-    """Names a certificate is for."""
-    _, out, _ = module.run_command(["openssl", "x509", "-noout", "-ext", "subjectAltName", "-in", str(certificate)])
-    return set(re.findall(r"DNS:([^,\s]+)", out))
-
-
-def bootstrap(module):
-    """Make a self-signed certificate where there is none."""
-    name, domains = module.params["name"], module.params["domains"]
-    if (SERVED / name / "fullchain.pem").exists():
+def bootstrap(module: AnsibleModule, certificate: Certificate) -> bool:
+    """Have something to serve: the authority's certificate, or else a self-signed one."""
+    if is_whole(certificate.link):
         return False
     if module.check_mode:
         return True
-    folder = STATE / "bootstrap" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    module.run_command(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30",
-         "-subj", "/CN=not issued yet", "-addext", "subjectAltName=" + ",".join(f"DNS:{d}" for d in domains),
-         "-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")], check_rc=True)
-    link_to(name, folder)
+    certificate.prepare()
+    if is_whole(certificate.live):
+        certificate.serve(certificate.live)
+        return True
+    names = ",".join(f"DNS:{domain}" for domain in module.params["domains"])
+    with tempfile.TemporaryDirectory(dir=certificate.own.parent) as made:
+        module.run_command(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "90",
+             "-subj", "/CN=not issued yet", "-addext", f"subjectAltName={names}",
+             "-keyout", f"{made}/privkey.pem", "-out", f"{made}/fullchain.pem"], check_rc=True, umask=0o077)
+        certificate.take(Path(made))
     return True
 
 
-def reason_to_ask(module):
-    """Why the authority has to be asked, or None."""
-    name = module.params["name"]
-    certificate = CONFIG / "live" / name / "fullchain.pem"
-    renewal = CONFIG / "renewal" / f"{name}.conf"
-    if not certificate.exists() or not renewal.exists():
+def reason(module: AnsibleModule, certificate: Certificate) -> str:
+    """Why the authority has to be asked; empty when it need not be."""
+    kept = certificate.kept()
+    if not kept:
         return "there is no certificate yet"
-    if names_in(module, certificate) != set(module.params["domains"]):
-        return "the certificate is for other names"
-    server = re.search(r"^server = (.*)$", renewal.read_text(), re.MULTILINE)
-    if not server or server.group(1).strip() != module.params["directory_url"]:
-        return "the certificate comes from another authority"
-    if module.run_command(["openssl", "x509", "-noout", "-checkend", "0", "-in", str(certificate)])[0]:
-        return "the certificate has expired"
-    return None
+    if not certificate.has_account():
+        return "the account of the certificate is gone"
+    rc, out, _ = module.run_command(["openssl", "x509", "-noout", "-ext", "subjectAltName", "-checkend", "0",
+                                     "-in", str(certificate.live / "fullchain.pem")])
+    names = re.findall(r"DNS:([^,\s]+)", out)
+    return reason_to_ask(kept, module.params["settings"], names, module.params["domains"], expired=rc != 0) or ""
 
 
-def words_of_the_authority(text):
-    """The lines of certbot's output that say what is wrong."""
-    keep = [line.strip() for line in text.splitlines()
-            if line.strip() and not re.match(r"Saving debug log|Ask for help|See the logfile|Some challenges|- -", line.strip())]
-    return "\n".join(keep[-12:])
+def sandbox(unit: str) -> list[str]:
+    """The confinement of the unit that renews, as options of systemd-run."""
+    lines = unit.partition("[Service]")[2].splitlines()
+    return [f"--property={line}" for line in lines if "=" in line and not re.match(r"#|Type=|Exec|Timeout", line)]
 
 
-def issue(module):
-    """Ask the authority."""
-    name, domains = module.params["name"], module.params["domains"]
+def certbot(module: AnsibleModule, certificate: Certificate) -> tuple[int, str]:
+    """Have certbot ask for the certificate."""
+    options = module.params
     rc, out, err = module.run_command(
-        [module.params["certbot"], "certonly", "--config", str(CONFIG / f"{name}.ini"), "--cert-name", name,
-         "--force-renewal", "--renew-with-new-domains", *[part for d in domains for part in ("-d", d)]],
-        environ_update={"REQUESTS_CA_BUNDLE": module.params["ca_bundle"], "LC_ALL": "C.UTF-8"})
-    if rc:
-        module.fail_json(msg=f"The authority at {module.params['directory_url']} gave no certificate for "
-                             f"{', '.join(domains)}:\n{words_of_the_authority(out + err)}\n"
-                             f"The site goes on with the certificate it has. The whole log is {LOG}. Check that each name "
-                             "leads to this host and that port 80 is open, then run the same command again.")
+        ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", *sandbox(UNIT.read_text(encoding="utf-8")),
+         f"--setenv=REQUESTS_CA_BUNDLE={options['ca_bundle']}", "flock", "--wait", "300", str(certificate.state / "lock"),
+         options["certbot"], "certonly", "--config", str(certificate.config / f"{certificate.name}.ini"),
+         "--cert-name", certificate.name, "--force-renewal", "--renew-with-new-domains",
+         "--domains", ",".join(options["domains"])])
+    return rc, f"{out}\n{err}"
 
 
-def main():
+def issue(module: AnsibleModule, certificate: Certificate) -> None:
+    """Ask the authority."""
+    options = module.params
+    certificate.put_damage_aside()
+    rc, said = certbot(module, certificate)
+    if rc and re.search(UNKNOWN_ACCOUNT, said):
+        certificate.put_account_aside(options["settings"]["server"])
+        rc, said = certbot(module, certificate)
+    if rc or reason(module, certificate):
+        here = [certificate.local_answer(domain) for domain in options["domains"]] if "acme-challenge" in said else []
+        module.fail_json(rc=rc, msg="\n".join([
+            f"No certificate for {', '.join(options['domains'])} from {options['settings']['server']}. "
+            f"{explain(said)}", *filter(None, here),
+            f"The site goes on with the certificate it has. The whole log is {LOG}. Run the same command again when the "
+            "cause is mended."]))
+    # A renewal that failed before is no longer a matter of concern.
+    module.run_command(["systemctl", "reset-failed", f"acme-cert-renew@{certificate.name}.service"])
+
+
+def issued(module: AnsibleModule, certificate: Certificate) -> None:
+    """Have the authority's certificate served."""
+    if certificate.link.exists() and not certificate.link.is_symlink():
+        module.fail_json(msg=f"{certificate.link} is no link: somebody put a certificate there by hand. Move it elsewhere and "
+                             "name that place in the web server's configuration, or remove it.")
+    why = reason(module, certificate)
+    due = bool(why) or certificate.reload_is_due()
+    if due and not module.check_mode:
+        if why:
+            issue(module, certificate)
+        rc, out, err = module.run_command([RELOAD, certificate.name])
+        if rc:
+            module.fail_json(msg=f"The certificate is there, but the web server could not take it:\n{(out + err)[-2000:]}")
+    module.exit_json(changed=due, reason=why)
+
+
+def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
             "domains": {"type": "list", "elements": "str", "required": True},
             "state": {"type": "str", "choices": ["bootstrap", "issued"], "required": True},
+            "settings": {"type": "dict", "default": {}},
             "certbot": {"type": "path", "default": "/opt/certbot/current/bin/certbot"},
-            "directory_url": {"type": "str"},
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
         },
-        required_if=[("state", "issued", ["directory_url"])],
         supports_check_mode=True,
     )
+    name, domains = module.params["name"], module.params["domains"]
+    if not NAME.fullmatch(name):
+        module.fail_json(msg=f"{name!r} cannot be the name of a certificate: letters, digits, dots, - and _ can.")
+    if not domains or [domain for domain in domains if not DOMAIN.fullmatch(domain)]:
+        module.fail_json(msg=f"The names in a certificate must be domains such as shop.example.com, not {domains}.")
     if module.params["state"] == "bootstrap":
-        module.exit_json(changed=bootstrap(module))
-    reason = reason_to_ask(module)
-    if module.check_mode:
-        module.exit_json(changed=bool(reason), reason=reason)
-    if reason:
-        issue(module)
-    linked = link_to(module.params["name"], CONFIG / "live" / module.params["name"])
-    rc, out, err = module.run_command(["/usr/local/sbin/acme-cert-reload", module.params["name"]])
-    if rc:
-        module.fail_json(msg=f"The certificate is there, but the web server refuses it:\n{(err or out)[-2000:]}")
-    module.exit_json(changed=bool(reason) or linked, reason=reason)
+        module.exit_json(changed=bootstrap(module, Certificate(name)), reason="")
+    if not module.params["settings"].get("server"):
+        module.fail_json(msg="settings.server must be the URL of the authority's ACME directory.")
+    module.params["settings"] = {key: str(value) for key, value in module.params["settings"].items()}
+    issued(module, Certificate(name))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,238 @@
+"""When the authority is asked, what is said when it refuses, and where a certificate is on a host."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.acme import DOMAIN, NAME, explain, reason_to_ask, settings_of
+from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import Certificate, is_whole
+from ansible_collections.bulwark.flask.plugins.modules.acme_certificate import sandbox
+
+SERVER = "https://acme.example.com/dir"
+WANTED = {"server": SERVER, "key_type": "ecdsa", "elliptic_curve": "secp256r1"}
+KEPT = {**WANTED, "account": "0a1b", "authenticator": "webroot"}
+NAMES = ["shop.example.com", "www.shop.example.com"]
+RENEWAL = """\
+version = 5.8.0
+fullchain = /etc/acme-cert/live/shop/fullchain.pem
+[renewalparams]
+account = 0a1b
+server = https://acme.example.com/dir
+key_type = ecdsa
+[[webroot_map]]
+shop.example.com = /var/lib/acme-cert/webroot
+"""
+REFUSED = """\
+Saving debug log to /var/log/acme-cert/letsencrypt.log
+Requesting a certificate for shop.example.com
+Certbot failed to authenticate some domains (authenticator: webroot). The Certificate Authority reported these problems:
+  Identifier: shop.example.com
+  Type:   unauthorized
+  Detail: 203.0.113.9: Invalid response from http://shop.example.com/.well-known/acme-challenge/x: 404
+Hint: The Certificate Authority failed to download the temporary challenge files created by Certbot.
+Some challenges have failed.
+Ask for help or search for solutions at https://community.letsencrypt.org.
+"""
+
+
+# -- when the authority is asked
+
+
+def test_nobody_is_asked_when_the_certificate_is_as_wanted() -> None:
+    assert reason_to_ask(KEPT, WANTED, NAMES, list(reversed(NAMES)), expired=False) is None
+
+
+@pytest.mark.parametrize(("wanted", "names", "expired", "why"), [
+    (WANTED, NAMES[:1], False, "other names"),
+    (WANTED, [*NAMES, "api.shop.example.com"], False, "other names"),
+    ({**WANTED, "server": "https://staging.example.com/dir"}, NAMES, False, "another authority"),
+    ({**WANTED, "elliptic_curve": "secp384r1"}, NAMES, False, "another kind of key"),
+    ({"server": SERVER, "key_type": "rsa", "rsa_key_size": "2048"}, NAMES, False, "another kind of key"),
+    ({**WANTED, "preferred_profile": "shortlived"}, NAMES, False, "another profile"),
+    (WANTED, NAMES, True, "expired"),
+])
+def test_the_authority_is_asked(wanted: dict[str, str], names: list[str], expired: bool, why: str) -> None:
+    assert why in str(reason_to_ask(KEPT, wanted, NAMES, names, expired))
+
+
+def test_a_profile_that_is_no_longer_wanted_means_a_new_certificate() -> None:
+    assert reason_to_ask({**KEPT, "preferred_profile": "shortlived"}, WANTED, NAMES, NAMES, expired=False)
+
+
+def test_the_settings_of_a_certificate_are_read_from_certbots_own_file() -> None:
+    assert settings_of(RENEWAL)["server"] == SERVER
+    assert settings_of(RENEWAL)["key_type"] == "ecdsa"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "-x", "a b", "x\n"])
+def test_a_name_that_would_leave_its_directory_is_refused(name: str) -> None:
+    assert not NAME.fullmatch(name)
+
+
+@pytest.mark.parametrize("domain", ["-d", "shop", "Shop.example.com", "a,b.example.com", "*.example.com", "a..b", "a.b\n"])
+def test_what_is_no_domain_never_reaches_certbot(domain: str) -> None:
+    assert not DOMAIN.fullmatch(domain)
+
+
+# -- what is said when it refuses
+
+
+def test_a_refusal_names_the_domain_and_quotes_the_authority() -> None:
+    told = explain(REFUSED)
+    assert told.splitlines()[0].startswith("Each name must lead to this host")
+    assert "Identifier: shop.example.com" in told and "404" in told
+    for noise in ("Saving debug log", "community.letsencrypt.org", "Hint:", "Requesting"):
+        assert noise not in told
+
+
+@pytest.mark.parametrize(("said", "meant"), [
+    ("requests.exceptions.ConnectionError: Max retries exceeded (NewConnectionError('Connection refused'))", "It is down"),
+    ("requests.exceptions.SSLError: Max retries exceeded (SSLError('CERTIFICATE_VERIFY_FAILED'))", "acme_cert_ca_bundle"),
+    ("OSError: Could not find a suitable TLS CA certificate bundle, invalid path: /root/x.pem", "below /root"),
+    ("Error creating new order :: too many certificates (5) already issued for this exact set of domains", "rate limit"),
+    ("Server requires external account binding. Please use --eab-kid and --eab-hmac-key.", "acme_cert_eab_kid"),
+    ("  Identifier: shop.example.com\n  Type:   caa\n  Detail: CAA record prevents issuance", "CAA record"),
+])
+def test_each_kind_of_failure_says_what_to_do(said: str, meant: str) -> None:
+    assert meant in explain(said).splitlines()[0]
+    assert said.splitlines()[-1].strip() in explain(said)
+
+
+# -- where it is on a host
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Certificate:
+    found = Certificate("shop", tmp_path)
+    found.prepare()
+    return found
+
+
+def give(folder: Path, text: str = "authority's") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("fullchain.pem", "privkey.pem"):
+        (folder / name).write_text(text)
+
+
+def issue(shop: Certificate) -> None:
+    give(shop.live)
+    give(shop.config / "archive/shop")
+    shop.renewal.parent.mkdir(parents=True, exist_ok=True)
+    shop.renewal.write_text(RENEWAL)
+    shop.account(SERVER, "0a1b").mkdir(parents=True)
+
+
+def test_keys_are_roots_alone_and_the_webroot_is_open_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        shop = Certificate("shop", tmp_path / "host")
+        shop.prepare()
+        give(tmp_path / "made", "self-signed")
+        shop.take(tmp_path / "made")
+    finally:
+        os.umask(before)
+    assert (shop.own / "privkey.pem").stat().st_mode & 0o777 == 0o600
+    assert shop.own.stat().st_mode & 0o777 == 0o700
+    assert shop.webroot.stat().st_mode & 0o777 == shop.state.stat().st_mode & 0o777 == 0o755
+
+
+def test_moving_the_link_replaces_it(shop: Certificate, tmp_path: Path) -> None:
+    give(tmp_path / "made", "self-signed")
+    shop.take(tmp_path / "made")
+    give(shop.live)
+    shop.serve(shop.live)
+    assert shop.serves_live()
+    assert [path.name for path in shop.link.parent.iterdir()] == ["shop"]
+
+
+def test_a_whole_certificate_is_left_alone(shop: Certificate) -> None:
+    issue(shop)
+    shop.put_damage_aside()
+    assert shop.kept()["server"] == SERVER
+    assert not (shop.state / "damaged").exists()
+
+
+@pytest.mark.parametrize("damage", ["renewal is empty", "renewal is gone", "key is gone"])
+def test_what_an_interrupted_certbot_left_is_moved_aside(shop: Certificate, damage: str) -> None:
+    issue(shop)
+    if damage == "renewal is empty":
+        shop.renewal.write_text("")
+    elif damage == "renewal is gone":
+        shop.renewal.unlink()
+    else:
+        (shop.live / "privkey.pem").unlink()
+    assert shop.kept() == {}
+    shop.put_damage_aside()
+    assert not shop.live.exists() and not shop.renewal.exists() and not (shop.config / "archive/shop").exists()
+    assert list((shop.state / "damaged").glob("shop-*/live/fullchain.pem"))
+
+
+def test_what_is_served_stays_on_disk_when_damage_is_moved_aside(shop: Certificate) -> None:
+    issue(shop)
+    shop.serve(shop.live)
+    shop.renewal.write_text("")
+    shop.put_damage_aside()
+    assert is_whole(shop.link)
+    assert (shop.link / "fullchain.pem").read_text() == "authority's"
+
+
+def test_an_account_the_authority_has_forgotten_is_moved_aside(shop: Certificate) -> None:
+    issue(shop)
+    assert shop.has_account()
+    shop.put_account_aside(SERVER)
+    assert not shop.has_account()
+    assert list((shop.state / "damaged").glob("shop-*/account/0a1b"))
+    shop.put_account_aside(SERVER)
+
+
+def test_a_reload_is_due_until_the_web_server_was_told_of_this_certificate(shop: Certificate) -> None:
+    issue(shop)
+    assert shop.reload_is_due()
+    shop.serve(shop.live)
+    assert shop.reload_is_due()
+    shop.told.write_text(hashlib.sha256(b"authority's").hexdigest() + "  -\n")
+    assert not shop.reload_is_due()
+    give(shop.live, "renewed")
+    assert shop.reload_is_due()
+
+
+class Server(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def port(shop: Certificate) -> Iterator[int]:
+    handler = functools.partial(Server, directory=str(shop.webroot))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_web_server_that_answers_challenges_is_no_problem(shop: Certificate, port: int) -> None:
+    assert shop.local_answer("shop.example.com", port) == ""
+    assert not list((shop.webroot / ".well-known/acme-challenge").iterdir())
+
+
+def test_a_web_server_that_answers_from_elsewhere_is_named(shop: Certificate, port: int, tmp_path: Path) -> None:
+    shop.webroot = tmp_path / "elsewhere"
+    assert "shop.example.com with 404" in shop.local_answer("shop.example.com", port)
+
+
+def test_a_web_server_that_is_down_is_named(shop: Certificate) -> None:
+    assert "does not answer" in shop.local_answer("shop.example.com", 1)
+
+
+def test_certbot_is_confined_like_the_unit_that_renews() -> None:
+    unit = ("[Unit]\nAfter=x\n[Service]\nType=oneshot\nExecStart=/x %i\nTimeoutStartSec=1\n# a=b\n\n"
+            "ProtectSystem=strict\nUMask=0077\n")
+    assert sandbox(unit) == ["--property=ProtectSystem=strict", "--property=UMask=0077"]

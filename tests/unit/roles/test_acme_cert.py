@@ -1,0 +1,230 @@
+"""What acme_cert writes: settings, units, and two small programs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+import support
+
+KEY = "canary-hmac-key"
+
+
+def app(**section: Any) -> dict[str, Any]:
+    return {**support.SHOP, "acme_cert": section}
+
+
+def ini(**section: Any) -> dict[str, str]:
+    lines = support.render("acme_cert", "certbot.ini.j2", app(**section)).splitlines()
+    return dict(line.split(" = ", 1) for line in lines if line and not line.startswith("#"))
+
+
+# -- settings
+
+
+def test_the_default_is_lets_encrypt_with_a_p256_key_over_the_running_web_server() -> None:
+    settings = ini()
+    assert settings["server"] == "https://acme-v02.api.letsencrypt.org/directory"
+    assert (settings["key-type"], settings["elliptic-curve"]) == ("ecdsa", "secp256r1")
+    assert settings["webroot"] == "true" and "standalone" not in settings
+    assert settings["config-dir"] == "/etc/acme-cert"
+    assert not {"email", "eab-kid", "eab-hmac-key", "preferred-profile"} & set(settings)
+
+
+def test_staging_is_one_word() -> None:
+    assert "staging" in ini(staging=True)["server"]
+    assert ini(staging=False, directory_url="https://ca.example.com/dir")["server"] == "https://ca.example.com/dir"
+
+
+@pytest.mark.parametrize(("key_type", "expected"), [
+    ("ecdsa-p384", {"key-type": "ecdsa", "elliptic-curve": "secp384r1"}),
+    ("rsa-4096", {"key-type": "rsa", "rsa-key-size": "4096"}),
+])
+def test_other_keys(key_type: str, expected: dict[str, str]) -> None:
+    settings = ini(key_type=key_type)
+    assert expected.items() <= settings.items()
+
+
+def test_profile_email_and_account_binding() -> None:
+    settings = ini(profile="shortlived", email="ops@example.com", eab_kid="kid", eab_hmac_key=KEY)
+    assert settings["preferred-profile"] == "shortlived"
+    assert settings["email"] == "ops@example.com"
+    assert (settings["eab-kid"], settings["eab-hmac-key"]) == ("kid", KEY)
+
+
+def test_the_binding_key_is_in_the_one_file_that_only_root_reads() -> None:
+    section = app(eab_kid="kid", eab_hmac_key=KEY)
+    for template in ("renew.service.j2", "renew.sh.j2", "reload.sh.j2", "certificate.conf.j2", "renew.timer.j2"):
+        assert KEY not in support.render("acme_cert", template, section)
+    tasks = (support.ROLES / "acme_cert/tasks/main.yml").read_text()
+    line = next(line for line in tasks.splitlines() if "certbot.ini.j2" in line)
+    assert 'mode: "0600"' in line and "sensitive: true" in line
+    assert 'no_log: "{{ acme_cert_eab_hmac_key | length > 0 }}"' in tasks
+
+
+def test_the_tool_is_hash_locked_and_names_no_index() -> None:
+    lock = (support.ROLES / "acme_cert/files/certbot.txt").read_text()
+    assert "certbot==5.8.0" in lock
+    assert not re.search(r"--(extra-)?index-url|--find-links|file://", lock)
+    packages = re.findall(r"^\S+==\S+.*(?:\n    .*)*", lock, re.MULTILINE)
+    assert len(packages) > 10 and all("--hash=sha256:" in package for package in packages)
+
+
+# -- units
+
+
+def unit() -> str:
+    return support.render("acme_cert", "renew.service.j2")
+
+
+@pytest.mark.parametrize("line", [
+    "CapabilityBoundingSet=", "NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes",
+    "PrivateDevices=yes", "ProtectProc=invisible", "ProtectKernelTunables=yes", "ProtectKernelModules=yes",
+    "ProtectKernelLogs=yes", "ProtectControlGroups=yes", "ProtectClock=yes", "ProtectHostname=yes", "RestrictNamespaces=yes",
+    "RestrictRealtime=yes", "RestrictSUIDSGID=yes", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes", "SystemCallArchitectures=native", "SystemCallFilter=~@privileged @resources", "UMask=0077",
+    "ReadWritePaths=/etc/acme-cert /var/lib/acme-cert /var/log/acme-cert",
+])
+def test_certbot_runs_confined(line: str) -> None:
+    assert line in unit().splitlines()
+
+
+def test_neither_the_applications_secrets_nor_another_certbots_files_are_in_sight() -> None:
+    hidden = re.search(r"^InaccessiblePaths=(.*)$", unit(), re.MULTILINE)
+    assert hidden and {"-/etc/letsencrypt", "-/etc/flask-secrets", "-/etc/ssh", "-/srv"} <= set(hidden[1].split())
+
+
+def test_the_reload_is_part_of_the_unit_so_that_its_failure_is_seen() -> None:
+    starts = re.findall(r"^ExecStart=(.*)$", unit(), re.MULTILINE)
+    assert starts == ["/usr/local/sbin/acme-cert-renew %i", "+/usr/local/sbin/acme-cert-reload %i"]
+    assert "hook" not in unit().split("[Service]")[1]
+
+
+def test_a_wish_to_renew_at_once_is_used_up_even_when_it_fails() -> None:
+    assert "ExecStopPost=+/bin/rm -f /run/acme-cert-force-%i" in unit()
+
+
+def test_the_timer_runs_twice_a_day_at_a_random_moment_and_makes_up_for_time_off() -> None:
+    timer = support.render("acme_cert", "renew.timer.j2").splitlines()
+    assert {"OnCalendar=*-*-* 00,12:00:00", "RandomizedDelaySec=12h", "Persistent=yes", "WantedBy=timers.target"} <= set(timer)
+
+
+def test_each_certificate_has_its_own_names_and_trust() -> None:
+    text = support.render("acme_cert", "certificate.conf.j2", app(ca_bundle="/etc/ssl/100%.pem"))
+    assert 'Environment="REQUESTS_CA_BUNDLE=/etc/ssl/100%%.pem"' in text
+    assert "Environment=ACME_CERT_DOMAINS=shop.example.com,www.shop.example.com" in text
+
+
+# -- programs
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+STUBS = {
+    "nginx": '[ ! -e "$ROOT/refuses" ]',
+    "systemctl": ':',
+    "flock": 'shift 3; exec "$@"',
+    "certbot": ':',
+}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A directory that stands for a host, with commands that note what they are asked."""
+    for name in ("etc/ssl/acme-cert", "etc/acme-cert/live/shop", "etc/acme-cert/renewal", "var/lib/acme-cert/own", "run",
+                 "opt/certbot/current/bin", "bin"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "var/lib/acme-cert/own/fullchain.pem").write_text("self-signed")
+    (tmp_path / "etc/ssl/acme-cert/shop").symlink_to(tmp_path / "var/lib/acme-cert/own")
+    for name, body in STUBS.items():
+        path = tmp_path / ("opt/certbot/current/bin" if name == "certbot" else "bin") / name
+        path.write_text(f'#!/bin/sh\necho "{name} $*" >> "$ROOT/log"\n{body}\n')
+        path.chmod(0o755)
+    return tmp_path
+
+
+@pytest.fixture
+def run(host: Path) -> Run:
+    def once(template: str) -> subprocess.CompletedProcess[str]:
+        program = re.sub(r"(?<=[\s\"'=])/(etc|var|run|opt)/", rf"{host}/\1/", support.render("acme_cert", template))
+        environment = {"PATH": f"{host}/bin:{os.environ['PATH']}", "ROOT": str(host),
+                       "ACME_CERT_DOMAINS": "a.example.com,b.example.com"}
+        return subprocess.run(["sh", "-c", program, "program", "shop"], capture_output=True, text=True, env=environment,
+                              check=False)
+
+    return once
+
+
+def log(host: Path) -> str:
+    return (host / "log").read_text() if (host / "log").exists() else ""
+
+
+def get(host: Path, text: str = "authority's") -> None:
+    (host / "etc/acme-cert/live/shop/fullchain.pem").write_text(text)
+
+
+def served(host: Path) -> str:
+    return os.readlink(host / "etc/ssl/acme-cert/shop")
+
+
+def test_the_authoritys_certificate_takes_the_place_of_the_self_signed_one(run: Run, host: Path) -> None:
+    get(host)
+    assert run("reload.sh.j2").returncode == 0
+    assert served(host) == str(host / "etc/acme-cert/live/shop")
+    assert log(host).splitlines() == ["nginx -t -q", "systemctl try-reload-or-restart nginx.service"]
+
+
+def test_a_certificate_that_is_served_already_needs_no_reload(run: Run, host: Path) -> None:
+    get(host)
+    run("reload.sh.j2")
+    (host / "log").unlink()
+    again = run("reload.sh.j2")
+    assert (again.returncode, again.stdout, log(host)) == (0, "", "")
+
+
+def test_a_renewed_certificate_is_reloaded(run: Run, host: Path) -> None:
+    get(host)
+    run("reload.sh.j2")
+    get(host, "renewed")
+    (host / "log").unlink()
+    assert run("reload.sh.j2").returncode == 0
+    assert "reload" in log(host)
+
+
+def test_a_configuration_nginx_refuses_is_not_reloaded_and_fails_until_mended(run: Run, host: Path) -> None:
+    get(host)
+    (host / "refuses").touch()
+    for _ in range(2):
+        assert run("reload.sh.j2").returncode == 1
+        assert "systemctl" not in log(host)
+        assert served(host) == str(host / "var/lib/acme-cert/own"), "nginx could not start again"
+    (host / "refuses").unlink()
+    assert run("reload.sh.j2").returncode == 0
+    assert served(host).endswith("live/shop")
+
+
+def asked(host: Path) -> str:
+    return next(line for line in log(host).splitlines() if line.startswith("certbot"))
+
+
+def test_a_renewal_uses_what_certbot_keeps_and_does_not_sleep(run: Run, host: Path) -> None:
+    (host / "etc/acme-cert/renewal/shop.conf").write_text("server = x\n")
+    assert run("renew.sh.j2").returncode == 0
+    assert asked(host).startswith("certbot renew ")
+    assert "--no-random-sleep-on-renew" in asked(host) and "--cert-name shop" in asked(host)
+    assert "--force-renewal" not in asked(host) and "--config " not in asked(host)
+
+
+def test_a_renewal_can_be_forced(run: Run, host: Path) -> None:
+    (host / "etc/acme-cert/renewal/shop.conf").write_text("server = x\n")
+    (host / "run/acme-cert-force-shop").touch()
+    run("renew.sh.j2")
+    assert "--force-renewal" in asked(host)
+
+
+def test_a_host_whose_authority_was_down_gets_its_certificate_by_itself(run: Run, host: Path) -> None:
+    run("renew.sh.j2")
+    assert asked(host).startswith("certbot certonly --config")
+    assert "--domains a.example.com,b.example.com" in asked(host)
