@@ -42,8 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker."""
+    """Declare the markers."""
     config.addinivalue_line("markers", "intrusive: changes the host; runs with --intrusive alone")
+    config.addinivalue_line("markers", "where(predicate): runs for the sites it is true for; the promise is made to them alone")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -128,6 +129,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `server` on every host and one that asks for `site` on every application."""
     if "site" in metafunc.fixturenames:
         sites = [Site(server, app) for server in _chosen(metafunc.config) for app in server.target.apps]
+        where = metafunc.definition.get_closest_marker("where")
+        sites = [site for site in sites if where is None or where.args[0](site)]
         metafunc.parametrize("site", sites, ids=[f"{s.server.name}/{s.name}" for s in sites], scope="session")
     elif "server" in metafunc.fixturenames:
         servers = _chosen(metafunc.config)

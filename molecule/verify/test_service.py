@@ -208,10 +208,9 @@ def test_it_can_read_no_configuration_of_others(tries: Any) -> None:
         assert tries["read"][path] in ("EACCES", "ENOENT"), path
 
 
+@pytest.mark.where(lambda site: len(site.server.app_names) > 1)
 def test_it_sees_nothing_of_other_applications(site: Any, tries: Any) -> None:
     others = [name for name in site.server.app_names if name != site.name]
-    if not others:
-        pytest.skip("one application on this host")
     assert tries["others_exist"]
     for other in others:
         assert tries["read"][f"/srv/{other}"] == "ENOENT"
@@ -234,9 +233,8 @@ def test_it_listens_on_no_network_port(processes: Any) -> None:
     assert [process["listens"] for process in processes["processes"]] == [[]] * len(processes["processes"])
 
 
+@pytest.mark.where(lambda site: site.app.profile == "isolated")
 def test_an_isolated_application_has_no_network(site: Any, processes: Any) -> None:
-    if site.app.profile != "isolated":
-        pytest.skip("the application may use the network")
     assert {tuple(process["interfaces"]) for process in processes["processes"]} == {("lo",)}
 
 

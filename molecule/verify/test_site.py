@@ -105,9 +105,8 @@ def test_http_redirects_to_https_for_good(site: Any) -> None:
             assert answer["Location"] == f"https://{domain}{port}/some/path?with=query"
 
 
+@pytest.mark.where(lambda site: len(site.app.domains) > 1)
 def test_other_names_redirect_to_the_canonical_one(site: Any) -> None:
-    if len(site.app.domains) == 1:
-        pytest.skip("the site has one name")
     port = "" if site.app.redirect_port == 443 else f":{site.app.redirect_port}"
     for domain in site.app.domains[1:]:
         answer = site.server.outside.https(domain, "/some/path?with=query")
@@ -134,9 +133,8 @@ def test_every_answer_carries_the_security_headers(site: Any, path: str, method:
     assert_hardened(site, answer)
 
 
+@pytest.mark.where(lambda site: site.app.static)
 def test_static_answers_carry_the_security_headers(site: Any, remember: Callable[..., Any]) -> None:
-    if not site.app.static:
-        pytest.skip("the site has no static files")
     for path in [*remember(site, STATIC), next(iter(site.app.static)) + "no-such-file"]:
         assert_hardened(site, site.get(path))
 
@@ -157,10 +155,9 @@ def test_every_cookie_is_secure_and_out_of_reach_of_scripts(site: Any) -> None:
 
 
 # --- static files --------------------------------------------------------------------------------
+@pytest.mark.where(lambda site: site.app.static)
 def test_static_files_come_from_the_web_server(site: Any, remember: Callable[..., Any]) -> None:
     files = remember(site, STATIC)
-    if not site.app.static:
-        pytest.skip("the site has no static files")
     assert files, "the release has no static files"
     for path, digest in files.items():
         answer = site.get(path)
@@ -173,9 +170,8 @@ def test_static_files_come_from_the_web_server(site: Any, remember: Callable[...
 
 
 @pytest.mark.parametrize("path", ["../manifest.json", "..%2fmanifest.json", "%2e%2e/manifest.json", "..//src/", ""])
+@pytest.mark.where(lambda site: site.app.static)
 def test_nothing_beside_the_static_files_is_served(site: Any, path: str) -> None:
-    if not site.app.static:
-        pytest.skip("the site has no static files")
     for prefix in site.app.static:
         for start in (prefix, prefix.rstrip("/")):
             if start + path in ("", "/"):
