@@ -5,7 +5,8 @@
     testhosts.py down demo|molecule    remove all of it
 
 State is below build/<set>/: the SSH key, known_hosts, each host's address, the authority's root
-(ca.pem) and the certificate of its own listener. Needs podman, mmdebstrap and root (or sudo).
+(ca.pem) and the certificate of its own listener. BULWARK_PREFIX names the containers, for two
+checkouts on one machine. Needs podman, mmdebstrap and root (or sudo).
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# Begins the name of every container and network: two checkouts on one machine can keep apart.
+PREFIX = os.environ.get("BULWARK_PREFIX", "bulwark")
 SUDO = [] if os.geteuid() == 0 else ["sudo"]
 PLAIN = "systemd,systemd-sysv,dbus,python3,ca-certificates,sudo,iproute2,procps,openssh-server"
 # An init system needs a whole system's rights; the limits let it start under a restricted root.
@@ -99,10 +102,10 @@ class Set:
         self.name = name
         self.hosts = SETS[name]()
         self.folder = ROOT / "build" / name
-        self.network = f"bulwark-{name}"
+        self.network = f"{PREFIX}-{name}"
 
     def container(self, host: str) -> str:
-        return f"bulwark-{self.name}-{host}"
+        return f"{PREFIX}-{self.name}-{host}"
 
     def start(self, host: Host, tag: str, *arguments: str) -> bool:
         """Start a container; returns whether it is a new one."""

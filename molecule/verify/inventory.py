@@ -103,15 +103,15 @@ class Target:
 
 
 def read(inventory: str) -> list[Target]:
-    """Every host of the inventory that serves an application."""
+    """Every host of the inventory, or of several joined by colons, that serves an application."""
     collections = ROOT / ".ansible" / "collections"
     paths = os.environ.get("ANSIBLE_COLLECTIONS_PATH", "")
     environment = os.environ | {
         "ANSIBLE_COLLECTIONS_PATH": f"{collections}:{paths}" if paths else str(collections),
         "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
     }
-    command = ["ansible", "all", "--inventory", inventory, "--one-line", "--module-name", "ansible.builtin.debug",
-               "--args", json.dumps({"msg": QUESTION})]
+    command = ["ansible", "all", *[f"--inventory={path}" for path in inventory.split(":")], "--one-line",
+               "--module-name", "ansible.builtin.debug", "--args", json.dumps({"msg": QUESTION})]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     targets = []
     for line in done.stdout.splitlines():

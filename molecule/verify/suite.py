@@ -1,0 +1,179 @@
+"""The suite's options and fixtures: every host and every application of an inventory, seen from outside and inside.
+
+    pytest molecule/verify --inventory inventory.yml [--ca root.pem]
+
+Nothing here changes a host in a way a visitor or an operator could not; the tests that do more
+(renewal) are marked `intrusive` and run with --intrusive alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import inside
+import inventory
+import pytest
+import testinfra
+from outside import Answer, Outside
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Each option has an environment variable, for runners that cannot pass options."""
+    group = parser.getgroup("bulwark")
+
+    def option(name: str, text: str, default: str | None = None) -> None:
+        variable = "BULWARK_" + name.strip("-").upper().replace("-", "_")
+        group.addoption(name, default=os.environ.get(variable, default), help=f"{text} [{variable}]")
+
+    option("--inventory", "inventory whose hosts are looked at", "inventory.yml")
+    option("--only", "look at this host of the inventory alone")
+    option("--ca", "root certificates the sites must chain to; default: the system's")
+    option("--canary-file", "file that holds a secret given to an application, to search for everywhere")
+    option("--converge-log", "output of the run that made the hosts, searched for the secret too")
+    option("--connect-address", "ADDRESS[:HTTPS_PORT[:HTTP_PORT]] where the sites are reached")
+    option("--osv-url", "URL, as the hosts reach it, of an advisory service for tests; the word MODE in it becomes a mode of the stub")
+    group.addoption("--intrusive", action="store_true", default=bool(os.environ.get("BULWARK_INTRUSIVE")),
+                    help="run also what changes the host, such as a forced renewal [BULWARK_INTRUSIVE]")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers."""
+    config.addinivalue_line("markers", "intrusive: changes the host; runs with --intrusive alone")
+    config.addinivalue_line("markers", "where(predicate): runs for the sites it is true for; the promise is made to them alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what changes the host, unless asked for."""
+    if not config.getoption("--intrusive"):
+        for item in items:
+            if item.get_closest_marker("intrusive"):
+                item.add_marker(pytest.mark.skip(reason="changes the host: pass --intrusive"))
+
+
+@dataclass(frozen=True)
+class Server:
+    """One host."""
+
+    target: inventory.Target
+    outside: Outside
+
+    @property
+    def name(self) -> str:
+        """Its name in the inventory."""
+        return self.target.name
+
+    @functools.cached_property
+    def host(self) -> Any:
+        """testinfra's connection, as root."""
+        sudo = self.target.user not in (None, "root")
+        return testinfra.get_host(self.target.url, sudo=sudo, **self.target.ssh_options)
+
+    def ask(self, program: str, **given: Any) -> Any:
+        """Run one of the programs on the host."""
+        return inside.ask(self.host, program, **given)
+
+    @property
+    def app_names(self) -> list[str]:
+        """All its applications."""
+        return [app.name for app in self.target.apps]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One application on one host."""
+
+    server: Server
+    app: inventory.App
+
+    @property
+    def name(self) -> str:
+        """The application's name."""
+        return self.app.name
+
+    @property
+    def domain(self) -> str:
+        """Its canonical domain."""
+        return self.app.domain
+
+    def get(self, path: str = "/", **more: Any) -> Answer:
+        """One HTTPS request to the canonical domain."""
+        return self.server.outside.https(self.domain, path, **more)
+
+    def ask(self, program: str, **given: Any) -> Any:
+        """Run one of the programs on the host for this application."""
+        return self.server.ask(program, app=self.name, **given)
+
+
+@functools.cache
+def _servers(path: str, only: str | None, ca: str | None, address: str | None) -> list[Server]:
+    servers = []
+    for target in inventory.read(path):
+        if only and target.name != only:
+            continue
+        where, https, http = [*(address or target.address).split(":"), "", ""][:3]
+        servers.append(Server(target, Outside(where, int(https or 443), int(http or 80), ca)))
+    return servers
+
+
+def _chosen(config: pytest.Config) -> list[Server]:
+    option = config.getoption
+    return _servers(option("--inventory"), option("--only"), option("--ca"), option("--connect-address"))
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for `server` on every host and one that asks for `site` on every application."""
+    if "site" in metafunc.fixturenames:
+        sites = [Site(server, app) for server in _chosen(metafunc.config) for app in server.target.apps]
+        where = metafunc.definition.get_closest_marker("where")
+        sites = [site for site in sites if where is None or where.args[0](site)]
+        metafunc.parametrize("site", sites, ids=[f"{s.server.name}/{s.name}" for s in sites], scope="session")
+    elif "server" in metafunc.fixturenames:
+        servers = _chosen(metafunc.config)
+        metafunc.parametrize("server", servers, ids=[server.name for server in servers], scope="session")
+
+
+@pytest.fixture(scope="session")
+def remember() -> Callable[..., Any]:
+    """Ask a host once per session: `remember(site, PROGRAM, key=value)`."""
+    answers: dict[tuple[Any, ...], Any] = {}
+
+    def once(where: Server | Site, program: str, **given: Any) -> Any:
+        server = where if isinstance(where, Server) else where.server
+        key = (server.name, getattr(where, "app", None) and where.name, program, repr(sorted(given.items())))
+        if key not in answers:
+            answers[key] = where.ask(program, **given)
+        return answers[key]
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def canary(request: pytest.FixtureRequest) -> str:
+    """The secret that was given to an application."""
+    path = request.config.getoption("--canary-file")
+    if not path:
+        pytest.skip("no --canary-file")
+    return Path(path).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def converge_log(request: pytest.FixtureRequest) -> bytes:
+    """What Ansible printed."""
+    path = request.config.getoption("--converge-log")
+    if not path:
+        pytest.skip("no --converge-log")
+    return Path(path).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def osv_url(request: pytest.FixtureRequest) -> str:
+    """The advisory service for tests."""
+    url = request.config.getoption("--osv-url")
+    if not url:
+        pytest.skip("no --osv-url")
+    return url
