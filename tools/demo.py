@@ -30,13 +30,15 @@ all:
     acme_cert_email: ops@demo.localhost
     acme_cert_directory_url: https://pebble:14000/dir
     acme_cert_ca_bundle: /usr/local/share/acme-listener.pem
+    pip_audit_osv_url: http://pebble:8000/clean/v1/query
     flask_apps:
       demo:
         domains: [demo.localhost]
         source: {{path: {root}/examples/shop}}
         wsgi: "shop:create_app()"
         static: {{/static/: shop/static}}
-        app_release: {{health_path: /healthz}}
+        health_path: /healthz
+        body_max_mb: 1
         nginx_site: {{redirect_port: 8443}}
 """
 

@@ -23,10 +23,10 @@ QUESTION = """
 {%- set _ = apps.append({
   'name': app.name, 'domains': app.domains, 'static': app.static | default({}),
   'release': {'keep': app_release_keep | default(app.app_release.keep) | default(5)},
-  'body_max_mb': nginx_site_body_max_mb | default(app.nginx_site.body_max_mb) | default(16),
+  'body_max_mb': app.body_max_mb | default(16),
   'hsts_seconds': nginx_site_hsts_seconds | default(app.nginx_site.hsts_seconds) | default(63072000),
   'redirect_port': nginx_site_redirect_port | default(app.nginx_site.redirect_port) | default(443),
-  'health_path': app_release_health_path | default(app.app_release.health_path) | default('/'),
+  'health_path': app.health_path | default('/'),
   'writable_paths': gunicorn_app_writable_paths | default(app.gunicorn_app.writable_paths) | default([]),
   'profile': gunicorn_app_profile | default(app.gunicorn_app.profile) | default('default')}) -%}
 {%- endfor -%}

@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_entries
 from ansible_collections.bulwark.flask.plugins.filter.env_file import problems as unwritable
 from ansible_collections.bulwark.flask.plugins.module_utils import inputs
+from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 MISSING: Any = object()
@@ -187,4 +188,4 @@ class ActionModule(ActionBase):
             section = self._read(f"{place}.{role}", app[role], [])
             found += inputs.section(place, role, section, known)
         names = [name for name in self._given(variables, {role: spec}) if name.startswith(f"{role}_") and name not in spec]
-        return found + [f"{name} is unknown{inputs.nearest(name, spec)}" for name in names]
+        return found + [f"{name} is unknown{nearest(name, spec)}" for name in names]

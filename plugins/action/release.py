@@ -1,10 +1,8 @@
-"""Build a release: the controller's side packs what is on the controller, and uploads it only when needed."""
+"""Deploy a release: the controller's side packs what is on the controller, and uploads it only when needed."""
 
 from __future__ import annotations
 
-import getpass
 import os
-import platform
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,16 +14,9 @@ from ansible_collections.bulwark.flask.plugins.module_utils import release_packi
 from ansible_collections.bulwark.flask.plugins.module_utils.release_archive import ArchiveError
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, sha256_of
 from ansible_collections.bulwark.flask.plugins.module_utils.release_sources import check, is_url, public, split_credentials
+from ansible_collections.bulwark.flask.plugins.plugin_utils.operator import operator
 
 OWN = ("source_digest", "source_note", "upload", "git_credentials", "git_key", "archive_url", "built_by")
-
-
-def _builder() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{platform.node()}"
 
 
 class LocalSource:
@@ -89,7 +80,7 @@ class ActionModule(ActionBase):
             raise ReleaseError("source", "source needs one of git, path, archive and package.")
         source = {key: value for key, value in arguments["source"].items() if value is not None}
         kind = check(source)
-        arguments = {**arguments, "source": source, "built_by": _builder()}
+        arguments = {**arguments, "source": source, "built_by": operator()}
         if kind == "git":
             # On the host, a secret inside of a dict would be logged: only whole arguments are kept out.
             source["git"], arguments["git_credentials"] = split_credentials(str(source["git"]))

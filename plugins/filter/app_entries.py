@@ -15,7 +15,7 @@ description:
   - Lays each entry over the defaults, mapping by mapping, and adds its C(name). Lists are replaced,
     not joined.
   - Values are passed on as they are, so that templates, vaulted values and types survive.
-positional: _input, defaults
+positional: _input, defaults, only
 options:
   _input:
     description: Applications by name.
@@ -25,6 +25,10 @@ options:
     description: Values for what an entry leaves out.
     type: dict
     default: {}
+  only:
+    description: The name of one application; an empty one means all.
+    type: str
+    default: ""
 author:
   - The bulwark.flask authors
 """
@@ -56,8 +60,8 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
     return result
 
 
-def app_entries(apps: Any, defaults: Any = None) -> list[dict[str, Any]]:
-    """Every application's complete entry."""
+def app_entries(apps: Any, defaults: Any = None, only: str = "") -> list[dict[str, Any]]:
+    """Every application's complete entry, or that of one."""
     if not isinstance(apps, Mapping):
         raise AnsibleFilterError("flask_apps must be a mapping with one key per application, such as "
                                  "{shop: {domains: [shop.example.com], ...}}")
@@ -67,7 +71,8 @@ def app_entries(apps: Any, defaults: Any = None) -> list[dict[str, Any]]:
                                  "{domains: [shop.example.com], ...}")
     if not isinstance(defaults, (Mapping, type(None))):
         raise AnsibleFilterError("flask_app_defaults must be a mapping of the same shape as one application")
-    return [{**_merged(defaults or {}, entry), "name": name} for name, entry in apps.items()]
+    return [{**_merged(defaults or {}, entry), "name": name} for name, entry in apps.items()
+            if only in ("", name)]
 
 
 class FilterModule:

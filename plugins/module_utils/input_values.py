@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.bulwark.flask.plugins.module_utils import preflight
+
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({LABEL}\.)+{LABEL}")
 SOURCES = ("git", "path", "archive", "package")
@@ -152,6 +154,23 @@ def wsgi(where: str, value: Any) -> list[str]:
     return [] if ok else [f"{where} must be module:variable or module:factory(), such as shop:create_app()"]
 
 
+def health_path(where: str, value: Any) -> list[str]:
+    """What is asked to know whether an application is well."""
+    ok = isinstance(value, str) and re.fullmatch(r"/[!-~]*", value)
+    return [] if ok else [f"{where} must begin with / and have no spaces, such as /healthz"]
+
+
+def body_max_mb(where: str, value: Any) -> list[str]:
+    """The largest body of a request."""
+    ok = re.fullmatch(r"[1-9][0-9]*", str(value)) and not isinstance(value, bool)
+    return [] if ok else [f"{where} must be a whole number of MiB, 1 or more"]
+
+
+def policy(where: str, value: Mapping[str, Any]) -> list[str]:
+    """What the inspection does with what it finds."""
+    return preflight.problems(value, where)
+
+
 def entropy_bits(text: str) -> float:
     """Shannon entropy of a text as a whole, in bits."""
     return -sum(n * math.log2(n / len(text)) for n in Counter(text).values()) if text else 0.0
@@ -229,7 +248,10 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "app_release_subdirectory": _matches(BELOW, INSIDE),
     "app_release_requirements": _matches(BELOW, "must be auto or a file below the source, such as requirements.txt"),
     "app_release_packages": _each(r"[a-z0-9][a-z0-9+.-]+", "must be names of Debian packages, such as libpq5"),
-    "app_release_health_path": _matches(r"/[!-~]*", "must begin with / and have no spaces, such as /healthz"),
+    "app_release_before": _each(r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*", "must be commands of one line each, such as flask db upgrade"),
+    "app_release_after": _each(r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*", "must be commands of one line each, such as flask cache clear"),
+    "app_release_warm_up": _each(r"/[!-~]*", "must be paths that begin with / and have no spaces, such as /products"),
+    "app_release_to": _matches(r"previous|[0-9]{8}-[0-9]{6}-[0-9a-f]{8}", "must be a release's id, such as 20260131-101500-1f0c9a3e, or previous"),
     "app_release_health_status": (lambda v: int(v) == 0 or 100 <= int(v) <= 599, "must be a status such as 200, or 0"),
     "app_release_drain_seconds": NATURAL,
     "app_release_unit": _matches(r"[A-Za-z0-9:_.-]+", "must be a unit's name without @, such as gunicorn-shop"),
@@ -260,8 +282,14 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+# Values whose problems are more than one.
+CHECKERS: dict[str, Callable[[str, Any], list[str]]] = {"app_release_policy": policy}
+
+
 def form(where: str, variable: str, kind: str, value: Any) -> list[str]:
     """What is wrong with a value of the right type."""
+    if variable in CHECKERS:
+        return CHECKERS[variable](where, value)
     check = VALUES.get(variable, POSITIVE if kind == "int" else None)
     if check and not check[0](value):
         return [f"{where} {check[1]}"]

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import input_values as values
+from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
 
 Spec = Mapping[str, Any]
 Specs = Mapping[str, Mapping[str, Spec]]
 
-COMMON = ("domains", "source", "wsgi", "env", "static")
+COMMON = ("domains", "source", "wsgi", "env", "static", "health_path", "body_max_mb")
 IDENTITY = ("name", *COMMON)
 REQUIRED = {"domains": "[shop.example.com]", "source": "{git: https://…, version: main}", "wsgi": '"shop:create_app()"'}
 KNOWN = ("flask_apps", "flask_app_defaults")
 # The same for all applications of a host, so that a variable of the host is a natural place too.
-HOST_WIDE = ("email", "directory_url", "ca_bundle", "index_url", "osv_url", "eab_kid", "eab_hmac_key", "installer", "service")
+HOST_WIDE = ("email", "directory_url", "ca_bundle", "index_url", "osv_url", "eab_kid", "eab_hmac_key", "installer", "service", "to", "revive")
 # What two applications of a host cannot share.
 UNIQUE = ("port", "base", "unit", "current", "release", "certificate")
 APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,24}")
@@ -33,12 +33,6 @@ RESERVED = set("""adm audio backup bin cdrom chrony clock crontab daemon default
 WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list", "dict": "a mapping",
          "str": "a text", "path": "an absolute path"}
 SUPPORTED = {"Debian": ("12", "13")}
-
-
-def nearest(word: Any, known: Iterable[Any], cutoff: float = 0.6) -> str:
-    """`; did you mean …?` when something known is close, else nothing."""
-    near = get_close_matches(str(word), [str(k) for k in known], 1, cutoff)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def per_app(specs: Specs) -> list[str]:
@@ -72,7 +66,8 @@ def typed(where: str, variable: str, value: Any, spec: Spec) -> list[str]:
         return [f"{where} must be one line without control characters"]
     if "options" in spec:
         nested = [(where, value)] if kind == "dict" else [(f"{where}[{n}]", item) for n, item in enumerate(value)]
-        return [problem for place, item in nested for problem in options(place, item, spec["options"])]
+        found = [problem for place, item in nested for problem in options(place, item, spec["options"])]
+        return found or values.form(where, variable, kind, value)
     if kind == "list":
         item_spec = {"type": spec.get("elements", "raw")}
         found = [problem for n, item in enumerate(value) for problem in typed(f"{where}[{n}]", "", item, item_spec)]

@@ -75,6 +75,13 @@ class Instances:
         temporary.symlink_to(f"instances/{instance}")
         temporary.replace(self.current)
 
+    def remove_temporary(self) -> bool:
+        """Remove links that a killed run has not put in their place; returns whether there were any."""
+        found = list(self.base.glob(".current.*"))
+        for path in found:
+            path.unlink()
+        return bool(found)
+
     def stamp(self, instance: str) -> dict[str, list[int] | None] | None:
         """The state of the watched files when the instance started."""
         try:

@@ -10,6 +10,7 @@ import pwd
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -128,8 +129,8 @@ class Build:
             return self._answer_new(found)
         return {**self._answer(manifest, False), "changed": bool(self.releases.unfinished())}
 
-    def run(self) -> dict[str, Any]:
-        """Reuse the release or build it."""
+    def prepare(self) -> None:
+        """Make sure of the accounts and directories a build needs; before the lock, which lies there."""
         try:
             self.gid = grp.getgrnam(self.options["group"] or self.name).gr_gid
             uid, build_gid = self.sandbox.ids
@@ -144,21 +145,24 @@ class Build:
         if not self.cache.is_dir():
             self.cache.mkdir(mode=0o700)
             os.chown(self.cache, uid, build_gid)
-        with self.releases.locked(self.name, self.options["built_by"]):
-            self.sandbox.stop_leftover()
-            remove_stale_access(self.sandbox.unit)
-            version = self.python_version()
-            found = fingerprint(self.identity(version, True))
-            manifest = self.releases.find(found)
-            if manifest:
-                removed = self.releases.remove_leftovers(failed=False)
-                self.timed("find")
-                return {**self._answer(manifest, False), "changed": bool(removed)}
-            if self.options["source_digest"] and not self.options["upload"]:
-                return {"changed": False, "need_upload": True}
-            self.releases.remove_leftovers(failed=True)
+
+    def run(self, announce: Callable[[str | None], None]) -> dict[str, Any]:
+        """Reuse the release or build it, under the lock. `announce` is told the commit before a build begins."""
+        self.sandbox.stop_leftover()
+        remove_stale_access(self.sandbox.unit)
+        version = self.python_version()
+        found = fingerprint(self.identity(version, True))
+        manifest = self.releases.find(found)
+        if manifest:
+            removed = self.releases.remove_leftovers(failed=False)
             self.timed("find")
-            return self._answer(self._build(found, version), True)
+            return {**self._answer(manifest, False), "changed": bool(removed)}
+        if self.options["source_digest"] and not self.options["upload"]:
+            return {"changed": False, "need_upload": True}
+        self.releases.remove_leftovers(failed=True)
+        self.timed("find")
+        announce(self.commit or self.options["source_note"].get("commit"))
+        return self._answer(self._build(found, version), True)
 
     def _answer(self, manifest: dict[str, Any], built: bool) -> dict[str, Any]:
         release = manifest["release"]

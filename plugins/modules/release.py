@@ -1,22 +1,30 @@
 #!/usr/bin/python
-"""Build a release of a Python web application aside, from its source to its own venv."""
+"""Deploy a release of a Python web application: build it aside, inspect it, make it live."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release
-short_description: Build a release of a Python web application without touching the live one
+short_description: Build a release of a Python web application, inspect it, and make it live
 version_added: "0.1.0"
 description:
   - Builds C(<base>/releases/<id>/) with the source in C(src), its own C(venv), the static files for the
-    web server in C(static), a C(build.log) and a C(manifest.json). Nothing is made live.
+    web server in C(static), a C(build.log) and a C(manifest.json).
+  - Then inspects the application in the sandbox it will run in, starts an instance beside the live one,
+    waits until it answers, moves the link the web server talks to, drains the old instance and stops it.
+    A failure before the move changes nothing for visitors and prints what the application itself said.
   - A release is found again by a fingerprint of its source, its settings and its Python. When a
     finished one is there already, it is reused; nothing is uploaded, fetched or built.
   - Commands that run the code of the application or of its dependencies run as an account of their
     own in a systemd sandbox, and see no secret. A deploy key is gone from the host before they run.
     Afterwards everything belongs to root, and the application can read it.
+  - Per application there is one run at a time; a second one is told who holds the lock since when. The kernel lets
+    go of it when its holder dies. A run that was killed at any point is repeated and heals.
   - The manifest is written last. What an interrupted run left is removed by the next one. Of builds
     that failed, the last one is kept as C(releases/.failed-<id>) with its source and log.
+  - The same switch happens, with a new instance of the same release, when a watched file has changed since
+    the live instance started. That is how new settings and secrets reach the process.
+  - A release that was rolled back stays where it is until its source changes or O(revive) is set.
 options:
   name:
     description: The application, also its group.
@@ -113,6 +121,10 @@ options:
     description: A build that takes longer is given up.
     type: int
     default: 900
+  revive:
+    description: Make a release live again that was abandoned by a rollback.
+    type: bool
+    default: false
   source_digest:
     description: Identity of a source on the controller. Set by the action plugin.
     type: str
@@ -136,9 +148,11 @@ options:
     description: Who builds. Set by the action plugin.
     type: str
     default: somebody
+extends_documentation_fragment:
+  - bulwark.flask.going_live
 attributes:
   check_mode:
-    description: Looks whether the release is there already; on a host that is not prepared yet it
+    description: Looks whether the release is there already and live; on a host that is not prepared yet it
       says that one would be built.
     support: full
 author:
@@ -146,7 +160,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Build a release from a private repository
+- name: Deploy from a private repository
   bulwark.flask.release:
     name: shop
     source:
@@ -154,44 +168,55 @@ EXAMPLES = r"""
       version: main
       deploy_key: "{{ vault_shop_deploy_key }}"
     static: {/static/: shop/static}
-  register: build
+    wsgi: shop:create_app()
+    domains: [shop.example.com]
+    health_path: /healthz
+    before: [flask db upgrade]
+    watch: [/etc/flask-secrets/shop.env, /etc/gunicorn/shop.conf.py]
 
-- name: Build a release from a directory of the controller
+- name: Deploy a directory of the controller
   bulwark.flask.release:
     name: shop
     source: {path: ../shop}
+    wsgi: shop:create_app()
 """
 
 RETURN = r"""
 release:
-  description: Id of the release. In check mode, the id a new one could have.
+  description: The release that is live. In check mode, the id a new one could have.
   returned: always
   type: str
   sample: 20261124-061502-1f0c9a3e
-path:
-  description: Directory of the release.
-  returned: always
+instance:
+  description: The live instance.
+  returned: success
   type: str
-fingerprint:
-  description: Hash of everything that decides what the release is.
-  returned: always
-  type: str
-reused:
-  description: Whether a finished release was found.
-  returned: always
+built:
+  description: Whether a release was built.
+  returned: success
   type: bool
-commit:
-  description: The commit that was built, where there is one.
-  returned: always
-  type: str
 manifest:
-  description: Contents of F(manifest.json).
-  returned: always
+  description: Contents of the release's F(manifest.json).
+  returned: success
   type: dict
 steps:
-  description: Seconds each step took.
-  returned: always
+  description: Seconds each step took, in their order.
+  returned: success
   type: dict
+report:
+  description: What the inspection found, with a C(table) for people; empty when there was none.
+  returned: success
+  type: dict
+summary:
+  description: The same in lines for people.
+  returned: success
+  type: list
+  elements: str
+pruned:
+  description: Releases that were removed.
+  returned: success
+  type: list
+  elements: str
 step:
   description: The step that failed.
   returned: on failure
@@ -199,10 +224,14 @@ step:
 """
 
 import sys
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.release_build import Build
+from ansible_collections.bulwark.flask.plugins.module_utils.release_golive import LIVE_ARGUMENTS, GoLive
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release_record import ABANDONED
+from ansible_collections.bulwark.flask.plugins.module_utils.release_summary import summary
 
 SOURCE = {
     "git": {"type": "str"},
@@ -237,20 +266,78 @@ ARGUMENTS = {
     "git_key": {"type": "str", "no_log": True},
     "archive_url": {"type": "str", "no_log": True},
     "built_by": {"type": "str", "default": "somebody"},
+    "revive": {"type": "bool", "default": False},
+    **LIVE_ARGUMENTS,
 }
+
+
+class Deploy:
+    """One run: from the source to the release that serves."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options
+        self.build = Build(options)
+        self.live = GoLive(options, options["built_by"])
+        self.entry: dict[str, Any] | None = None
+
+    def predict(self) -> dict[str, Any]:
+        """What a run would do; touches nothing."""
+        found = self.build.predict()
+        held = self._is_held_back(found["release"])
+        switch = bool(self.live.strangers()) or (not held and self.live.needs_switch(found["release"]))
+        return {**found, "changed": found["changed"] or switch, "built": not found["reused"], "instance": self.live.instances.live(),
+                "pruned": [], "report": {}, "summary": []}
+
+    def _is_held_back(self, release: str) -> bool:
+        """Whether a rollback keeps a release from going live again by itself."""
+        held = self.live.record.state(release) == ABANDONED and not self.options["revive"]
+        if held:
+            verdict = self.live.record.verdict(release)
+            self.build.warnings.append(
+                f"{release} was rolled back on {verdict['time']} by {verdict['by']} and stays so; {self.live.live_release()} goes on. "
+                "Deploy a mended source, or this one all the same with -e app_release_revive=true")
+        return held
+
+    def run(self) -> dict[str, Any]:
+        """Do it, under the application's lock."""
+        self.build.prepare()
+        with self.build.releases.locked(self.options["name"], self.options["built_by"]):
+            healed = self.live.heal()
+            try:
+                found = self.build.run(self._announce)
+            except ReleaseError as error:
+                if self.entry:
+                    self.live.record.end(self.entry, "failed", step=error.step, reason=str(error).splitlines()[0])
+                raise
+            if found.get("need_upload"):
+                return found
+            release = found["release"]
+            changed = healed or found["changed"]
+            if not self._is_held_back(release) and self.live.needs_switch(release):
+                changed = True
+                self.live.steps = {"build": round(sum(found["steps"].values()), 2)} if not found["reused"] else {}
+                self.live.go(release, "deploy" if self.live.live_release() != release else "restart", self.entry)
+            pruned = self.live.prune()
+        warnings = self.build.warnings + self.live.warnings
+        answer = self.live.answer(changed=changed or bool(pruned), built=not found["reused"], manifest=found["manifest"], pruned=pruned)
+        return {**answer, "warnings": warnings, "summary": summary(self.options["name"], answer, found["steps"])}
+
+    def _announce(self, commit: str | None) -> None:
+        self.entry = self.live.record.begin("deploy", self.options["built_by"], commit=commit, previous=self.live.live_release())
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    name = module.params["name"]
     try:
-        build = Build(module.params)
-        result = build.predict() if module.check_mode else build.run()
+        deploy = Deploy(module.params)
+        result = deploy.predict() if module.check_mode else deploy.run()
     except ReleaseError as error:
-        module.fail_json(msg=f"{module.params['name']}: {error}", step=error.step)
+        module.fail_json(msg=f"{name}: {error}", step=error.step)
         sys.exit(1)
     for warning in result.pop("warnings", []):
-        module.warn(f"{module.params['name']}: {warning}")
+        module.warn(f"{name}: {warning}")
     module.exit_json(**result)
 
 

@@ -1,0 +1,89 @@
+"""The filter that lays what `application_status` found out as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+DOCUMENTATION = r"""
+name: status_table
+short_description: What application_status found, as a table for people
+version_added: "0.1.0"
+description:
+  - One block of lines for all hosts, with what was done last below each application.
+positional: _input
+options:
+  _input:
+    description: Host to the list that M(bulwark.flask.application_status) returned.
+    type: dict
+    required: true
+author:
+  - The bulwark.flask authors
+"""
+
+EXAMPLES = r"""
+- name: Show it
+  ansible.builtin.debug:
+    msg: "{{ {inventory_hostname: found.applications} | bulwark.flask.status_table }}"
+"""
+
+RETURN = r"""
+_value:
+  description: The table's lines.
+  type: list
+  elements: str
+"""
+
+HEAD = ("host", "application", "release", "unit", "certificate until", "audit", "preflight", "way back")
+
+
+def _unit(app: Mapping[str, Any]) -> str:
+    if not app["unit"]:
+        return "-"
+    restarts = app["unit"]["restarts"]
+    state = str(app["unit"]["state"]) + (f", {restarts} restarts" if restarts else "")
+    return f"{state}, maintenance" if app["maintenance"] else state
+
+
+def _preflight(app: Mapping[str, Any]) -> str:
+    found = app["preflight"]
+    if not found:
+        return "-"
+    said = [f"{len(found[key])} {key}" for key in ("blocking", "warnings", "waived") if found.get(key)]
+    return ", ".join(said) or "clean"
+
+
+def _row(host: str, app: Mapping[str, Any]) -> tuple[str, ...]:
+    back = [entry["release"] for entry in app["previous"] if entry["state"] == "good"]
+    certificate, audit = app["certificate"], app["audit"]
+    return (host, app["name"], app["release"] or "none", _unit(app), certificate["until"][:10] if certificate else "none",
+            f"{audit['state']}, {str(audit['time'])[:10]}" if audit else "none yet", _preflight(app), back[0] if back else "-")
+
+
+def _done(entry: Mapping[str, Any]) -> str:
+    commit = f" {str(entry['commit'])[:12]}" if entry.get("commit") else ""
+    took = f", {entry['seconds']} s" if entry.get("seconds") else ""
+    why = f": {entry.get('step')}: {entry['reason']}" if entry.get("reason") else ""
+    return (f"{entry.get('time', '')}  {entry.get('action', ''):<8} {entry.get('result', ''):<11} "
+            f"{entry.get('release') or '-'}{commit} by {entry.get('by', '')}{took}{why}")
+
+
+def status_table(found: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
+    """The table's lines, then what was done last."""
+    rows = [HEAD, *(_row(host, app) for host, apps in found.items() for app in apps)]
+    widths = [max(len(row[n]) for row in rows) for n in range(len(HEAD))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
+    for host, apps in found.items():
+        for app in apps:
+            if app["deploying"]:
+                lines.append(f"{host} {app['name']}: a deploy is under way")
+            if app["history"]:
+                lines += [f"{host} {app['name']}:", *(f"  {_done(entry)}" for entry in reversed(app["history"]))]
+    return lines
+
+
+class FilterModule:
+    """The filter's name."""
+
+    def filters(self) -> dict[str, Any]:
+        return {"status_table": status_table}

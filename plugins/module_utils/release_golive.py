@@ -1,0 +1,388 @@
+"""Make a finished release of an application live without losing a request, or change nothing.
+
+Start an instance beside the live one, wait until it answers, move the link the web server talks to, drain
+the old instance and stop it. The caller holds the application's deploy lock. No Ansible imports.
+"""
+
+from __future__ import annotations
+
+import grp
+import http.client
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.bulwark.flask.plugins.module_utils import health, release_record
+from ansible_collections.bulwark.flask.plugins.module_utils.application_log import explain
+from ansible_collections.bulwark.flask.plugins.module_utils.instances import (
+    Instances,
+    file_state,
+    open_connections,
+)
+from ansible_collections.bulwark.flask.plugins.module_utils.release_inspection import Inspection
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, Releases
+from ansible_collections.bulwark.flask.plugins.module_utils.release_record import Record
+from ansible_collections.bulwark.flask.plugins.module_utils.release_units import Ran, Units
+
+QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
+WARM_UP_ROUNDS = 8  # so that every worker has had its turn
+TASK = ".task"  # ends the name of an instance that runs commands instead of serving
+FAILURE_LOG = "failure.log"
+SAID_LINES = 40
+
+LIVE_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "unit": {"type": "str"},
+    "wsgi": {"type": "str", "default": ""},
+    "domains": {"type": "list", "elements": "str", "default": ["localhost"]},
+    "body_max_mb": {"type": "int", "default": 16},
+    "watch": {"type": "list", "elements": "path", "default": []},
+    "policy": {"type": "dict", "default": {}},
+    "bandit": {"type": "path"},
+    "before": {"type": "list", "elements": "str", "default": []},
+    "after": {"type": "list", "elements": "str", "default": []},
+    "command_timeout_seconds": {"type": "int", "default": 600},
+    "health_path": {"type": "str", "default": "/"},
+    "health_status": {"type": "int", "default": 0},
+    "health_timeout_seconds": {"type": "int", "default": 60},
+    "warm_up": {"type": "list", "elements": "str", "default": []},
+    "drain_seconds": {"type": "int", "default": 30},
+    "keep": {"type": "int", "default": 5},
+}
+
+
+class GoLive:
+    """One application: which release serves, and how another one takes its place."""
+
+    def __init__(self, options: dict[str, Any], by: str) -> None:
+        self.options = options
+        self.name: str = options["name"]
+        self.by = by
+        self.base = Path(options["base"] or f"/srv/{self.name}")
+        try:
+            self.gid = grp.getgrnam(self.name).gr_gid
+        except KeyError:
+            self.gid = 0
+        self.units = Units(options["unit"] or f"gunicorn-{self.name}")
+        self.instances = Instances(self.base, self.gid)
+        self.releases = Releases(self.base)
+        self.record = Record(self.base)
+        self.steps: dict[str, float] = {}
+        self.warnings: list[str] = []
+        self.report: dict[str, Any] = {}
+        self.clock = time.monotonic()
+
+    def timed(self, step: str) -> None:
+        """Note how long a step took."""
+        self.steps[step] = round(time.monotonic() - self.clock, 2)
+        self.clock = time.monotonic()
+
+    def took(self) -> float:
+        """Seconds of all steps together."""
+        return round(sum(self.steps.values()), 2)
+
+    # --- what is ---------------------------------------------------------------------------------
+
+    def live_release(self) -> str | None:
+        """The release visitors get."""
+        live = self.instances.live()
+        return self.instances.release_of(live) if live else None
+
+    def strangers(self) -> list[str]:
+        """Instances that an interrupted run has left: on disk, but not live."""
+        return [name for name in self.instances.all() if name != self.instances.live()]
+
+    def needs_switch(self, release: str) -> bool:
+        """Whether a release is not live yet, or lives with settings that are not those on disk."""
+        live = self.instances.live()
+        return not (
+            live
+            and self.instances.release_of(live) == release
+            and self.instances.stamp(live) == file_state(self.options["watch"])
+            and self.units.is_serving(live)
+        )
+
+    def rollback_target(self) -> str | None:
+        """The good release that was live last before the one that is."""
+        live = self.live_release()
+        found = [(str(self.record.verdict(name).get("time")), name) for name in self._finished()
+                 if name != live and self.record.state(name) == release_record.GOOD]
+        return max(found)[1] if found else None
+
+    def _finished(self) -> list[str]:
+        return [str(manifest["release"]) for manifest in self.releases.manifests()]
+
+    def chosen(self, to: str) -> str:
+        """The release `to` names for a rollback: an id, or empty for the one before."""
+        live = self.live_release()
+        if live is None:
+            raise ReleaseError("rollback", "No release is live, so that there is nothing to go back from; deploy one.")
+        good = [name for name in self._finished() if self.record.state(name) == release_record.GOOD and name != live]
+        listed = f"Good ones: {', '.join(good)}." if good else "There is no other good one; deploy instead."
+        if not to:
+            target = self.rollback_target()
+            if target is None:
+                raise ReleaseError("rollback", f"{live} is live, and no good release before it is left; deploy instead.")
+            return target
+        if to not in self._finished():
+            raise ReleaseError("rollback", f"There is no release {to}. {listed}")
+        if to != live and to not in good:
+            verdict = self.record.verdict(to)
+            why = {release_record.ABANDONED: "was abandoned", release_record.FAILED: "failed"}.get(
+                str(verdict.get("state")), "has never been live")
+            when = f" on {verdict['time']} by {verdict['by']}" if verdict else ""
+            raise ReleaseError("rollback", f"{to} {why}{when} and is no way back. {listed}")
+        return to
+
+    # --- after an interruption -------------------------------------------------------------------
+
+    def heal(self) -> bool:
+        """Bring what a killed run left to one of the two states of rest; returns whether there was anything."""
+        left = self.record.heal()
+        live = self.live_release()
+        if live and not self.record.state(live):
+            self.record.judge(live, release_record.GOOD, str(left.get("by", self.by)))
+        if left.get("action") == "rollback" and live and left.get("release") == live and left.get("previous"):
+            self._give_up(str(left["previous"]), str(left["by"]))
+        strangers = self.strangers()
+        for stranger in strangers:
+            self.retire(stranger)
+        removed = self.instances.remove_temporary()
+        return bool(left or strangers or removed)
+
+    def retire(self, instance: str) -> None:
+        """Let an instance finish what it has begun, then forget it."""
+        if not instance.endswith(TASK):
+            self.drain(instance)
+        self.units.stop(instance)
+        self.instances.remove(instance)
+
+    def _give_up(self, release: str, by: str) -> None:
+        self.record.judge(release, release_record.ABANDONED, by, "rolled back")
+
+    # --- before a release serves -------------------------------------------------------------------
+
+    @contextmanager
+    def _task(self, release: str) -> Iterator[str]:
+        """An instance of the release that runs commands and serves nobody."""
+        instance = f"{release}{TASK}"
+        if instance in self.instances.all():
+            self.retire(instance)
+        self.instances.create(instance, release)
+        try:
+            yield instance
+        finally:
+            self.retire(instance)
+
+    def _run(self, task: str, argv: list[str], timeout_seconds: int, **environment: str) -> Ran:
+        return self.units.run_once(task, argv, self.instances.folder / task, timeout_seconds, environment)
+
+    def inspect(self, release: str, whole: bool) -> None:
+        """Refuse a release that is not safe by the policy; `whole` looks at its source and packages too."""
+        inspection = Inspection(self.options, self.releases.folder / release, self.gid)
+        if inspection.is_off:
+            return
+        if whole:
+            inspection.look_at_source()
+            inspection.look_at_packages()
+        else:
+            inspection.remember()
+        with self._task(release) as task:
+            folder = self.instances.folder / task
+            argv = inspection.prepare(folder)
+            inspection.read(self._run(task, argv, self.options["health_timeout_seconds"]))
+        self.report = inspection.judge()
+        self.timed("preflight")
+        if inspection.blocks:
+            raise ReleaseError("preflight", inspection.refusal())
+
+    def command(self, release: str, task: str, line: str) -> Ran:
+        """One command of the operator's, where the application runs."""
+        venv = self.base / "releases" / release / "venv" / "bin"
+        path = f"{venv}:/usr/local/bin:/usr/bin:/bin"
+        ran = self._run(task, ["/usr/bin/env", *shlex.split(line)], self.options["command_timeout_seconds"],
+                        PATH=path, FLASK_APP=self.options["wsgi"], VIRTUAL_ENV=str(venv.parent))
+        with open(self.releases.folder / release / "commands.log", "a", encoding="utf-8") as log:
+            log.write(f"{release_record.moment()} $ {line}\n{ran.output}{ran.errors}[{ran.result}, exit status {ran.status}]\n")
+        return ran
+
+    def before(self, release: str) -> None:
+        """Run the commands that come before the switch; the first failure ends the deploy."""
+        commands = self.options["before"]
+        if not commands:
+            return
+        with self._task(release) as task:
+            for line in commands:
+                ran = self.command(release, task, line)
+                if not ran.ok:
+                    raise ReleaseError("before", f"The command before the switch failed ({ran.result}, exit status "
+                                                 f"{ran.status}): {line}\n{said(ran)}")
+        self.timed("before")
+
+    def after(self, release: str) -> None:
+        """Run the commands that come after the switch; a failure is said and undoes nothing."""
+        commands = self.options["after"]
+        if not commands:
+            return
+        with self._task(release) as task:
+            for line in commands:
+                ran = self.command(release, task, line)
+                if not ran.ok:
+                    self.warnings.append(f"The command after the switch failed ({ran.result}, exit status {ran.status}), "
+                                         f"{release} is live all the same: {line}\n{said(ran)}")
+        self.timed("after")
+
+    # --- start and health ----------------------------------------------------------------------------
+
+    def start(self, release: str) -> str:
+        """Start an instance beside the live one and wait until it answers; returns its name."""
+        instance = self.instances.next_name(release)
+        self.instances.create(instance, release)
+        self.instances.write_stamp(instance, file_state(self.options["watch"]))
+        began = time.time()
+        wrong = self.units.start(instance)
+        self.timed("start")
+        wrong = f"systemd could not start it: {wrong}" if wrong else self._wait(instance, began)
+        self.timed("health")
+        if not wrong:
+            return instance
+        log = self._application_log(instance, began)
+        self.units.stop(instance)
+        self.instances.remove(instance)
+        raise ReleaseError("health", f"It did not pass its health check: {wrong}\nThe application's own log:\n{log}")
+
+    def _wait(self, instance: str, began: float) -> str:
+        """Empty when the instance answers well in time, otherwise what is wrong with it."""
+        path, allowed = self.options["health_path"], self.options["health_timeout_seconds"]
+        last = "no answer"
+        while time.time() - began < allowed:
+            ended = self.units.ended(instance)
+            if ended:
+                return f"the process ended while it started ({ended})"
+            last = self._ask(instance, path, self.options["health_status"], began + allowed - time.time())
+            if not last:
+                return self._warm_up(instance)
+            time.sleep(0.05)
+        return f"GET {path} gave {last} for {allowed} s"
+
+    def _ask(self, instance: str, path: str, status: int, seconds: float) -> str:
+        """Empty when an instance gives a good answer, otherwise what it gave."""
+        try:
+            found, body = health.get(str(self.instances.socket(instance)), path, self.options["domains"][0], max(0.1, min(5, seconds)))
+        except (OSError, http.client.HTTPException) as error:
+            return f"no answer ({type(error).__name__})"
+        return "" if health.is_good(found, status) else f"status {found}: {body[:300].strip()}"
+
+    def _warm_up(self, instance: str) -> str:
+        for path in self.options["warm_up"] * WARM_UP_ROUNDS:
+            wrong = self._ask(instance, path, 0, self.options["health_timeout_seconds"])
+            if wrong:
+                return f"the warm-up request {path} gave {wrong}"
+        return ""
+
+    def _application_log(self, instance: str, since: float) -> str:
+        """What the application said while it started, readable."""
+        namespace = f"--namespace={self.name}"
+        subprocess.run(["journalctl", "--sync", namespace], capture_output=True, check=False)
+        text = subprocess.run(
+            ["journalctl", namespace, f"--unit={self.units.service(instance)}", "--quiet", f"--since=@{int(since)}",
+             "--lines=200", "--output=cat", "--no-pager"],
+            capture_output=True, text=True, errors="replace", check=False).stdout
+        return explain(text.splitlines(), "/src/")
+
+    # --- the switch ----------------------------------------------------------------------------------
+
+    def drain(self, instance: str) -> None:
+        """Wait until nobody is connected to an instance any more."""
+        socket, quiet_since = self.instances.socket(instance), time.monotonic()
+        end = quiet_since + self.options["drain_seconds"]
+        while time.monotonic() < end and time.monotonic() - quiet_since < QUIET_SECONDS:
+            if open_connections(socket):
+                quiet_since = time.monotonic()
+            time.sleep(0.05)
+
+    def go(self, release: str, action: str, entry: dict[str, Any] | None = None) -> None:
+        """Make a finished release live. `action` is deploy, restart or rollback.
+
+        A rollback is inspected and prepared no more: it has served before, and it is wanted now.
+        """
+        previous, before = self.instances.live(), self.live_release()
+        entry = entry or self.record.begin(action, self.by, release=release, previous=before, commit=self._commit(release))
+        entry |= {"release": release, "previous": before}
+        new = before != release
+        try:
+            if action != "rollback":
+                self.inspect(release, new)
+            if action == "deploy" and new:
+                self.before(release)
+            instance = self.start(release)
+            self.units.enable(instance)
+        except (ReleaseError, OSError) as error:
+            self._failed(release, entry, error)
+            raise ReleaseError(getattr(error, "step", "switch"), f"Release {release} was not made live.\n{error}\n{self.unharmed(release)}") from error
+        self.instances.make_live(instance)
+        self.timed("swap")
+        self.record.judge(release, release_record.GOOD, self.by)
+        if action == "rollback" and before and new:
+            self._give_up(before, self.by)
+        if action == "deploy" and new:
+            self.after(release)
+        self._leave(previous)
+        self.record.end(entry, "live", seconds=self.took(), steps=self.steps)
+
+    def _leave(self, previous: str | None) -> None:
+        """Retire what was live; what goes wrong here concerns no visitor any more."""
+        if previous not in self.instances.all():
+            return
+        try:
+            self.drain(str(previous))
+            self.timed("drain")
+            self.units.stop(str(previous))
+            self.instances.remove(str(previous))
+            self.timed("stop")
+        except (ReleaseError, OSError) as error:
+            self.warnings.append(f"{previous} could not be stopped; the next run tries again: {error}")
+
+    def _failed(self, release: str, entry: dict[str, Any], error: Exception) -> None:
+        """Keep what helps to find the cause. A release that has served well does not become a bad one."""
+        step = getattr(error, "step", "switch")
+        try:
+            release_record.write(self.releases.folder / release / FAILURE_LOG, f"{release_record.moment()} {step}\n{error}\n")
+            if self.record.state(release) != release_record.GOOD:
+                self.record.judge(release, release_record.FAILED, self.by, step)
+            self.record.end(entry, "failed", step=step, reason=str(error).splitlines()[0],
+                            seconds=self.took(), steps=self.steps)
+        except OSError as full:
+            self.warnings.append(f"The failure could not be written down: {full}")
+
+    def unharmed(self, release: str) -> str:
+        """What visitors get now, and where to look."""
+        live = self.live_release()
+        return (f"{'Visitors still get ' + live if live else 'No release is live yet'}. The release stays in {self.releases.folder / release} "
+                f"with {FAILURE_LOG}; its log: journalctl --namespace={self.name} -u '{self.units.unit}@{release}*'")
+
+    def _commit(self, release: str) -> str | None:
+        return release_record.read(self.releases.folder / release / "manifest.json").get("commit")
+
+    def prune(self) -> list[str]:
+        """Remove releases nobody goes back to; returns them."""
+        keep = {self.rollback_target(), self.live_release()}
+        pruned = [name for name in self.instances.releases_to_prune(self.options["keep"]) if name not in keep]
+        for release in pruned:
+            shutil.rmtree(self.releases.folder / release)
+        return pruned
+
+    def answer(self, **more: Any) -> dict[str, Any]:
+        """What every module that goes live returns."""
+        return {"instance": self.instances.live(), "release": self.live_release(), "steps": self.steps,
+                "report": self.report, "warnings": self.warnings, **more}
+
+
+def said(ran: Ran) -> str:
+    """The last lines of what a command said, indented."""
+    lines = (ran.output.rstrip() + "\n" + ran.errors.rstrip()).strip().splitlines()[-SAID_LINES:]
+    return "\n".join(f"  {line}" for line in lines) or "  (it said nothing)"

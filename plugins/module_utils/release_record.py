@@ -1,0 +1,116 @@
+"""What became of releases: a verdict beside each, and a history of the application. No Ansible imports.
+
+`<base>/releases/<id>/verdict.json` says whether a release has served well, failed or was given up;
+`<base>/history.jsonl` has one line per deploy, rollback and restart, `<base>/.running.json` the one that
+is under way or was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import now
+
+GOOD, FAILED, ABANDONED = "good", "failed", "abandoned"
+VERDICT = "verdict.json"
+KEPT = 200
+
+
+def write(path: Path, text: str, gid: int = -1) -> None:
+    """Replace a file in one step, for root and group `gid`."""
+    temporary = path.with_name(f".{path.name}.new")
+    with open(temporary, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), 0o640)
+        os.fchown(file.fileno(), -1, gid)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A JSON object, or an empty one."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def moment() -> str:
+    """The time as it is written down."""
+    return f"{now():%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Record:
+    """Verdicts and history below one application's base directory."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.history_file = base / "history.jsonl"
+        self.running_file = base / ".running.json"
+
+    # --- verdicts --------------------------------------------------------------------------------
+
+    def _verdict_file(self, release: str) -> Path:
+        return self.base / "releases" / release / VERDICT
+
+    def verdict(self, release: str) -> dict[str, Any]:
+        """What is known about a release: state, time, by, reason; empty for one that never served."""
+        return read(self._verdict_file(release))
+
+    def state(self, release: str) -> str:
+        """`good`, `failed`, `abandoned`, or empty."""
+        return str(self.verdict(release).get("state", ""))
+
+    def judge(self, release: str, state: str, by: str, reason: str = "") -> None:
+        """Write a release's verdict down; nothing for a release that is gone."""
+        if self._verdict_file(release).parent.is_dir():
+            text = json.dumps({"state": state, "time": moment(), "by": by, "reason": reason}, sort_keys=True)
+            write(self._verdict_file(release), text + "\n")
+
+    # --- history ---------------------------------------------------------------------------------
+
+    def history(self) -> list[dict[str, Any]]:
+        """All entries, oldest first."""
+        try:
+            lines = self.history_file.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        found = []
+        for line in lines:
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+        return [entry for entry in found if isinstance(entry, dict)]
+
+    def interrupted(self) -> dict[str, Any]:
+        """The entry of a run that was killed, or an empty one. Call it under the lock."""
+        return read(self.running_file)
+
+    def heal(self) -> dict[str, Any]:
+        """Close the entry of a run that was killed; returns it."""
+        left = self.interrupted()
+        if left:
+            self._append({**left, "result": "interrupted"})
+        self.running_file.unlink(missing_ok=True)
+        return left
+
+    def begin(self, action: str, by: str, **facts: Any) -> dict[str, Any]:
+        """Note that something is under way."""
+        entry = {"time": moment(), "action": action, "by": by, **facts}
+        write(self.running_file, json.dumps(entry) + "\n")
+        return entry
+
+    def end(self, entry: dict[str, Any], result: str, **facts: Any) -> None:
+        """Note how it ended."""
+        self._append({**entry, "result": result, **facts})
+        self.running_file.unlink(missing_ok=True)
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        entries = [*self.history(), entry][-KEPT:]
+        write(self.history_file, "".join(json.dumps(item, sort_keys=True) + "\n" for item in entries))

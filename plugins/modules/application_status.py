@@ -1,0 +1,145 @@
+#!/usr/bin/python
+"""Ask a host how its applications are."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: application_status
+short_description: Tell how the applications of a host are
+version_added: "0.1.0"
+description:
+  - For each application the live release and the others, its unit, the certificate visitors get, the last
+    audit, maintenance, and what was done last. Reads and changes nothing.
+options:
+  applications:
+    description: The applications.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Its name.
+        type: str
+        required: true
+      domain:
+        description: The domain whose certificate is looked at.
+        type: str
+        required: true
+      base:
+        description: Where releases and instances are. Default C(/srv/<name>).
+        type: path
+      unit:
+        description: Name of the unit template without C(@). Default C(gunicorn-<name>).
+        type: str
+  history:
+    description: How many of the last deploys, rollbacks and restarts are told.
+    type: int
+    default: 5
+attributes:
+  check_mode:
+    description: Changes nothing anyway.
+    support: full
+author:
+  - The bulwark.flask authors
+"""
+
+EXAMPLES = r"""
+- name: How is it?
+  bulwark.flask.application_status:
+    applications: [{name: shop, domain: shop.example.com}]
+  register: found
+"""
+
+RETURN = r"""
+applications:
+  description:
+    - One mapping per application, with C(name), C(release), C(instance), C(manifest), C(previous), C(unit),
+      C(certificate), C(audit), C(preflight), C(maintenance), C(deploying) and C(history). What is not there is null.
+  returned: always
+  type: list
+  elements: dict
+"""
+
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import release_record
+from ansible_collections.bulwark.flask.plugins.module_utils.instances import Instances
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import Releases
+
+WEB_SERVER = ("127.0.0.1", 443)
+
+
+def properties(unit: str) -> dict[str, str]:
+    """What systemd says about a unit."""
+    names = "ActiveState,SubState,NRestarts,ActiveEnterTimestamp,MemoryCurrent"
+    text = subprocess.run(["systemctl", "show", "-p", names, unit], capture_output=True, text=True, check=False).stdout
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+def certificate(domain: str) -> dict[str, str] | None:
+    """What visitors get, asked on the wire: a file can be newer than what is served."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with socket.create_connection(WEB_SERVER, timeout=5) as raw, context.wrap_socket(raw, server_hostname=domain) as tls:
+            found = tls.getpeercert(binary_form=True)
+    except OSError:
+        return None
+    argv = ["openssl", "x509", "-inform", "der", "-noout", "-enddate", "-issuer", "-dateopt", "iso_8601"]
+    done = subprocess.run(argv, input=found, capture_output=True, check=False)
+    lines = dict(line.split("=", 1) for line in done.stdout.decode(errors="replace").splitlines() if "=" in line)
+    return {"until": lines["notAfter"].strip(), "issuer": lines["issuer"].strip()} if "notAfter" in lines else None
+
+
+def audit(name: str) -> dict[str, Any] | None:
+    """The last audit's result."""
+    report = release_record.read(Path("/var/lib/pip-audit") / name / "report.json")
+    return {key: report.get(key) for key in ("state", "time", "release", "reason")} if report else None
+
+
+def status(app: dict[str, Any], count: int) -> dict[str, Any]:
+    """One application."""
+    base = Path(app["base"] or f"/srv/{app['name']}")
+    releases, instances, record = Releases(base), Instances(base, 0), release_record.Record(base)
+    instance = instances.live()
+    live = instances.release_of(instance) if instance else None
+    manifests = {str(manifest["release"]): manifest for manifest in releases.manifests()}
+    unit = f"{app['unit'] or 'gunicorn-' + app['name']}@{instance}.service"
+    running = properties(unit) if instance else {}
+    preflight = release_record.read(base / "releases" / str(live) / "preflight.json")
+    return {
+        "name": app["name"], "release": live, "instance": instance,
+        "manifest": {key: manifests.get(str(live), {}).get(key) for key in ("commit", "source", "built_at", "built_by", "python")},
+        "previous": [{"release": name, "state": record.state(name) or None} for name in manifests if name != live],
+        "unit": {"name": unit, "state": running.get("ActiveState"), "since": running.get("ActiveEnterTimestamp"),
+                 "restarts": int(running.get("NRestarts") or 0)} if instance else None,
+        "certificate": certificate(app["domain"]), "audit": audit(app["name"]),
+        "preflight": {key: preflight.get(key) for key in ("blocking", "warnings", "waived")} if preflight else None,
+        "maintenance": Path(f"/etc/nginx/maintenance/{app['name']}.on").exists(),
+        "deploying": releases.is_locked(), "history": record.history()[-count:],
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    entry = {"name": {"type": "str", "required": True}, "domain": {"type": "str", "required": True},
+             "base": {"type": "path"}, "unit": {"type": "str"}}
+    module = AnsibleModule(
+        argument_spec={
+            "applications": {"type": "list", "elements": "dict", "required": True, "options": entry},
+            "history": {"type": "int", "default": 5},
+        },
+        supports_check_mode=True,
+    )
+    found = [status(app, module.params["history"]) for app in module.params["applications"]]
+    module.exit_json(changed=False, applications=found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,16 @@
+"""Who runs Ansible, as manifests, locks and histories name them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+
+
+def operator() -> str:
+    """Account and machine, such as `jo@laptop`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
