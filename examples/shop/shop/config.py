@@ -20,8 +20,8 @@ DEFAULTS: dict[str, Any] = {
     "SESSION_COOKIE_HTTPONLY": True,
     "SESSION_COOKIE_SAMESITE": "Lax",
     "PERMANENT_SESSION_LIFETIME": 12 * 3600,
-    # The largest request body in bytes; this application takes nothing bigger than a review.
-    "MAX_CONTENT_LENGTH": 64 * 1024,
+    # The largest request body in bytes, the same as the web server's in front.
+    "MAX_CONTENT_LENGTH": 1024 * 1024,
     "MAX_FORM_MEMORY_SIZE": 64 * 1024,
     "MAX_FORM_PARTS": 50,
     # A JSON list of the names to answer to. The web server in front refuses all others already.

@@ -43,7 +43,7 @@ def test_defaults_are_safe_for_production():
     config = create_app().config
     assert config["SESSION_COOKIE_SECURE"] and config["SESSION_COOKIE_HTTPONLY"]
     assert config["SESSION_COOKIE_SAMESITE"] == "Lax"
-    assert config["MAX_CONTENT_LENGTH"] == 65536
+    assert config["MAX_CONTENT_LENGTH"] == 1024 * 1024
     assert not config["DEBUG"]
 
 

@@ -49,7 +49,7 @@ def test_the_cookie_cannot_be_read_or_sent_elsewhere(visitor):
 
 
 def test_a_body_over_the_limit_is_refused(visitor):
-    assert visitor.send("POST", "/cart/1", data=b"x" * 70000, content_type="text/plain").status_code == 413
+    assert visitor.send("POST", "/cart/1", data=b"x" * 1_100_000, content_type="text/plain").status_code == 413
 
 
 def test_pages_carry_no_inline_style_or_script(visitor):

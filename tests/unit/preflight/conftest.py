@@ -1,0 +1,119 @@
+"""Copies of the examples, made insecure one by one, and the inspector run on them as on a host."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from preflight.variants import VARIANTS, Variant
+from support import ROOT
+
+HERE = Path(__file__).parent
+INSPECTOR = ROOT / "plugins/module_utils/app_inspector.py"
+LOCK = ROOT / "examples/shop/uv.lock"
+EXTRA = (HERE / "stores.txt", ROOT / "roles/app_release/files/bandit.txt")
+DOMAINS = ["shop.example.com", "www.shop.example.com"]
+
+
+def _requirements() -> str:
+    """The shop's lock, as pip reads it."""
+    lines = []
+    for package in tomllib.loads(LOCK.read_text())["package"]:
+        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+        if files:
+            lines.append(" ".join([f"{package['name']}=={package['version']}", *(f"--hash={file['hash']}" for file in files)]))
+    return "\n".join(lines)
+
+
+@pytest.fixture(scope="session")
+def venv() -> Path:
+    """A venv with what the shop's lock names, made once per lock, and bandit."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in (LOCK, *EXTRA)) + sys.version.encode()).hexdigest()[:16]
+    place = ROOT / "build/preflight" / digest
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with open(place.parent / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "made").exists():
+            subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
+            (place / "shop.txt").write_text(_requirements())
+            for file in (place / "shop.txt", *EXTRA):
+                subprocess.run([place / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                                "--require-hashes", "-r", file], check=True)
+            (place / "made").touch()
+    return place
+
+
+class Host:
+    """Where the applications of the tests are, and what runs the inspector on them."""
+
+    def __init__(self, venv: Path, root: Path) -> None:
+        self.venv, self.root = venv, root
+        self.key = secrets.token_hex(32)
+
+    def inspect(self, source: Path, wsgi: str, env: dict[str, str | None], **question: Any) -> dict[str, Any]:
+        """The inspector's answer; its standard output must be one JSON document."""
+        asked = {"wsgi": wsgi, "source": str(source), "domains": DOMAINS, "proxies": 1, "body_max_mb": 1, "csrf": "flask_wtf",
+                 "account": "shop", **question}
+        state = source.parent / f"{source.name}.state"
+        state.mkdir(mode=0o700)
+        (state / "question.json").write_text(json.dumps(asked))
+        whole = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "STATE_DIRECTORY": str(state), "FLASK_SECRET_KEY": self.key,
+                 "FLASK_TRUSTED_HOSTS": json.dumps(DOMAINS), "PYTHONDONTWRITEBYTECODE": "1", **env}
+        done = subprocess.run([self.venv / "bin/python", INSPECTOR, state / "question.json"], cwd=source, capture_output=True, text=True,
+                              check=False, timeout=60, env={name: value for name, value in whole.items() if value is not None})
+        assert done.returncode == 0, done.stderr
+        assert self.key not in done.stdout
+        return json.loads(done.stdout)
+
+    def example(self, variant: Variant) -> Path:
+        """A copy of an example with the variant's changes."""
+        source = self.root / variant.name
+        shutil.copytree(ROOT / "examples" / variant.base, source, ignore=shutil.ignore_patterns("__pycache__", ".venv", "tests"))
+        for path, changes in variant.patches.items():
+            text = (source / path).read_text()
+            for search, replacement in changes.items():
+                assert search in text, f"{variant.name}: {path} has no {search!r}"
+                text = text.replace(search, replacement)
+            (source / path).write_text(text)
+        for path, text in variant.files.items():
+            (source / path).parent.mkdir(parents=True, exist_ok=True)
+            (source / path).write_text(text.replace("{KEY}", self.key))
+        return source
+
+    def of(self, variant: Variant) -> dict[str, Any]:
+        """The inspector's answer about a variant."""
+        wsgi = {"shop": "shop:create_app()", "minimal": "minimal:app"}[variant.base]
+        return self.inspect(self.example(variant), wsgi, variant.env, **variant.question)
+
+    def program(self, name: str, files: dict[str, str], wsgi: str, env: dict[str, str | None] | None = None, **question: Any) -> dict[str, Any]:
+        """The inspector's answer about an application written for one test."""
+        source = self.root / name
+        for path, text in files.items():
+            (source / path).parent.mkdir(parents=True, exist_ok=True)
+            (source / path).write_text(text)
+        return self.inspect(source, wsgi, env or {}, **question)
+
+
+@pytest.fixture(scope="session")
+def host(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
+    return Host(venv, tmp_path_factory.mktemp("preflight"))
+
+
+@pytest.fixture(scope="session")
+def answers(host: Host) -> Callable[[str], dict[str, Any]]:
+    """The inspector's answer about each variant; all are asked for at once."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        futures = {variant.name: pool.submit(host.of, variant) for variant in VARIANTS}
+    return lambda name: futures[name].result()

@@ -1,0 +1,241 @@
+"""What the inspector sees in a Flask application: nothing in the examples, and each insecure variant of them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.app_inspector import CHECKS, bits, weak
+
+from preflight.variants import VARIANTS, Variant
+
+FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+RANK = {"pass": 0, "unknown": 1, "warning": 2, "error": 3}
+
+
+def seen(answer):
+    """Checks that did not pass, and how."""
+    return {f["check"]: f["result"] for f in answer["findings"] if f["result"] != "pass"}
+
+
+def results(answer):
+    return {f["result"] for f in answer["findings"]}
+
+
+@pytest.mark.parametrize("base", ["shop", "minimal"])
+def test_the_examples_pass(host, base):
+    answer = host.of(Variant(f"clean-{base}", "", "", base=base))
+    assert answer["exception"] is None and answer["inspector"] == 1 and answer["flask"] and answer["python"]
+    assert [(f["check"], f["result"]) for f in answer["findings"]] == [(check.id, "pass") for check in CHECKS]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
+def test_an_insecure_variant_is_caught_by_its_check_alone(answers, variant):
+    answer = answers(variant.name)
+    assert answer["exception"] is None
+    assert {f["check"] for f in answer["findings"]} == {check.id for check in CHECKS}
+    found = [f for f in answer["findings"] if f["result"] != "pass"]
+    allowed = {variant.check} | ({"unescaped_output"} if variant.name == "template-broken" else set())
+    assert {f["check"] for f in found} == allowed, found
+    assert max((f["result"] for f in found), key=RANK.get) == variant.result, found
+    assert all(f["found"] and f["why"] and f["fix"] for f in found)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.id)
+def test_each_check_catches_something_and_is_as_severe_as_it_says(check):
+    caught = [v.result for v in VARIANTS if v.check == check.id]
+    assert max(caught, key=RANK.get) == check.severity
+
+
+def test_exemptions_and_open_routes_are_told_by_endpoint(answers):
+    def told(name, check):
+        return next(f["found"] for f in answers(name)["findings"] if f["check"] == check and f["result"] == "error")
+
+    assert "api.add_review (POST), api.change_cart (PUT)" in told("csrf-exempt-blueprint", "csrf_exemptions")
+    assert told("csrf-exempt-view", "csrf_exemptions") == "exempt: pages.review (POST)"
+    assert told("csrf-without-put", "csrf_protection") == "WTF_CSRF_METHODS leaves out api.change_cart (PUT)"
+    for endpoint in ("pages.review", "pages.change_cart", "api.add_review", "api.change_cart"):
+        assert endpoint in told("csrf-missing", "csrf_protection")
+        assert endpoint in told("csrf-hook-taken-out", "csrf_protection")
+
+
+def test_places_are_told_by_file_and_line(answers):
+    def told(name, check):
+        return next(f["found"] for f in answers(name)["findings"] if f["check"] == check and f["result"] != "pass")
+
+    assert "shop/local.py:1" in told("key-in-python", "secret_key_in_source")
+    assert ".env:1" in told("key-in-a-dotenv", "secret_key_in_source")
+    assert "templates/about.html:1" in told("safe-in-a-template", "unescaped_output")
+    assert "shop/text.py:5" in told("markup-of-a-variable", "unescaped_output")
+    assert "templates/broken.html:2" in told("template-broken", "autoescape")
+
+
+def test_a_private_store_passes(host):
+    code = "import redis\nfrom flask_session.redis import RedisSessionInterface\n" \
+           'app.session_interface = RedisSessionInterface(app, client=redis.from_url("unix://shop:" + app.config["SECRET_KEY"] + "@/run/r.sock"))'
+    from preflight.variants import late
+
+    answer = host.of(Variant("store-private", "", "", late(code)))
+    assert not seen(answer)
+    assert "under a user of its own" in next(f["found"] for f in answer["findings"] if f["check"] == "session_store")
+
+
+# --- what wsgi may name ---------------------------------------------------------------------------
+
+
+def test_a_factory_is_called_with_its_arguments(host):
+    code = "from flask import Flask\n\n\ndef make(name, debug=False):\n    app = Flask(name)\n    app.debug = debug\n    return app\n"
+    answer = host.program("factory", {"code.py": code}, "code:make('shop', debug=True)")
+    assert seen(answer)["debug_mode"] == "error"
+
+
+@pytest.mark.parametrize(("wsgi", "words"), [
+    ("code:make", "write code:make()"), ("code:missing", "has no missing"), ("code:make(1", "neither a name nor a call"),
+    ("code:make(open('x'))", "literal values only"), ("code:TEXT", "gives builtins.str, which is no application"),
+    ("code:plain", "no Flask application"), ("code:Plain()", "no Flask application but code.Plain"),
+])
+def test_what_is_no_flask_application_is_said_in_words(host, wsgi, words, tmp_path):
+    code = "TEXT = ''\n\n\ndef make():\n    pass\n\n\ndef plain(environ, start_response):\n    return []\n\n\n" \
+           "class Plain:\n    def __call__(self, environ, start_response):\n        return []\n"
+    answer = host.program(f"words-{tmp_path.name}", {"code.py": code}, wsgi)
+    assert answer["exception"] is None
+    assert results(answer) == {"unknown"} and len(answer["findings"]) == len(CHECKS)
+    assert words in answer["findings"][0]["found"] and answer["findings"][0]["fix"]
+
+
+def test_a_factory_that_lacks_an_argument_is_an_exception(host):
+    code = "def make(settings):\n    pass\n"
+    answer = host.program("lacking", {"code.py": code}, "code:make()")
+    assert answer["exception"]["type"] == "TypeError" and results(answer) == {"unknown"}
+
+
+def test_every_application_below_a_dispatcher_is_looked_at(host):
+    code = "from flask import Flask\nfrom werkzeug.middleware.dispatcher import DispatcherMiddleware\n" \
+           'front, admin = Flask("front"), Flask("admin")\nadmin.debug = True\n' \
+           'application = DispatcherMiddleware(front, {"/admin": admin, "/metrics": lambda environ, start_response: []})\n'
+    answer = host.program("mounted", {"code.py": code}, "code")
+    assert [f["found"].split(":")[0] for f in answer["findings"] if f["check"] == "debug_mode"] == ["front", "admin"]
+    assert [f["result"] for f in answer["findings"] if f["check"] == "debug_mode"] == ["pass", "error"]
+
+
+@pytest.mark.parametrize("wrapping", [
+    "application = ProxyFix(app, x_for=1, x_proto=1, x_host=1)",
+    "application = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)",
+    "def timed(inner):\n    def call(environ, start_response):\n        return inner(environ, start_response)\n    return call\n"
+    "app.wsgi_app = timed(ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1))\napplication = app",
+    "inner = ProxyFix(app, x_for=1, x_proto=1, x_host=1)\napplication = functools.partial(inner)",
+    "class Own:\n    __slots__ = ('app',)\n    def __init__(self, app):\n        self.app = app\n"
+    "    def __call__(self, environ, start_response):\n        return self.app(environ, start_response)\n"
+    "application = Own(ProxyFix(app, x_for=1, x_proto=1, x_host=1))",
+])
+def test_the_layers_around_an_application_are_found(host, wrapping, tmp_path):
+    code = f"import functools\nfrom werkzeug.middleware.proxy_fix import ProxyFix\n{FLASK}{wrapping}\n"
+    answer = host.program(f"layers-{tmp_path.name}", {"code.py": code}, "code:application")
+    assert [f["found"] for f in answer["findings"] if f["check"] == "proxy_hops" and f["result"] == "error"] == [
+        "x_host=1, but the proxy sets no X-Forwarded-Host: visitors choose it"]
+
+
+def test_a_function_that_calls_an_application_leads_to_it(host):
+    code = FLASK + "app.debug = True\n\n\ndef application(environ, start_response):\n    return app(environ, start_response)\n"
+    assert seen(host.program("calling", {"code.py": code}, "code"))["debug_mode"] == "error"
+
+
+# --- applications that behave badly ---------------------------------------------------------------
+
+
+def test_an_application_that_prints_does_not_spoil_the_answer(host):
+    code = f"import os\nprint('hello')\nos.write(1, b'raw')\nos.system('echo shell')\n{FLASK}print('bye', flush=True)\n"
+    assert host.program("printing", {"code.py": code}, "code:app")["exception"] is None
+
+
+def test_an_application_that_crashes_is_told_with_place_and_without_values(host):
+    code = "import os\nraise RuntimeError('cannot log in with ' + os.environ['FLASK_DATABASE_URL'] + ' ' + os.environ['APP'])\n"
+    canary = "canary-6Zq8vJ2nXw"
+    answer = host.program("crashing", {"code.py": code}, "code:app",
+                          {"FLASK_DATABASE_URL": f"postgres://shop:{canary}@db/shop", "APP": json.dumps({"inner": [canary + "-2"]})})
+    assert answer["exception"]["type"] == "RuntimeError" and "cannot log in with [FLASK_DATABASE_URL]" in answer["exception"]["text"]
+    assert "code.py:2 in <module>" in answer["exception"]["traceback"]
+    assert canary not in json.dumps(answer)
+    assert results(answer) == {"unknown"} and len(answer["findings"]) == len(CHECKS)
+
+
+def test_an_application_that_exits_is_told(host):
+    answer = host.program("exiting", {"code.py": "import sys\nsys.exit(0)\n"}, "code:app")
+    assert answer["exception"] == {**answer["exception"], "type": "SystemExit", "text": "the application called sys.exit"}
+    assert results(answer) == {"unknown"}
+
+
+def test_a_missing_module_is_told(host):
+    answer = host.program("missing", {"code.py": "import not_installed_here\n"}, "code:app")
+    assert answer["exception"]["type"] == "ModuleNotFoundError" and "not_installed_here" in answer["exception"]["text"]
+
+
+def test_no_view_runs(host):
+    code = FLASK + "import os\n\n\n@app.route('/<int:n>', methods=['GET', 'POST', 'DELETE'])\ndef view(n):\n    os.mkdir('ran')\n    return ''\n" \
+                   "\n\n@app.before_request\ndef before():\n    os.makedirs('before', exist_ok=True)\n"
+    answer = host.program("viewing", {"code.py": code}, "code:app")
+    assert seen(answer)["csrf_protection"] == "error"
+    assert (host.root / "viewing/before").exists() and not (host.root / "viewing/ran").exists()
+
+
+def test_routes_of_every_kind_are_tried(host):
+    code = FLASK + "from flask_wtf import CSRFProtect\nCSRFProtect(app)\n" \
+        "for n, path in enumerate(['/<uuid:u>', '/<float:f>', '/<path:p>', '/<any(a,b):x>', '/<string(length=4):s>', '/<int(min=7):i>']):\n" \
+        "    app.add_url_rule(f'/{n}{path}', f'e{n}', lambda **_: '', methods=['POST'])\n"
+    answer = host.program("kinds", {"code.py": code}, "code:app")
+    assert "6 were tried" in next(f["found"] for f in answer["findings"] if f["check"] == "csrf_protection")
+
+
+def test_thousands_of_routes_are_looked_at_in_time(host):
+    code = FLASK + "from flask_wtf import CSRFProtect\nCSRFProtect(app)\n" \
+        "for n in range(3000):\n    app.add_url_rule(f'/{n}', f'e{n}', lambda: '', methods=['GET', 'POST'])\n"
+    answer = host.program("thousands", {"code.py": code}, "code:app")
+    assert "3000 were tried" in next(f["found"] for f in answer["findings"] if f["check"] == "csrf_protection")
+
+
+def test_error_pages_are_seen_behind_a_login(host):
+    code = FLASK + "from flask import abort\nimport traceback\n\n\n@app.get('/')\ndef view():\n    return ''\n" \
+        "\n\n@app.before_request\ndef login():\n    abort(401)\n\n\n@app.errorhandler(500)\ndef failed(error):\n    return repr(error.original_exception), 500\n"
+    assert seen(host.program("login", {"code.py": code}, "code:app"))["error_pages"] == "error"
+
+
+def test_another_protection_is_known_by_its_name(host):
+    code = FLASK + "from flask import abort, request\n\n\n@app.post('/')\ndef view():\n    return ''\n" \
+        "\n\n@app.before_request\ndef same_site():\n    if request.headers.get('Sec-Fetch-Site') == 'cross-site':\n        abort(403)\n"
+    assert "csrf_protection" not in seen(host.program("other", {"code.py": code}, "code:app", csrf="code.same_site"))
+    answer = host.program("other-open", {"code.py": code.replace("abort(403)", "pass")}, "code:app", csrf="code.same_site")
+    assert seen(answer)["csrf_protection"] == "error"
+
+
+def test_no_secret_is_in_the_answer(host):
+    canary = "Canary9vJ2nXwT5sQ"
+    env = {"FLASK_SECRET_KEY": f"{canary}-0-" + "x7" * 12, "FLASK_MAIL_PASSWORD": canary + "-1", "OTHER": canary + "-2"}
+    code = FLASK + "import os\napp.config.from_prefixed_env()\napp.config['API_TOKEN'] = 'Canary' + '9vJ2nXwT5sQ-3'\n" \
+        "\n\n@app.post('/', endpoint=os.environ['OTHER'])\ndef view():\n    return ''\n" \
+        "\n\n@app.errorhandler(500)\ndef failed(error):\n    return str(dict(app.config)), 500\n\n\n@app.get('/x')\ndef other():\n    return ''\n"
+    answer = host.program("canary", {"code.py": code}, "code:app", env)
+    assert canary not in json.dumps(answer)
+    assert "[OTHER] (POST)" in next(f["found"] for f in answer["findings"] if f["check"] == "csrf_protection")
+    assert "the page for a failure shows a secret value" in [f["found"] for f in answer["findings"]]
+
+
+# --- keys -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["b1946ac92492d2347c6235b4d2611184", b"\x9c\x11\xf3\x08\xab\x77\x01\xd9\x5e\xc4\x22\x80\x6d\x3a\xee\x94",
+                                 "test-7d865e959b2466918c9863afca942d0f", "Qm9vZ2llTWFuR29lc1dpbGQ-_98aZt7LkPq2XcV4bN1"])
+def test_strong_keys(key):
+    assert weak(key) == ""
+
+
+@pytest.mark.parametrize("key", [None, "", b"", 12345678, True, "dev", "secret", "your-secret-key-goes-here-please", "a" * 64, "0123456789" * 4,
+                                 "correct horse battery", "supersecretkeythatnobodyknows", b"\0" * 32, "qwertyuiopasdfgh"])
+def test_weak_keys_are_told_without_the_key(key):
+    words = weak(key)
+    assert words
+    assert not isinstance(key, str) or len(key) < 8 or key not in words
+
+
+def test_bits_grow_with_randomness():
+    assert bits("b1946ac92492d2347c6235b4d2611184") > 100
+    assert bits("abcdefghijklmnopqrstuvwxyz") < bits("q1W9e-rT5yU2iO8p") < bits("q1W9e-rT5yU2iO8pA4s")
