@@ -1,6 +1,9 @@
 #!/usr/bin/python3 -I
 """Audit the packages one application really runs: `pip-audit-app <name>`.
 
+With `--release DIRECTORY` it audits that release instead of the live one, before it goes live: the whole
+report is printed as one line of JSON, and nothing is written or announced.
+
 Owned by the role pip_audit. Every run ends in exactly one of three results, the same one in the exit
 status, in the journal (`journalctl -t pip-audit-<name>`) and in /var/lib/pip-audit/<name>/report.json:
 
@@ -12,6 +15,7 @@ status, in the journal (`journalctl -t pip-audit-<name>`) and in /var/lib/pip-au
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import json
 import os
@@ -28,6 +32,7 @@ STATE = Path("/var/lib/pip-audit")
 CACHE = Path("/var/cache/pip-audit")
 TOOL = "/opt/pip-audit/current/bin/pip-audit"
 ACCOUNT = "pip-audit"
+PATIENCE_SECONDS = 600
 STATUS = {"clean": 0, "vulnerable": 1, "could-not-audit": 2}
 PRIORITY = {"clean": syslog.LOG_INFO, "vulnerable": syslog.LOG_ERR, "could-not-audit": syslog.LOG_WARNING}
 # pip-audit says so on stderr and then leaves the advisory out, as if there were none.
@@ -49,14 +54,13 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def live_release(config: dict) -> tuple[str, Path]:
-    """Id and site-packages of the release that is live now; a switch in between changes neither."""
-    release = Path(config["release"])
+def packages_of(release: Path) -> tuple[str, Path]:
+    """Id and site-packages of a release; a switch of the link it may be changes neither."""
     try:
         resolved = release.resolve(strict=True)
         found = sorted((resolved / "venv" / "lib").glob("python3*/site-packages"))
     except OSError as error:
-        raise CouldNotAudit(f"there is no live release: {error}") from None
+        raise CouldNotAudit(f"there is no such release: {error}") from None
     if len(found) != 1 or not os.access(found[0], os.R_OK | os.X_OK):
         raise CouldNotAudit(f"{resolved}/venv has no site-packages that {ACCOUNT} can read")
     return resolved.name, found[0]
@@ -146,49 +150,78 @@ def words(error: Exception) -> str:
     return one_line(error if isinstance(error, CouldNotAudit) else f"{type(error).__name__}: {error}")
 
 
-def examine(name: str, report: dict) -> None:
+def examine(name: str, report: dict, release: Path | None) -> None:
     """Fill in the report; whatever goes wrong is a result too."""
     try:
         config = json.loads((CONFIG / f"{name}.json").read_text(encoding="utf-8"))
         report["service"] = config["osv_url"] if config["service"] == "osv" else config["service"]
-        report["release"], packages = live_release(config)
+        report["release"], packages = packages_of(release or Path(config["release"]))
         report |= read_answer(config, *ask(config, packages))
     except Exception as error:  # pylint: disable=broad-exception-caught
         report["reason"] = words(error)
     report["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def audit(name: str) -> dict:
-    """One audit under the lock, and its report on disk."""
+def take(lock: object, patience_seconds: float) -> None:
+    """Two audits of one application never overlap."""
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise CouldNotAudit("another audit of it is running, whose report is to come") from None
+            time.sleep(0.5)
+
+
+def audit(name: str, release: Path | None = None) -> dict:
+    """One audit under the lock. That of the live release waits for nobody and leaves its report on disk;
+    that of another waits for the other audit, which is of something else."""
     report = {"application": name, "state": "could-not-audit", "reason": "", "time": "", "release": "none", "service": "",
               "counts": dict.fromkeys(("packages", "audited", "skipped", "vulnerable", "findings"), 0),
               "findings": [], "skipped": []}
     try:
         with open(STATE / name / "lock", "w", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CouldNotAudit("another audit of it is running, whose report is to come") from None
-            examine(name, report)
-            write_report(STATE / name / "report.json", report)
+            take(lock, PATIENCE_SECONDS if release else 0)
+            examine(name, report, release)
+            if release is None:
+                write_report(STATE / name / "report.json", report)
     except Exception as error:  # pylint: disable=broad-exception-caught
         # A result that nobody can read later is none.
         report |= {"state": "could-not-audit", "reason": words(error)}
     return report
 
 
+def name_of(text: str) -> str:
+    """An application's name."""
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", text):
+        raise argparse.ArgumentTypeError("not an application's name")
+    return text
+
+
+def directory(text: str) -> Path:
+    """A release's directory."""
+    if not text.startswith("/"):
+        raise argparse.ArgumentTypeError("not an absolute path")
+    return Path(text)
+
+
 def main() -> int:
     """Audit, tell the journal, and return the exit status."""
-    if len(sys.argv) != 2 or not re.fullmatch(r"[a-z][a-z0-9_-]*", sys.argv[1]):
-        print("usage: pip-audit-app <application>", file=sys.stderr)
-        return 2
+    parser = argparse.ArgumentParser(prog="pip-audit-app", allow_abbrev=False)
+    parser.add_argument("application", type=name_of)
+    parser.add_argument("--release", type=directory, metavar="DIRECTORY", help="audit this release instead of the live one")
+    given = parser.parse_args()
     if os.geteuid() == 0:
-        os.execv("/usr/sbin/runuser", ["runuser", "-u", ACCOUNT, "--", os.path.abspath(__file__), sys.argv[1]])
-    report = audit(sys.argv[1])
-    line = one_line(summary(report), 2000)
-    syslog.openlog(f"pip-audit-{sys.argv[1]}", 0, syslog.LOG_CRON)
-    syslog.syslog(PRIORITY[report["state"]], line)
-    print(line)
+        os.execv("/usr/sbin/runuser", ["runuser", "-u", ACCOUNT, "--", os.path.abspath(__file__), *sys.argv[1:]])
+    report = audit(given.application, given.release)
+    if given.release:
+        print(json.dumps(report))
+    else:
+        line = one_line(summary(report), 2000)
+        syslog.openlog(f"pip-audit-{given.application}", 0, syslog.LOG_CRON)
+        syslog.syslog(PRIORITY[report["state"]], line)
+        print(line)
     return STATUS[report["state"]]
 
 

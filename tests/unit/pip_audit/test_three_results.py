@@ -114,7 +114,7 @@ def test_a_tool_that_hangs_is_ended_with_its_children(host: Any) -> None:
 def test_no_live_release_is_could_not_audit(host: Any) -> None:
     (host.root / "current").unlink()
     report = host.audit()
-    assert "there is no live release" in report["reason"]
+    assert "there is no such release" in report["reason"]
     assert report["state"] == "could-not-audit"
 
 
@@ -168,7 +168,10 @@ def test_status_and_journal_tell_the_result(host: Any, monkeypatch: pytest.Monke
     assert said[2] == capsys.readouterr().out.strip()
 
 
-@pytest.mark.parametrize("argv", [[], ["../etc"], ["Shop"], ["shop", "two"]])
-def test_a_wrong_name_is_refused(host: Any, monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> None:
+@pytest.mark.parametrize("argv", [[], ["../etc"], ["Shop"], ["shop", "two"], ["shop", "--release", "releases/r2"]])
+def test_wrong_arguments_are_refused_with_the_status_of_an_audit_that_was_none(
+        host: Any, monkeypatch: pytest.MonkeyPatch, argv: list[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["pip-audit-app", *argv])
-    assert host.program.main() == 2
+    with pytest.raises(SystemExit) as refused:
+        host.program.main()
+    assert refused.value.code == 2
