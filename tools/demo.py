@@ -36,6 +36,7 @@ all:
         domains: [demo.localhost]
         source: {{path: {root}/examples/shop}}
         wsgi: "shop:create_app()"
+        env: {{FLASK_TRUSTED_HOSTS: [demo.localhost]}}
         static: {{/static/: shop/static}}
         health_path: /healthz
         body_max_mb: 1

@@ -64,7 +64,8 @@ class Inspection:
                                   properties=confinement, check=False)
         except ReleaseError as error:
             text = str(error)
-        self.findings += preflight.bandit_findings(text)
+        # What it says about itself comes before its report.
+        self.findings += preflight.bandit_findings(text[text.find("{"):], str(self.source))
 
     def look_at_packages(self) -> None:
         """Known vulnerabilities of the packages it brings, where the host has the audit."""

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.app_inspector import CHECKS, bits, weak
-
 from preflight.variants import VARIANTS, Variant
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"

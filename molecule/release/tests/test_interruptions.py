@@ -1,0 +1,130 @@
+"""Whatever is killed, and whenever: the next run heals, and visitors notice nothing they need not."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import working_copy
+from load import Load
+from test_switch import at_rest, sites, version
+
+from playbooks import Playbooks
+
+# Kill the module on the host, and what it started, as soon as the deploy has come to a certain point.
+KILL = r'''
+import signal, time
+base, deadline = "/srv/shop", time.monotonic() + 90
+before = os.readlink(base + "/current")
+known = set(os.listdir(base + "/releases")) | set(os.listdir(base + "/instances"))
+
+def new(folder, end=""):
+    return [name for name in os.listdir(base + folder) if name not in known and name.endswith(end) and not name.startswith(".")]
+
+points = {
+    "build": lambda: new("/releases"),
+    "preflight": lambda: new("/instances", ".task"),
+    "start": lambda: [name for name in new("/instances") if not name.endswith(".task")],
+    "drain": lambda: os.readlink(base + "/current") != before,
+}
+while not points[GIVEN["point"]]() and time.monotonic() < deadline:
+    time.sleep(0.01)
+killed = []
+for entry in glob.glob("/proc/[0-9]*/cmdline"):
+    try:
+        line = open(entry, "rb").read().split(b"\0")
+    except OSError:
+        continue
+    if any(b"AnsiballZ_release" in word for word in line[:3]) or (b"python" in line[0] and len(line) > 2 and not line[1] and b"ansible" in open(entry.replace("cmdline", "environ"), "rb").read()):
+        killed.append(int(entry.split("/")[2]))
+holders = output("fuser", base + "/.deploy.lock").decode().split()
+for pid in {int(p) for p in holders}:
+    os.kill(pid, signal.SIGKILL)
+print(json.dumps(holders))
+'''
+HOLD = r'''
+import fcntl, time
+with open("/srv/shop/.deploy.lock", "a+") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    file.truncate(0)
+    file.write("ann@desk, since 2026-01-31 10:15:00 UTC, process %d on the host\n" % os.getpid())
+    file.flush()
+    print(json.dumps(os.getpid()), flush=True)
+    os.close(1)
+    if os.fork() == 0:
+        time.sleep(GIVEN["seconds"])
+'''
+
+
+@pytest.mark.parametrize("point", ["build", "preflight", "start", "drain"])
+def test_a_run_that_is_killed_is_repeated_and_heals(servers: list[Any], playbooks: Playbooks, point: str) -> None:
+    site = sites(servers)[0]
+    before, wanted = version(site), f"killed-{point}-{time.time_ns()}"
+    working_copy.make(wanted)
+    with Load(site, rate=20, clients=2) as load:
+        running = playbooks.start("deploy", "--limit", site.server.name)
+        holders = site.ask(KILL, point=point)
+        output, _ = running.communicate(timeout=120)
+        assert holders and running.returncode != 0, output
+        assert version(site) in (before, wanted)
+        playbooks.good("deploy", "--limit", site.server.name)
+    assert load.failed() == []
+    assert version(site) == wanted
+    state = at_rest(site)
+    assert any(entry["result"] == "interrupted" for entry in state["history"][-2:])
+    assert set(playbooks.good("deploy", "--limit", site.server.name).count("changed").values()) == {0}
+
+
+def test_a_second_deploy_is_told_who_holds_the_lock(servers: list[Any], playbooks: Playbooks) -> None:
+    site = sites(servers)[0]
+    site.ask(HOLD, seconds=25)
+    working_copy.make(f"locked-{time.time_ns()}")
+    run = playbooks.run("deploy", "--limit", site.server.name)
+    assert run.rc != 0 and "ann@desk, since 2026-01-31 10:15:00 UTC" in run.words, run.output
+    site.ask('output("fuser", "--kill", "/srv/shop/.deploy.lock"); print(1)')
+    playbooks.good("deploy", "--limit", site.server.name)
+
+
+def test_a_killed_server_comes_back_and_connections_wait(servers: list[Any], playbooks: Playbooks) -> None:
+    for site in sites(servers):
+        with Load(site) as load:
+            time.sleep(1)
+            site.ask('os.kill(int(properties(live("shop")[1], "MainPID")["MainPID"]), 9); print(1)')
+            time.sleep(6)
+        # Only what the killed processes had already taken may be lost: four clients, one request each.
+        assert len(load.failed()) <= 4, load.failed()
+        assert len(load.requests) > 300
+        assert site.get("/healthz").status == 200
+        at_rest(site)
+
+
+def test_a_worker_ended_for_its_memory_is_replaced(servers: list[Any], playbooks: Playbooks) -> None:
+    site = sites(servers)[0]
+    workers = 'unit = live("shop")[1]; main = int(properties(unit, "MainPID")["MainPID"]); found = [p for p in processes(unit) if p != main]\n'
+    site.ask(workers + 'os.kill(found[0], 9); print(1)')
+    deadline = time.monotonic() + 20
+    while len(site.ask(workers + 'print(json.dumps(found))')) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert len(site.ask(workers + 'print(json.dumps(found))')) >= 2
+    assert all(site.get("/healthz").status == 200 for _ in range(10))
+
+
+def test_after_a_reboot_the_live_release_serves(servers: list[Any], playbooks: Playbooks) -> None:
+    site = sites(servers)[0]
+    before = version(site)
+    site.ask('''
+units = "gunicorn-shop@%s" % live("shop")[0]
+output("systemctl", "stop", units + ".socket", units + ".service", "nginx.service")
+output("systemctl", "start", "multi-user.target", "sockets.target")
+wanted = output("systemctl", "show", "-p", "Wants", "multi-user.target", "sockets.target").decode()
+print(json.dumps([units in wanted, "nginx.service" in wanted]))
+''')
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            if version(site) == before:
+                return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError("it does not come back")

@@ -1,0 +1,219 @@
+"""A deploy puts a good release live, or changes nothing that a visitor can see."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+import working_copy
+from load import Load
+
+from playbooks import Playbooks
+
+# What is at rest on a host: instances, units, links and files of an application.
+STATE = r'''
+base = "/srv/" + GIVEN["app"]
+unit = "gunicorn-%s@" % GIVEN["app"]
+listed = output("systemctl", "list-units", "--all", "--plain", "--no-legend", unit + "*").decode().splitlines()
+enabled = [os.path.basename(path) for path in glob.glob("/etc/systemd/system/*.wants/%s*" % unit)]
+release = os.path.basename(os.path.realpath(base + "/current/release"))
+releases = {}
+for name in os.listdir(base + "/releases"):
+    try:
+        releases[name] = json.load(open("%s/releases/%s/verdict.json" % (base, name)))["state"]
+    except FileNotFoundError:
+        releases[name] = None
+history = [json.loads(line) for line in open(base + "/history.jsonl")]
+print(json.dumps({
+    "release": release, "instance": os.path.basename(os.readlink(base + "/current")), "instances": os.listdir(base + "/instances"),
+    "units": sorted(line.split()[0] for line in listed), "enabled": sorted(enabled),
+    "left": glob.glob(base + "/.current*") + glob.glob(base + "/.running*") + glob.glob("/run/systemd/system/%s*" % unit),
+    "releases": releases, "history": history, "unfinished": [name for name in releases if not name.startswith(".")
+        and not os.path.exists("%s/releases/%s/manifest.json" % (base, name))]}))
+'''
+
+def sites(servers: list[Any]) -> list[Any]:
+    """The one application of every host."""
+    from suite import Site  # noqa: PLC0415 - the suite is importable once its conftest has run
+
+    return [Site(server, server.target.apps[0]) for server in servers]
+
+
+def version(site: Any) -> str:
+    """What visitors get."""
+    return site.get("/version").body.decode()
+
+
+def at_rest(site: Any) -> dict[str, Any]:
+    """The state of a host, on which nothing of a deploy is left."""
+    state = site.ask(STATE)
+    instance = state["instance"]
+    unit = f"gunicorn-{site.name}@{instance}"
+    assert state["instances"] == [instance]
+    assert state["units"] == [f"{unit}.service", f"{unit}.socket"]
+    assert state["enabled"] == [f"{unit}.service", f"{unit}.socket"]
+    assert state["left"] == []
+    assert state["unfinished"] == []
+    return state
+
+
+@pytest.fixture(name="live")
+def _live(servers: list[Any], playbooks: Playbooks) -> str:
+    """A good release is live; returns its version."""
+    wanted = f"good-{time.time_ns()}"
+    working_copy.make(wanted)
+    playbooks.good("deploy")
+    assert {version(site) for site in sites(servers)} == {wanted}
+    return wanted
+
+
+def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[Any], playbooks: Playbooks, live: str) -> None:
+    working_copy.make("next")
+    slow: list[bytes] = []
+
+    def ask_slowly(site: Any) -> None:
+        slow.append(site.get("/slow").body)
+
+    loads = [Load(site) for site in sites(servers)]
+    for load in loads:
+        load.__enter__()
+    running = playbooks.start("deploy")
+    threads = []
+    while running.poll() is None:
+        # One is always under way, so at the switch too.
+        threads += [threading.Thread(target=ask_slowly, args=(site,)) for site in sites(servers)]
+        for thread in threads[-len(loads):]:
+            thread.start()
+        time.sleep(1)
+    output = running.stdout.read() if running.stdout else ""
+    for thread in threads:
+        thread.join()
+    for load in loads:
+        load.__exit__()
+    assert running.returncode == 0, output
+    for site, load in zip(sites(servers), loads):
+        assert version(site) == "next"
+        assert len(load.requests) > 300
+        assert load.failed() == []
+        at_rest(site)
+    assert len(slow) == len(threads) and set(slow) == {live.encode(), b"next"}, "a slow request was cut off"
+    for step in ("build", "preflight", "before", "start", "health", "swap", "drain", "stop"):
+        assert f"  {step} " in output, f"the step {step} is not said"
+    remote = [line for line in output.splitlines() if line.startswith(("ok: [", "changed: ["))]
+    assert len(remote) // len(servers) <= 15
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (("shop/__init__.py", '    app = Flask(__name__)', '    raise RuntimeError("no such luck")'), "RuntimeError: no such luck"),
+    (("shop/health.py", '    return {"status": "ok"}, 200', '    return {"status": "sick of it"}, 500'), "sick of it"),
+    (("shop/health.py", '    return {"status": "ok"}, 200', "    time.sleep(3600)"), "no answer (TimeoutError)"),
+    (("shop/before.py", "create_app()\n", 'raise SystemExit("the database is away")\n'), "the database is away"),
+    (("shop/config.py", '    "SESSION_COOKIE_SECURE": True,', '    "SESSION_COOKIE_SECURE": False,'), "SESSION_COOKIE_SECURE"),
+], ids=["cannot be imported", "is not well", "hangs", "fails before the switch", "is not safe"])
+def test_a_bad_release_changes_nothing_and_says_why(
+    servers: list[Any], playbooks: Playbooks, live: str, change: tuple[str, str, str], words: str,
+) -> None:
+    working_copy.make(f"bad-{time.time_ns()}", change)
+    with Load(sites(servers)[0]) as load:
+        run = playbooks.run("deploy")
+    assert run.rc != 0
+    assert words in run.words, run.output
+    assert load.failed() == []
+    for site in sites(servers):
+        assert version(site) == live
+        state = at_rest(site)
+        last = state["history"][-1]
+        assert (last["action"], last["result"]) == ("deploy", "failed")
+        assert state["releases"][last["release"]] == "failed", "it is kept, and known to be bad"
+        assert words.split()[-1] in site.ask('print(json.dumps(open("/srv/shop/releases/%s/failure.log" % GIVEN["id"]).read()))', id=last["release"])
+
+
+def test_a_waiver_lets_exactly_its_check_through(servers: list[Any], playbooks: Playbooks, live: str) -> None:
+    working_copy.make(f"waived-{time.time_ns()}", ("shop/config.py", '    "SESSION_COOKIE_SECURE": True,', '    "SESSION_COOKIE_SECURE": False,'),
+                      ("shop/config.py", '    "SESSION_COOKIE_NAME": "__Host-shop",', '    "SESSION_COOKIE_NAME": "shop",'))
+    policy = {"waivers": [{"check": "cookie_secure", "reason": "an old client, until it is replaced", "until": "2099-12-31"}]}
+    apps = {"shop": {"domains": ["{{ inventory_hostname }}.example.test"], "source": {"path": str(working_copy.COPY)}, "wsgi": "shop:create_app()",
+                     "health_path": "/healthz", "body_max_mb": 1, "static": {"/static/": "shop/static"},
+                     "env": {"FLASK_TRUSTED_HOSTS": ["{{ inventory_hostname }}.example.test"]},
+                     "app_release": {"policy": policy, "health_timeout_seconds": 10}}}
+    run = playbooks.good("deploy", flask_apps=apps)
+    assert "an old client, until it is replaced" in run.words
+    apps["shop"]["app_release"]["policy"]["waivers"][0]["until"] = "2020-01-01"
+    working_copy.make(f"expired-{time.time_ns()}", ("shop/config.py", '    "SESSION_COOKIE_SECURE": True,', '    "SESSION_COOKIE_SECURE": False,'))
+    run = playbooks.run("deploy", flask_apps=apps)
+    assert run.rc != 0 and "expired on 2020-01-01" in run.words, run.output
+
+
+def test_a_command_after_the_switch_may_fail(servers: list[Any], playbooks: Playbooks, live: str) -> None:
+    wanted = f"after-{time.time_ns()}"
+    working_copy.make(wanted, ("shop/after.py", '"""Comes after the switch."""', 'raise SystemExit("the cache is cold")'))
+    run = playbooks.good("deploy")
+    assert "the cache is cold" in run.words and "live all the same" in run.words, run.output
+    assert {version(site) for site in sites(servers)} == {wanted}
+
+
+def test_commands_run_once_as_the_application_with_its_environment(servers: list[Any], playbooks: Playbooks, live: str) -> None:
+    lines = 'print(json.dumps([open("/var/lib/shop/before").read().splitlines(), mode("/var/lib/shop/before")]))'
+    before = [site.ask(lines) for site in sites(servers)]
+    playbooks.good("deploy")
+    for site, (said, owner) in zip(sites(servers), before):
+        assert said[-1] == "['two words', '$HOME']"
+        assert owner == "shop:shop 0600"
+        assert site.ask(lines)[0] == said, "a deploy that changes nothing runs no command"
+
+
+def test_a_rollback_goes_back_and_stays_until_there_is_something_new(servers: list[Any], playbooks: Playbooks, live: str) -> None:
+    working_copy.make("regretted")
+    playbooks.good("deploy")
+    abandoned = [at_rest(site)["release"] for site in sites(servers)]
+    with Load(sites(servers)[0]) as load:
+        run = playbooks.good("rollback", app="shop")
+    assert load.failed() == []
+    assert set(run.count("changed").values()) == {1}
+    for site, release in zip(sites(servers), abandoned):
+        assert version(site) == live
+        assert at_rest(site)["releases"][release] == "abandoned"
+    run = playbooks.run("rollback", "--limit", servers[0].name, app="shop", to=abandoned[0])
+    assert run.rc != 0 and "was abandoned on" in run.words, run.output
+    run = playbooks.good("deploy")
+    assert "was rolled back on" in run.words and set(run.count("changed").values()) == {0}, run.output
+    assert {version(site) for site in sites(servers)} == {live}
+    playbooks.good("deploy", app_release_revive=True)
+    assert {version(site) for site in sites(servers)} == {"regretted"}
+
+
+def test_an_application_nobody_knows_is_refused_by_name(playbooks: Playbooks) -> None:
+    for name in ("rollback", "deploy", "maintenance", "status"):
+        run = playbooks.run(name, app="shpo", state="on")
+        assert run.rc != 0 and "app=shpo is none of the applications; there are: shop" in run.words, run.output
+
+
+def test_the_status_is_a_table_and_json(servers: list[Any], playbooks: Playbooks, live: str, tmp_path: Any) -> None:
+    import json  # noqa: PLC0415 - here alone
+
+    run = playbooks.good("status", json=str(tmp_path / "status.json"))
+    told = json.loads((tmp_path / "status.json").read_text())
+    for site in sites(servers):
+        (app,) = told[site.server.name]
+        assert app["release"] == at_rest(site)["release"]
+        assert app["unit"]["state"] == "active" and app["certificate"]["until"] and app["preflight"]["blocking"] == []
+        assert app["history"][-1]["result"] == "live"
+        assert app["release"] in run.output and app["certificate"]["until"][:10] in run.output
+
+
+def test_maintenance_sends_visitors_away_at_once_and_lets_them_in_again(servers: list[Any], playbooks: Playbooks, live: str) -> None:
+    site = sites(servers)[0]
+    assert site.get("/").status == 200
+    playbooks.good("maintenance", state="on")
+    for path, method in (("/", "GET"), ("/static/shop.css", "GET"), ("/cart/1", "POST")):
+        answer = site.get(path, method=method)
+        assert answer.status == 503 and b"Maintenance" in answer.body, path
+        assert int(answer["Retry-After"]) > 0
+        assert "default-src" in answer["Content-Security-Policy"]
+    assert site.get("/healthz").status == 200, "whoever watches sees the application"
+    assert set(playbooks.good("maintenance", state="on").count("changed").values()) == {0}
+    assert "maintenance" in playbooks.good("status").output
+    playbooks.good("maintenance", state="off")
+    assert site.get("/").status == 200

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Make build/release/shop: a copy of the example with commands, a slow page and a version, ready to be made bad."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+COPY = ROOT / "build" / "release" / "shop"
+
+MORE = {
+    "shop/health.py": '''
+
+@blueprint.get("/version")
+def version() -> str:
+    """Which state of the source this is."""
+    return VERSION
+
+
+@blueprint.get("/slow")
+def slow() -> str:
+    """Take three seconds."""
+    time.sleep(3)
+    return VERSION
+''',
+    "shop/before.py": '''"""Comes before the switch: notes its arguments where the application may write."""
+import os
+import sys
+from pathlib import Path
+
+from shop import create_app
+
+create_app()
+with open(Path(os.environ["STATE_DIRECTORY"]) / "before", "a") as file:
+    file.write(repr(sys.argv[1:]) + "\\n")
+''',
+    "shop/after.py": '''"""Comes after the switch."""
+''',
+}
+
+
+def make(version: str, *changes: tuple[str, str, str]) -> None:
+    """Make the copy anew; each change is a file, what to replace in it (all when empty) and by what."""
+    COPY.parent.mkdir(parents=True, exist_ok=True)
+    if not (COPY / ".git").is_dir():
+        shutil.rmtree(COPY, ignore_errors=True)
+        shutil.copytree(ROOT / "examples" / "shop", COPY, ignore=shutil.ignore_patterns("__pycache__", ".venv", "instance"))
+        # Of a work tree, what its repository ignores is left out: it needs one of its own.
+        subprocess.run(["git", "init", "--quiet", str(COPY)], check=True)
+    for name in [*MORE, *(path.relative_to(COPY).as_posix() for path in (COPY / "shop").glob("*.py"))]:
+        origin = ROOT / "examples" / "shop" / name
+        text = (origin.read_text() if origin.exists() else "") + MORE.get(name, "")
+        if name == "shop/health.py":
+            text = text.replace("import sqlite3\n", f"import sqlite3\nimport time\n\nVERSION = {version!r}\n", 1)
+        (COPY / name).write_text(text)
+    for name, old, new in changes:
+        text = (COPY / name).read_text()
+        assert not old or old in text, f"{name} has no {old!r}"
+        (COPY / name).write_text(text.replace(old, new) if old else new)
+
+
+if __name__ == "__main__":
+    make("first")
