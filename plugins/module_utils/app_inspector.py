@@ -121,7 +121,7 @@ LISTED = 12  # how many places one finding names
 # Directories that are not the application's own code, and those that never run on a server.
 FOREIGN = {"node_modules", "site-packages", "__pycache__", ".git", ".hg", ".svn", ".tox", ".nox", ".mypy_cache", ".pytest_cache"}
 TESTS = {"tests", "test"}
-LARGEST_FILE, MOST_FILES = 2 * 2**20, 20_000
+LARGEST_FILE, MOST_BYTES, MOST_FILES = 16 * 2**20, 128 * 2**20, 20_000
 VALIDATORS = {"marshmallow": "marshmallow", "flask_marshmallow": "marshmallow", "webargs": "webargs", "flask_smorest": "flask-smorest",
               "apiflask": "APIFlask", "wtforms": "WTForms", "pydantic": "pydantic", "jsonschema": "jsonschema",
               "flask_pydantic": "pydantic", "msgspec": "msgspec", "cerberus": "Cerberus", "voluptuous": "voluptuous", "cattrs": "cattrs"}
@@ -335,6 +335,7 @@ class Source:
 
     def __init__(self, roots: Iterable[Path]) -> None:
         self.files: dict[Path, str] = {}  # path -> the name it is told by
+        self.bytes = 0
         self.complete = True
         for root in roots:
             self._collect(root)
@@ -357,11 +358,14 @@ class Source:
             here = Path(directory)
             below[:] = sorted(d for d in below if d not in FOREIGN and not (here / d / "pyvenv.cfg").exists())
             for name in sorted(names):
-                if len(self.files) >= MOST_FILES:
-                    self.complete = False
-                    return
                 path = here / name
-                if path.is_file() and not path.is_symlink():
+                if path.is_symlink() or not path.is_file():
+                    continue
+                size = path.stat().st_size
+                if len(self.files) >= MOST_FILES or self.bytes + size > MOST_BYTES or size > LARGEST_FILE:
+                    self.complete = False
+                else:
+                    self.bytes += size
                     self.files.setdefault(path, str(path.relative_to(root)))
 
     def _read(self, path: Path, name: str) -> None:
@@ -401,7 +405,7 @@ class Source:
         wanted = [raw] if len(raw) >= MINIMUM_KEY else [q + raw + q for q in (b'"', b"'")] if raw else []
         for path, name in self.files.items():
             try:
-                content = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else b""
+                content = path.read_bytes()
             except OSError:
                 continue
             for text in wanted:
@@ -448,7 +452,10 @@ def templates(app: Any) -> list[Template]:
     found: dict[str, Template] = {}
     for loader in loaders:
         for name in _template_names(loader):
-            text, file, _ = loader.get_source(app.jinja_env, name)
+            try:
+                text, file, _ = loader.get_source(app.jinja_env, name)
+            except UnicodeDecodeError:  # a picture beside the templates
+                continue
             path = Path(file or name)
             if (file or name) in found or "site-packages" in path.parts and own not in path.parents:
                 continue  # of a package, which answers for it
@@ -633,7 +640,7 @@ class Inspection:
             if places:
                 yield "error", f"{name} stands in {listed(places)}"
         if not self.source.complete:
-            yield "unknown", f"the source has more than {MOST_FILES} files; not all were searched"
+            yield "unknown", "the source is too large to search all of it", "keep files of data, and what is built, out of the source"
 
     def check_secret_key_fallbacks(self) -> Seen:
         keys = self.config.get("SECRET_KEY_FALLBACKS")
@@ -677,9 +684,11 @@ class Inspection:
             yield "error", "SESSION_COOKIE_SAMESITE is neither Lax nor Strict; every answer with a cookie fails"
 
     def check_cookie_lifetime(self) -> Seen:
-        lifetime = self.app.permanent_session_lifetime
+        lifetime = self.config.get("PERMANENT_SESSION_LIFETIME")
+        if isinstance(lifetime, int):
+            lifetime = datetime.timedelta(seconds=lifetime)
         if not isinstance(lifetime, datetime.timedelta):
-            yield "error", f"{self._is('PERMANENT_SESSION_LIFETIME')}, which must be a number of seconds"
+            yield "warning", f"{self._is('PERMANENT_SESSION_LIFETIME')}, which must be a number of seconds"
         elif lifetime > LONGEST_SESSION:
             yield "warning", f"a session lasts {lifetime.days} days"
         else:
@@ -697,14 +706,14 @@ class Inspection:
             yield "warning", "SESSION_COOKIE_NAME has no prefix", f'SESSION_COOKIE_NAME = "{prefix}session"'
 
     def check_session_store(self) -> Seen:
-        from flask.sessions import NullSession, SecureCookieSessionInterface
+        from flask.sessions import SecureCookieSessionInterface
 
         interface = self.app.session_interface
         if isinstance(interface, SecureCookieSessionInterface):
             yield "pass", "the session is a signed cookie, which its visitor can read; the server stores nothing"
             return
         kind = _kind(interface)
-        if isinstance(interface, NullSession) or kind.endswith("NullSessionInterface"):
+        if kind.endswith("NullSessionInterface"):
             yield "pass", "there are no sessions"
             return
         held = list(vars(interface).values())
@@ -758,7 +767,7 @@ class Inspection:
         views, blueprints = getattr(csrf, "_exempt_views", ()), getattr(csrf, "_exempt_blueprints", ())
         for endpoint, view in self.app.view_functions.items():
             blueprint = endpoint.rpartition(".")[0]
-            if (f"{view.__module__}.{getattr(view, '__name__', '')}" in views or blueprint and blueprint in blueprints
+            if (f"{getattr(view, '__module__', '')}.{getattr(view, '__name__', '')}" in views or blueprint and blueprint in blueprints
                     or blueprint and self.app.blueprints.get(blueprint) in blueprints):
                 found.add(endpoint)
         return found
@@ -871,12 +880,17 @@ class Inspection:
         else:
             yield "pass", f"files are read in {listed(places) or 'forms'}, and there is a list of allowed extensions"
 
+    @functools.cached_property
+    def templates(self) -> list[Template]:
+        """The application's own templates."""
+        return templates(self.app)
+
     def check_autoescape(self) -> Seen:
         from jinja2 import nodes
 
         escape = self.app.jinja_env.autoescape
         escapes = escape if callable(escape) else lambda _: escape
-        own = templates(self.app)
+        own = self.templates
         broken = [Place(t.file, t.broken_line) for t in own if t.tree is None]
         if broken:
             yield "unknown", f"cannot be parsed: {listed(broken)}", "correct the template"
@@ -897,7 +911,7 @@ class Inspection:
     def check_unescaped_output(self) -> Seen:
         from jinja2 import nodes
 
-        own = templates(self.app)
+        own = self.templates
         safe = [Place(t.file, node.lineno) for t in own if t.tree for node in t.tree.find_all(nodes.Filter)
                 if node.name == "safe" and getattr(node.node, "name", "") != "tojson"]
         if safe:
@@ -1052,6 +1066,10 @@ def _private(path: Path) -> bool:
 
 def _exposure(template: Template) -> str:
     """What it means that a template is not escaped: error for a page, warning for text with tags, else nothing."""
+    from jinja2 import nodes
+
+    if template.tree is None or all(isinstance(part, nodes.TemplateData) for out in template.tree.find_all(nodes.Output) for part in out.nodes):
+        return ""  # it puts nothing in
     suffixes = [s.lower() for s in Path(template.name).suffixes]
     while suffixes and suffixes[-1] in JINJA_SUFFIXES:
         suffixes.pop()

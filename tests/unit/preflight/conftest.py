@@ -10,13 +10,13 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import tomllib
 from preflight.variants import VARIANTS, Variant
 from support import ROOT
 

@@ -6,7 +6,6 @@ import json
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.app_inspector import CHECKS, bits, weak
-
 from preflight.variants import VARIANTS, Variant
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
@@ -195,7 +194,8 @@ def test_thousands_of_routes_are_looked_at_in_time(host):
 
 def test_error_pages_are_seen_behind_a_login(host):
     code = FLASK + "from flask import abort\nimport traceback\n\n\n@app.get('/')\ndef view():\n    return ''\n" \
-        "\n\n@app.before_request\ndef login():\n    abort(401)\n\n\n@app.errorhandler(500)\ndef failed(error):\n    return repr(error.original_exception), 500\n"
+        "\n\n@app.before_request\ndef login():\n    abort(401)\n" \
+        "\n\n@app.errorhandler(500)\ndef failed(error):\n    return repr(error.original_exception), 500\n"
     assert seen(host.program("login", {"code.py": code}, "code:app"))["error_pages"] == "error"
 
 

@@ -33,11 +33,16 @@ def setting(name: str, value: str) -> dict[str, dict[str, str]]:
     return late(f'app.config["{name}"] = {value}')
 
 
+def failing(code: str) -> dict[str, dict[str, str]]:
+    """A line of code that answers failures in the shop's error handler."""
+    line = "    if error.code is None"
+    return {ERRORS: {line: f"    if error.code == 500:\n        {code}\n{line}"}}
+
+
 # The shop itself refuses to start with bad keys; these variants are of an application that does not.
 TRUSTING = {"shop/config.py": {"    if problems:": "    if False:"}}
 OLD_FLASK = {"flask-3.1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: Flask\nVersion: 3.1.0\n"}
 LONG_KEY = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-MARSHMALLOW = "from .schemas import CartItem, Review\n"
 
 VARIANTS = [
     Variant("debug", "debug_mode", "error", late("app.debug = True")),
@@ -70,6 +75,7 @@ VARIANTS = [
     Variant("cookie-samesite-missing", "cookie_samesite", "warning", setting("SESSION_COOKIE_SAMESITE", "None")),
     Variant("cookie-samesite-none", "cookie_samesite", "error", setting("SESSION_COOKIE_SAMESITE", '"None"')),
     Variant("cookie-long", "cookie_lifetime", "warning", setting("PERMANENT_SESSION_LIFETIME", "90 * 86400")),
+    Variant("cookie-lifetime-as-text", "cookie_lifetime", "warning", setting("PERMANENT_SESSION_LIFETIME", '"12 hours"')),
     Variant("cookie-without-prefix", "cookie_name", "warning", setting("SESSION_COOKIE_NAME", '"session"')),
     Variant("cookie-that-browsers-refuse", "cookie_name", "error", setting("SESSION_COOKIE_DOMAIN", '"example.com"')),
     Variant("store-redis-without-password", "session_store", "warning", late(
@@ -82,6 +88,9 @@ VARIANTS = [
         "import os\nfrom cachelib import FileSystemCache\nfrom flask_session.cachelib import CacheLibSessionInterface\n"
         'place = os.environ["STATE_DIRECTORY"] + "/sessions"\nos.mkdir(place)\nos.chmod(place, 0o755)\n'
         "app.session_interface = CacheLibSessionInterface(app, client=FileSystemCache(place))")),
+    Variant("store-memcached", "session_store", "warning", late(
+        "from cachelib import MemcachedCache\nfrom flask_session.cachelib import CacheLibSessionInterface\n"
+        "app.session_interface = CacheLibSessionInterface(app, client=MemcachedCache(object()))")),
     Variant("store-nobody-knows", "session_store", "unknown", late(
         "from flask.sessions import SecureCookieSession, SessionInterface\n"
         "class Own(SessionInterface):\n"
@@ -125,13 +134,12 @@ VARIANTS = [
     Variant("hosts-another", "trusted_hosts", "warning",
             env={"FLASK_TRUSTED_HOSTS": '["shop.example.com", "www.shop.example.com", "old.example.com"]'}),
     Variant("hosts-one-missing", "trusted_hosts", "error", env={"FLASK_TRUSTED_HOSTS": '["shop.example.com"]'}),
-    Variant("error-traceback", "error_pages", "error", {ERRORS: {
-        "    if error.code is None": "    import traceback\n    if error.code == 500:\n        return traceback.format_exc(), 500\n    if error.code is None"}}),
-    Variant("error-text", "error_pages", "error", {ERRORS: {
-        "    if error.code is None": "    if error.code == 500:\n        return str(error.original_exception), 500\n    if error.code is None"}}),
-    Variant("error-configuration", "error_pages", "error", {ERRORS: {
-        "    if error.code is None":
-            "    from flask import current_app\n    if error.code == 500:\n        return current_app.config['SECRET_KEY'], 500\n    if error.code is None"}}),
-    Variant("error-answered-200", "error_pages", "warning", {ERRORS: {
-        "    if error.code is None": "    if error.code == 500:\n        return 'Sorry', 200\n    if error.code is None"}}),
+    Variant("error-traceback", "error_pages", "error", failing("import traceback; return traceback.format_exc(), 500")),
+    Variant("error-text", "error_pages", "error", failing("return str(error.original_exception), 500")),
+    Variant("error-type", "error_pages", "error", failing("return type(error.original_exception).__name__, 500")),
+    Variant("error-path", "error_pages", "error", failing("return __file__, 500")),
+    Variant("error-configuration", "error_pages", "error", failing("from flask import current_app; return ' '.join(current_app.config), 500")),
+    Variant("error-secret", "error_pages", "error", failing("from flask import current_app; return current_app.secret_key, 500")),
+    Variant("error-handler-fails", "error_pages", "error", failing("raise error")),
+    Variant("error-answered-200", "error_pages", "warning", failing("return 'Sorry', 200")),
 ]
