@@ -83,13 +83,13 @@ CHECKS = (
           "who can write to the store can log in as anyone; with pickled data, run code",
           "a Redis user of its own on a unix socket: redis.Redis(unix_socket_path=…, username=…, password=…)"),
     Check("csrf_protection", "every route that changes something refuses a request without a token", "error",
-          "any site a visitor opens could act in the visitor's name", "CSRFProtect(app)"),
+          "any site a visitor opens could act in the visitor's name", "from flask_wtf.csrf import CSRFProtect; CSRFProtect(app)"),
     Check("csrf_exemptions", "no route that changes something is exempt from CSRF protection", "error",
           "an exempt route accepts requests that other sites make in a visitor's name",
           "remove csrf.exempt, or waive the check with the reason why no session reaches the route"),
     Check("body_limit", "MAX_CONTENT_LENGTH is the web server's limit", "error",
           "without a limit of its own the application reads whatever reaches it; with another one, visitors meet two limits",
-          "MAX_CONTENT_LENGTH = … * 1024 * 1024, as many MiB as body_max_mb"),
+          "MAX_CONTENT_LENGTH = {body_max_mb} * 1024 * 1024"),
     Check("form_memory", "MAX_FORM_MEMORY_SIZE is set", "warning",
           "the fields of a form are held in memory", "MAX_FORM_MEMORY_SIZE = 500_000"),
     Check("upload_types", "an application that takes files lists the extensions it takes", "warning",
@@ -111,7 +111,7 @@ CHECKS = (
           "tracebacks and messages tell an attacker about the code, its files and its data",
           'app.register_error_handler(500, lambda error: ("Internal Server Error", 500))'),
 )
-BY_ID = {check.id: check for check in CHECKS}
+VOCABULARY = " ".join(text for check in CHECKS for text in check)
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 MINIMUM_KEY, MINIMUM_BITS = 16, 64
@@ -181,7 +181,8 @@ class Veil:
     def add(self, name: str, value: Any) -> None:
         """Hide one value and all texts inside it."""
         for text in _texts(value):
-            if len(text) >= 6 and not (text.isdigit() and not SECRET_NAME.search(name)):
+            # A word of this file's own, and a number that is no secret, would tell more by being hidden.
+            if len(text) >= 6 and text not in VOCABULARY and (not text.isdigit() or SECRET_NAME.search(name)):
                 self.hidden.setdefault(text, name)
                 if SECRET_NAME.search(name) and len(text) >= 8:
                     self.secret.add(text)
@@ -204,7 +205,7 @@ class Veil:
 def explain(error: BaseException, veil: Veil) -> dict[str, str]:
     """An exception of the application without values: its text is veiled, its source lines are left out."""
     text = "the application called sys.exit" if isinstance(error, SystemExit) and not isinstance(error.code, str) else str(error)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__ and not f.filename.startswith("<frozen")]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in (__file__, importlib.__file__) and not f.filename.startswith("<frozen")]
     trace = "\n".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames[-20:])
     return {"type": type(error).__name__, "text": veil.over(text)[:2000], "traceback": veil.over(trace)}
 
@@ -571,6 +572,7 @@ class Inspection:
         self.veil = veil
         self.domains = [str(d).lower() for d in question.get("domains") or ["localhost"]]
         self.flask = _version("flask") or "0"
+        self.flask_numbers = _numbers(self.flask)
         self.source = Source(source_roots(Path(question["source"]).resolve(), self.app))
 
     def findings(self) -> Iterator[dict[str, str]]:
@@ -585,7 +587,8 @@ class Inspection:
                 yield finding(check, result, found, fix[0] if fix else self._fix(check))
 
     def _fix(self, check: Check) -> str:
-        return check.fix.replace("{proxies}", str(self.question.get("proxies", 1))).replace("{domains}", json.dumps(self.domains))
+        known = {"proxies": self.question.get("proxies", 1), "body_max_mb": self.question.get("body_max_mb"), "domains": json.dumps(self.domains)}
+        return functools.reduce(lambda text, name: text.replace(f"{{{name}}}", str(known[name])), known, check.fix)
 
     def _is(self, name: str) -> str:
         """A setting's type, since its value is not told."""
@@ -653,10 +656,9 @@ class Inspection:
         for number, key in enumerate(keys, 1):
             if weak(key):
                 yield "error", f"SECRET_KEY_FALLBACKS, number {number} {weak(key)}"
-        version = _numbers(self.flask)
-        if version == (3, 1, 0):
+        if self.flask_numbers == (3, 1, 0):
             yield "error", "Flask 3.1.0 signs with the oldest key", "flask>=3.1.1"
-        elif version < (3, 1, 0):
+        elif self.flask_numbers < (3, 1, 0):
             yield "warning", f"Flask {self.flask} does not read SECRET_KEY_FALLBACKS: sessions end when the key changes", "flask>=3.1.1"
 
     # -- the session
@@ -855,14 +857,14 @@ class Inspection:
         elif not isinstance(limit, int) or isinstance(limit, bool):
             yield "error", f"{self._is('MAX_CONTENT_LENGTH')}, which must be a number of bytes"
         elif megabytes and limit != megabytes * 2**20:
-            yield "warning", f"MAX_CONTENT_LENGTH is {limit} bytes, the web server's body_max_mb {megabytes * 2**20}", (
-                f"MAX_CONTENT_LENGTH = {megabytes} * 1024 * 1024")
+            yield "warning", f"MAX_CONTENT_LENGTH is {limit} bytes, the web server's body_max_mb {megabytes * 2**20}"
         else:
             yield "pass", f"MAX_CONTENT_LENGTH is {limit} bytes"
 
     def check_form_memory(self) -> Seen:
-        name = "MAX_FORM_MEMORY_SIZE"
-        limit = self.config[name] if name in self.config else getattr(self.app.request_class, "max_form_memory_size", None)
+        name = "MAX_FORM_MEMORY_SIZE"  # a setting since Flask 3.1; before, an attribute of requests
+        limit = self.config[name] if name in self.config and self.flask_numbers >= (3, 1, 0) else getattr(
+            self.app.request_class, "max_form_memory_size", None)
         if limit is None:
             yield "warning", f"{name} is None"
         elif not isinstance(limit, int):
@@ -957,7 +959,7 @@ class Inspection:
 
     def check_trusted_hosts(self) -> Seen:
         trusted = self.config.get("TRUSTED_HOSTS")
-        if trusted and _numbers(self.flask) < (3, 1, 0):
+        if trusted and self.flask_numbers < (3, 1, 0):
             yield "warning", f"Flask {self.flask} does not read TRUSTED_HOSTS", "flask>=3.1.1"
             return
         trusted = trusted or getattr(self.app.request_class, "trusted_hosts", None)
@@ -985,7 +987,7 @@ class Inspection:
             tried: Counter = Counter()
             for rule in self.app.url_map.iter_rules():
                 blueprint = rule.endpoint.rpartition(".")[0]  # each may have an error page of its own
-                if blueprint in pages or "GET" not in (rule.methods or ()) or rule.endpoint == "static" or tried[blueprint] > 20:
+                if blueprint in pages or "GET" not in (rule.methods or ()) or tried[blueprint] > 20:
                     continue
                 tried[blueprint] += 1
                 response = probe.request(rule, "GET", Accept="text/html,application/json;q=0.9")

@@ -219,6 +219,54 @@ def test_no_secret_is_in_the_answer(host):
     assert "the page for a failure shows a secret value" in [f["found"] for f in answer["findings"]]
 
 
+def test_old_versions_of_flask_are_told_what_they_do_not_read(host):
+    metadata = "Metadata-Version: 2.1\nName: Flask\nVersion: 3.0.3\n"
+    code = f"{FLASK}app.config.update(SECRET_KEY_FALLBACKS=['7d865e959b2466918c9863afca942d0f'], TRUSTED_HOSTS=['shop.example.com'])\n"
+    answer = host.program("old-flask", {"code.py": code, "flask-3.0.3.dist-info/METADATA": metadata}, "code:app")
+    told = [f["found"] for f in answer["findings"] if f["result"] == "warning" and f["found"].startswith("Flask 3.0.3 does not read")]
+    assert [text.split()[5].rstrip(":") for text in told] == ["SECRET_KEY_FALLBACKS", "TRUSTED_HOSTS"]
+
+
+def test_routes_no_url_leads_to_are_not_passed_silently(host):
+    code = FLASK + "from werkzeug.routing import BaseConverter\n\n\nclass Picky(BaseConverter):\n    def to_url(self, value):\n" \
+        "        raise LookupError(value)\n\n\napp.url_map.converters['picky'] = Picky\n" \
+        "\n\n@app.before_request\ndef guard():\n    return '', 403\n\n\n@app.post('/<picky:x>')\ndef view(x):\n    return ''\n"
+    answer = host.program("picky", {"code.py": code}, "code:app", csrf="code.guard")
+    assert [f["found"] for f in answer["findings"] if f["check"] == "csrf_protection"] == ["could not be tried: view (POST)"]
+
+
+def test_a_source_too_large_to_search_is_not_passed_silently(host):
+    source = host.root / "large"
+    source.mkdir()
+    with open(source / "dump.sql", "wb") as stream:
+        stream.truncate(200 * 2**20)
+    assert seen(host.program("large", {"code.py": FLASK}, "code:app"))["secret_key_in_source"] == "unknown"
+
+
+def test_a_check_that_fails_itself_is_unknown_and_tells_no_value(host):
+    code = "import os\nfrom flask import Flask\n\n\nclass Odd(Flask):\n    @property\n    def jinja_env(self):\n" \
+        "        raise ValueError(os.environ['FLASK_SECRET_KEY'])\n\n\napp = Odd(__name__)\n"
+    answer = host.program("odd", {"code.py": code}, "code:app")
+    assert "the check itself failed: ValueError at code.py:8" in [f["found"] for f in answer["findings"] if f["check"] == "autoescape"]
+    assert seen(answer)["autoescape"] == "unknown" and "body_limit" in seen(answer)
+
+
+def test_trying_the_error_page_raises_no_alarm(host):
+    code = FLASK + "import logging\napp.logger.addHandler(logging.FileHandler('alarm', delay=True))\n\n\n@app.get('/')\ndef view():\n    return ''\n"
+    assert "error_pages" not in seen(host.program("alarm", {"code.py": code}, "code:app"))
+    assert not (host.root / "alarm/alarm").exists()
+
+
+def test_what_the_application_leaves_running_does_not_keep_the_inspector(host):
+    code = f"import atexit, threading, time\n{FLASK}threading.Thread(target=time.sleep, args=(300,)).start()\natexit.register(time.sleep, 300)\n"
+    assert host.program("threads", {"code.py": code}, "code:app")["exception"] is None
+
+
+def test_the_command_line_is_not_the_applications(host):
+    code = f"import argparse\nargparse.ArgumentParser().parse_args()\n{FLASK}"
+    assert host.program("arguments", {"code.py": code}, "code:app")["exception"] is None
+
+
 # --- keys -----------------------------------------------------------------------------------------
 
 

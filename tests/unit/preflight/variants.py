@@ -74,6 +74,7 @@ VARIANTS = [
     Variant("cookie-for-scripts", "cookie_httponly", "error", setting("SESSION_COOKIE_HTTPONLY", "False")),
     Variant("cookie-samesite-missing", "cookie_samesite", "warning", setting("SESSION_COOKIE_SAMESITE", "None")),
     Variant("cookie-samesite-none", "cookie_samesite", "error", setting("SESSION_COOKIE_SAMESITE", '"None"')),
+    Variant("cookie-samesite-misspelt", "cookie_samesite", "error", setting("SESSION_COOKIE_SAMESITE", '"Lacks"')),
     Variant("cookie-long", "cookie_lifetime", "warning", setting("PERMANENT_SESSION_LIFETIME", "90 * 86400")),
     Variant("cookie-lifetime-as-text", "cookie_lifetime", "warning", setting("PERMANENT_SESSION_LIFETIME", '"12 hours"')),
     Variant("cookie-without-prefix", "cookie_name", "warning", setting("SESSION_COOKIE_NAME", '"session"')),
@@ -88,6 +89,10 @@ VARIANTS = [
         "import os\nfrom cachelib import FileSystemCache\nfrom flask_session.cachelib import CacheLibSessionInterface\n"
         'place = os.environ["STATE_DIRECTORY"] + "/sessions"\nos.mkdir(place)\nos.chmod(place, 0o755)\n'
         "app.session_interface = CacheLibSessionInterface(app, client=FileSystemCache(place))")),
+    Variant("store-directory-to-come", "session_store", "unknown", late(
+        "from cachelib import SimpleCache\nfrom flask_session.cachelib import CacheLibSessionInterface\n"
+        "cache = SimpleCache()\ncache._path = '/nonexistent/sessions'\n"
+        "app.session_interface = CacheLibSessionInterface(app, client=cache)")),
     Variant("store-memcached", "session_store", "warning", late(
         "from cachelib import MemcachedCache\nfrom flask_session.cachelib import CacheLibSessionInterface\n"
         "app.session_interface = CacheLibSessionInterface(app, client=MemcachedCache(object()))")),
