@@ -868,7 +868,7 @@ class Inspection:
         if limit is None:
             yield "warning", f"{name} is None"
         elif not isinstance(limit, int):
-            yield "error", f"{self._is(name)}, which must be a number of bytes"
+            yield "warning", f"{self._is(name)}, which must be a number of bytes"
         else:
             yield "pass", f"{name} is {limit} bytes"
 
