@@ -83,13 +83,13 @@ CHECKS = (
           "who can write to the store can log in as anyone; with pickled data, run code",
           "a Redis user of its own on a unix socket: redis.Redis(unix_socket_path=…, username=…, password=…)"),
     Check("csrf_protection", "every route that changes something refuses a request without a token", "error",
-          "any site a visitor opens could act in the visitor's name", "CSRFProtect(app)"),
+          "any site a visitor opens could act in the visitor's name", "from flask_wtf.csrf import CSRFProtect; CSRFProtect(app)"),
     Check("csrf_exemptions", "no route that changes something is exempt from CSRF protection", "error",
           "an exempt route accepts requests that other sites make in a visitor's name",
           "remove csrf.exempt, or waive the check with the reason why no session reaches the route"),
     Check("body_limit", "MAX_CONTENT_LENGTH is the web server's limit", "error",
           "without a limit of its own the application reads whatever reaches it; with another one, visitors meet two limits",
-          "MAX_CONTENT_LENGTH = … * 1024 * 1024, as many MiB as body_max_mb"),
+          "MAX_CONTENT_LENGTH = {body_max_mb} * 1024 * 1024"),
     Check("form_memory", "MAX_FORM_MEMORY_SIZE is set", "warning",
           "the fields of a form are held in memory", "MAX_FORM_MEMORY_SIZE = 500_000"),
     Check("upload_types", "an application that takes files lists the extensions it takes", "warning",
@@ -111,7 +111,7 @@ CHECKS = (
           "tracebacks and messages tell an attacker about the code, its files and its data",
           'app.register_error_handler(500, lambda error: ("Internal Server Error", 500))'),
 )
-BY_ID = {check.id: check for check in CHECKS}
+VOCABULARY = " ".join(text for check in CHECKS for text in check)
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 MINIMUM_KEY, MINIMUM_BITS = 16, 64
@@ -121,7 +121,7 @@ LISTED = 12  # how many places one finding names
 # Directories that are not the application's own code, and those that never run on a server.
 FOREIGN = {"node_modules", "site-packages", "__pycache__", ".git", ".hg", ".svn", ".tox", ".nox", ".mypy_cache", ".pytest_cache"}
 TESTS = {"tests", "test"}
-LARGEST_FILE, MOST_FILES = 2 * 2**20, 20_000
+LARGEST_FILE, MOST_BYTES, MOST_FILES = 16 * 2**20, 128 * 2**20, 20_000
 VALIDATORS = {"marshmallow": "marshmallow", "flask_marshmallow": "marshmallow", "webargs": "webargs", "flask_smorest": "flask-smorest",
               "apiflask": "APIFlask", "wtforms": "WTForms", "pydantic": "pydantic", "jsonschema": "jsonschema",
               "flask_pydantic": "pydantic", "msgspec": "msgspec", "cerberus": "Cerberus", "voluptuous": "voluptuous", "cattrs": "cattrs"}
@@ -181,7 +181,8 @@ class Veil:
     def add(self, name: str, value: Any) -> None:
         """Hide one value and all texts inside it."""
         for text in _texts(value):
-            if len(text) >= 6 and not (text.isdigit() and not SECRET_NAME.search(name)):
+            # A word of this file's own, and a number that is no secret, would tell more by being hidden.
+            if len(text) >= 6 and text not in VOCABULARY and (not text.isdigit() or SECRET_NAME.search(name)):
                 self.hidden.setdefault(text, name)
                 if SECRET_NAME.search(name) and len(text) >= 8:
                     self.secret.add(text)
@@ -204,7 +205,7 @@ class Veil:
 def explain(error: BaseException, veil: Veil) -> dict[str, str]:
     """An exception of the application without values: its text is veiled, its source lines are left out."""
     text = "the application called sys.exit" if isinstance(error, SystemExit) and not isinstance(error.code, str) else str(error)
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__ and not f.filename.startswith("<frozen")]
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in (__file__, importlib.__file__) and not f.filename.startswith("<frozen")]
     trace = "\n".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames[-20:])
     return {"type": type(error).__name__, "text": veil.over(text)[:2000], "traceback": veil.over(trace)}
 
@@ -335,6 +336,7 @@ class Source:
 
     def __init__(self, roots: Iterable[Path]) -> None:
         self.files: dict[Path, str] = {}  # path -> the name it is told by
+        self.bytes = 0
         self.complete = True
         for root in roots:
             self._collect(root)
@@ -357,11 +359,14 @@ class Source:
             here = Path(directory)
             below[:] = sorted(d for d in below if d not in FOREIGN and not (here / d / "pyvenv.cfg").exists())
             for name in sorted(names):
-                if len(self.files) >= MOST_FILES:
-                    self.complete = False
-                    return
                 path = here / name
-                if path.is_file() and not path.is_symlink():
+                if path.is_symlink() or not path.is_file():
+                    continue
+                size = path.stat().st_size
+                if len(self.files) >= MOST_FILES or self.bytes + size > MOST_BYTES or size > LARGEST_FILE:
+                    self.complete = False
+                else:
+                    self.bytes += size
                     self.files.setdefault(path, str(path.relative_to(root)))
 
     def _read(self, path: Path, name: str) -> None:
@@ -401,7 +406,7 @@ class Source:
         wanted = [raw] if len(raw) >= MINIMUM_KEY else [q + raw + q for q in (b'"', b"'")] if raw else []
         for path, name in self.files.items():
             try:
-                content = path.read_bytes() if path.stat().st_size <= LARGEST_FILE else b""
+                content = path.read_bytes()
             except OSError:
                 continue
             for text in wanted:
@@ -448,7 +453,10 @@ def templates(app: Any) -> list[Template]:
     found: dict[str, Template] = {}
     for loader in loaders:
         for name in _template_names(loader):
-            text, file, _ = loader.get_source(app.jinja_env, name)
+            try:
+                text, file, _ = loader.get_source(app.jinja_env, name)
+            except UnicodeDecodeError:  # a picture beside the templates
+                continue
             path = Path(file or name)
             if (file or name) in found or "site-packages" in path.parts and own not in path.parents:
                 continue  # of a package, which answers for it
@@ -564,6 +572,7 @@ class Inspection:
         self.veil = veil
         self.domains = [str(d).lower() for d in question.get("domains") or ["localhost"]]
         self.flask = _version("flask") or "0"
+        self.flask_numbers = _numbers(self.flask)
         self.source = Source(source_roots(Path(question["source"]).resolve(), self.app))
 
     def findings(self) -> Iterator[dict[str, str]]:
@@ -578,7 +587,8 @@ class Inspection:
                 yield finding(check, result, found, fix[0] if fix else self._fix(check))
 
     def _fix(self, check: Check) -> str:
-        return check.fix.replace("{proxies}", str(self.question.get("proxies", 1))).replace("{domains}", json.dumps(self.domains))
+        known = {"proxies": self.question.get("proxies", 1), "body_max_mb": self.question.get("body_max_mb"), "domains": json.dumps(self.domains)}
+        return functools.reduce(lambda text, name: text.replace(f"{{{name}}}", str(known[name])), known, check.fix)
 
     def _is(self, name: str) -> str:
         """A setting's type, since its value is not told."""
@@ -633,7 +643,7 @@ class Inspection:
             if places:
                 yield "error", f"{name} stands in {listed(places)}"
         if not self.source.complete:
-            yield "unknown", f"the source has more than {MOST_FILES} files; not all were searched"
+            yield "unknown", "the source is too large to search all of it", "keep files of data, and what is built, out of the source"
 
     def check_secret_key_fallbacks(self) -> Seen:
         keys = self.config.get("SECRET_KEY_FALLBACKS")
@@ -646,10 +656,9 @@ class Inspection:
         for number, key in enumerate(keys, 1):
             if weak(key):
                 yield "error", f"SECRET_KEY_FALLBACKS, number {number} {weak(key)}"
-        version = _numbers(self.flask)
-        if version == (3, 1, 0):
+        if self.flask_numbers == (3, 1, 0):
             yield "error", "Flask 3.1.0 signs with the oldest key", "flask>=3.1.1"
-        elif version < (3, 1, 0):
+        elif self.flask_numbers < (3, 1, 0):
             yield "warning", f"Flask {self.flask} does not read SECRET_KEY_FALLBACKS: sessions end when the key changes", "flask>=3.1.1"
 
     # -- the session
@@ -677,9 +686,11 @@ class Inspection:
             yield "error", "SESSION_COOKIE_SAMESITE is neither Lax nor Strict; every answer with a cookie fails"
 
     def check_cookie_lifetime(self) -> Seen:
-        lifetime = self.app.permanent_session_lifetime
+        lifetime = self.config.get("PERMANENT_SESSION_LIFETIME")
+        if isinstance(lifetime, int):
+            lifetime = datetime.timedelta(seconds=lifetime)
         if not isinstance(lifetime, datetime.timedelta):
-            yield "error", f"{self._is('PERMANENT_SESSION_LIFETIME')}, which must be a number of seconds"
+            yield "warning", f"{self._is('PERMANENT_SESSION_LIFETIME')}, which must be a number of seconds"
         elif lifetime > LONGEST_SESSION:
             yield "warning", f"a session lasts {lifetime.days} days"
         else:
@@ -697,14 +708,14 @@ class Inspection:
             yield "warning", "SESSION_COOKIE_NAME has no prefix", f'SESSION_COOKIE_NAME = "{prefix}session"'
 
     def check_session_store(self) -> Seen:
-        from flask.sessions import NullSession, SecureCookieSessionInterface
+        from flask.sessions import SecureCookieSessionInterface
 
         interface = self.app.session_interface
         if isinstance(interface, SecureCookieSessionInterface):
             yield "pass", "the session is a signed cookie, which its visitor can read; the server stores nothing"
             return
         kind = _kind(interface)
-        if isinstance(interface, NullSession) or kind.endswith("NullSessionInterface"):
+        if kind.endswith("NullSessionInterface"):
             yield "pass", "there are no sessions"
             return
         held = list(vars(interface).values())
@@ -758,7 +769,7 @@ class Inspection:
         views, blueprints = getattr(csrf, "_exempt_views", ()), getattr(csrf, "_exempt_blueprints", ())
         for endpoint, view in self.app.view_functions.items():
             blueprint = endpoint.rpartition(".")[0]
-            if (f"{view.__module__}.{getattr(view, '__name__', '')}" in views or blueprint and blueprint in blueprints
+            if (f"{getattr(view, '__module__', '')}.{getattr(view, '__name__', '')}" in views or blueprint and blueprint in blueprints
                     or blueprint and self.app.blueprints.get(blueprint) in blueprints):
                 found.add(endpoint)
         return found
@@ -846,18 +857,18 @@ class Inspection:
         elif not isinstance(limit, int) or isinstance(limit, bool):
             yield "error", f"{self._is('MAX_CONTENT_LENGTH')}, which must be a number of bytes"
         elif megabytes and limit != megabytes * 2**20:
-            yield "warning", f"MAX_CONTENT_LENGTH is {limit} bytes, the web server's body_max_mb {megabytes * 2**20}", (
-                f"MAX_CONTENT_LENGTH = {megabytes} * 1024 * 1024")
+            yield "warning", f"MAX_CONTENT_LENGTH is {limit} bytes, the web server's body_max_mb {megabytes * 2**20}"
         else:
             yield "pass", f"MAX_CONTENT_LENGTH is {limit} bytes"
 
     def check_form_memory(self) -> Seen:
-        name = "MAX_FORM_MEMORY_SIZE"
-        limit = self.config[name] if name in self.config else getattr(self.app.request_class, "max_form_memory_size", None)
+        name = "MAX_FORM_MEMORY_SIZE"  # a setting since Flask 3.1; before, an attribute of requests
+        limit = self.config[name] if name in self.config and self.flask_numbers >= (3, 1, 0) else getattr(
+            self.app.request_class, "max_form_memory_size", None)
         if limit is None:
             yield "warning", f"{name} is None"
         elif not isinstance(limit, int):
-            yield "error", f"{self._is(name)}, which must be a number of bytes"
+            yield "warning", f"{self._is(name)}, which must be a number of bytes"
         else:
             yield "pass", f"{name} is {limit} bytes"
 
@@ -871,12 +882,17 @@ class Inspection:
         else:
             yield "pass", f"files are read in {listed(places) or 'forms'}, and there is a list of allowed extensions"
 
+    @functools.cached_property
+    def templates(self) -> list[Template]:
+        """The application's own templates."""
+        return templates(self.app)
+
     def check_autoescape(self) -> Seen:
         from jinja2 import nodes
 
         escape = self.app.jinja_env.autoescape
         escapes = escape if callable(escape) else lambda _: escape
-        own = templates(self.app)
+        own = self.templates
         broken = [Place(t.file, t.broken_line) for t in own if t.tree is None]
         if broken:
             yield "unknown", f"cannot be parsed: {listed(broken)}", "correct the template"
@@ -897,7 +913,7 @@ class Inspection:
     def check_unescaped_output(self) -> Seen:
         from jinja2 import nodes
 
-        own = templates(self.app)
+        own = self.templates
         safe = [Place(t.file, node.lineno) for t in own if t.tree for node in t.tree.find_all(nodes.Filter)
                 if node.name == "safe" and getattr(node.node, "name", "") != "tojson"]
         if safe:
@@ -943,7 +959,7 @@ class Inspection:
 
     def check_trusted_hosts(self) -> Seen:
         trusted = self.config.get("TRUSTED_HOSTS")
-        if trusted and _numbers(self.flask) < (3, 1, 0):
+        if trusted and self.flask_numbers < (3, 1, 0):
             yield "warning", f"Flask {self.flask} does not read TRUSTED_HOSTS", "flask>=3.1.1"
             return
         trusted = trusted or getattr(self.app.request_class, "trusted_hosts", None)
@@ -971,7 +987,7 @@ class Inspection:
             tried: Counter = Counter()
             for rule in self.app.url_map.iter_rules():
                 blueprint = rule.endpoint.rpartition(".")[0]  # each may have an error page of its own
-                if blueprint in pages or "GET" not in (rule.methods or ()) or rule.endpoint == "static" or tried[blueprint] > 20:
+                if blueprint in pages or "GET" not in (rule.methods or ()) or tried[blueprint] > 20:
                     continue
                 tried[blueprint] += 1
                 response = probe.request(rule, "GET", Accept="text/html,application/json;q=0.9")
@@ -1052,6 +1068,10 @@ def _private(path: Path) -> bool:
 
 def _exposure(template: Template) -> str:
     """What it means that a template is not escaped: error for a page, warning for text with tags, else nothing."""
+    from jinja2 import nodes
+
+    if template.tree is None or all(isinstance(part, nodes.TemplateData) for out in template.tree.find_all(nodes.Output) for part in out.nodes):
+        return ""  # it puts nothing in
     suffixes = [s.lower() for s in Path(template.name).suffixes]
     while suffixes and suffixes[-1] in JINJA_SUFFIXES:
         suffixes.pop()

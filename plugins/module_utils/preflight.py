@@ -32,6 +32,7 @@ CHECKS = (
 )
 BY_ID = {check.id: check for check in CHECKS}
 MODES = ("enforce", "warn", "off")
+RESULTS = {result: result for result in ("pass", "warning", "error", "unknown")}
 KEYS = ("mode", "checks", "waivers", "csrf", "proxies")
 WAIVER_KEYS = ("check", "reason", "until")
 UNSCANNED = ("tests", "test", "venv", ".venv", "node_modules", ".git", ".tox", "__pycache__", "site-packages")
@@ -44,6 +45,23 @@ def finding(check: str, result: str, found: str, fix: str = "") -> dict[str, str
 
 
 # --- what others find -----------------------------------------------------------------------------
+
+
+def inspector_findings(json_text: str) -> list[dict[str, str]]:
+    """The findings in an answer of the inspector. It comes out of the application's own process, so that nothing in it is taken
+    on trust: what is no answer leaves every check unknown."""
+    try:
+        found = [finding(one["check"], RESULTS[one["result"]], _line(one["found"]), _line(one["fix"]))
+                 for one in json.loads(json_text)["findings"]]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        found = [finding(check.id, "unknown", "the inspector gave no answer: the application ended it, or it took too long",
+                         "see what the application said, in the log of this run") for check in app_inspector.CHECKS]
+    return found
+
+
+def _line(text: Any, limit: int = 2000) -> str:
+    """Text that can neither split a line nor steer a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:limit]
 
 
 def bandit_command(program: str, source: str) -> list[str]:
@@ -71,7 +89,7 @@ def bandit_findings(json_text: str, source: str = "") -> list[dict[str, str]]:
             if not result:
                 minor += 1
                 continue
-            place = f"{_below(source, issue['filename'])}:{issue['line_number']}"
+            place = f"{_line(_below(source, issue['filename']))}:{int(issue['line_number'])}"
             found.append(finding(check, result, f"{place} {issue['test_id']} {issue['test_name'].replace('_', ' ')} "
                                  f"(severity {severity.lower()}, confidence {issue['issue_confidence'].lower()})"))
     except (ValueError, TypeError, KeyError, AttributeError):

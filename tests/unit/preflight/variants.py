@@ -33,11 +33,16 @@ def setting(name: str, value: str) -> dict[str, dict[str, str]]:
     return late(f'app.config["{name}"] = {value}')
 
 
+def failing(code: str) -> dict[str, dict[str, str]]:
+    """A line of code that answers failures in the shop's error handler."""
+    line = "    if error.code is None"
+    return {ERRORS: {line: f"    if error.code == 500:\n        {code}\n{line}"}}
+
+
 # The shop itself refuses to start with bad keys; these variants are of an application that does not.
 TRUSTING = {"shop/config.py": {"    if problems:": "    if False:"}}
 OLD_FLASK = {"flask-3.1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: Flask\nVersion: 3.1.0\n"}
 LONG_KEY = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-MARSHMALLOW = "from .schemas import CartItem, Review\n"
 
 VARIANTS = [
     Variant("debug", "debug_mode", "error", late("app.debug = True")),
@@ -69,7 +74,9 @@ VARIANTS = [
     Variant("cookie-for-scripts", "cookie_httponly", "error", setting("SESSION_COOKIE_HTTPONLY", "False")),
     Variant("cookie-samesite-missing", "cookie_samesite", "warning", setting("SESSION_COOKIE_SAMESITE", "None")),
     Variant("cookie-samesite-none", "cookie_samesite", "error", setting("SESSION_COOKIE_SAMESITE", '"None"')),
+    Variant("cookie-samesite-misspelt", "cookie_samesite", "error", setting("SESSION_COOKIE_SAMESITE", '"Lacks"')),
     Variant("cookie-long", "cookie_lifetime", "warning", setting("PERMANENT_SESSION_LIFETIME", "90 * 86400")),
+    Variant("cookie-lifetime-as-text", "cookie_lifetime", "warning", setting("PERMANENT_SESSION_LIFETIME", '"12 hours"')),
     Variant("cookie-without-prefix", "cookie_name", "warning", setting("SESSION_COOKIE_NAME", '"session"')),
     Variant("cookie-that-browsers-refuse", "cookie_name", "error", setting("SESSION_COOKIE_DOMAIN", '"example.com"')),
     Variant("store-redis-without-password", "session_store", "warning", late(
@@ -82,6 +89,13 @@ VARIANTS = [
         "import os\nfrom cachelib import FileSystemCache\nfrom flask_session.cachelib import CacheLibSessionInterface\n"
         'place = os.environ["STATE_DIRECTORY"] + "/sessions"\nos.mkdir(place)\nos.chmod(place, 0o755)\n'
         "app.session_interface = CacheLibSessionInterface(app, client=FileSystemCache(place))")),
+    Variant("store-directory-to-come", "session_store", "unknown", late(
+        "from cachelib import SimpleCache\nfrom flask_session.cachelib import CacheLibSessionInterface\n"
+        "cache = SimpleCache()\ncache._path = '/nonexistent/sessions'\n"
+        "app.session_interface = CacheLibSessionInterface(app, client=cache)")),
+    Variant("store-memcached", "session_store", "warning", late(
+        "from cachelib import MemcachedCache\nfrom flask_session.cachelib import CacheLibSessionInterface\n"
+        "app.session_interface = CacheLibSessionInterface(app, client=MemcachedCache(object()))")),
     Variant("store-nobody-knows", "session_store", "unknown", late(
         "from flask.sessions import SecureCookieSession, SessionInterface\n"
         "class Own(SessionInterface):\n"
@@ -100,12 +114,16 @@ VARIANTS = [
     Variant("body-as-text", "body_limit", "error", setting("MAX_CONTENT_LENGTH", '"1 MiB"')),
     Variant("body-other-limit", "body_limit", "warning", question={"body_max_mb": 16}),
     Variant("form-unlimited", "form_memory", "warning", setting("MAX_FORM_MEMORY_SIZE", "None")),
+    Variant("form-as-text", "form_memory", "warning", setting("MAX_FORM_MEMORY_SIZE", '"1 MiB"')),
     Variant("upload-of-anything", "upload_types", "warning", {PAGES: {
         "from flask import Blueprint": "from flask import request, Blueprint",
         "def _product_page(": "def _picture():\n    return request.files['picture']\n\n\ndef _product_page("}}),
     Variant("escape-off", "autoescape", "error", late("app.jinja_env.autoescape = False")),
     Variant("escape-other-suffix", "autoescape", "error", files={"shop/templates/mail.j2": "<p>{{ name }}"}),
     Variant("escape-text-with-tags", "autoescape", "warning", files={"shop/templates/mail.txt": "<p>{{ name }}"}),
+    Variant("escape-off-for-strings", "autoescape", "error",
+            late("from jinja2 import select_autoescape\napp.jinja_env.autoescape = select_autoescape(default_for_string=False)"),
+            files={"shop/text.py": "from flask import render_template_string\n\n\ndef text(t, v):\n    return render_template_string(t, v=v)\n"}),
     Variant("escape-off-in-a-block", "autoescape", "error", {"shop/templates/cart.html": {
         "{% block": "{% autoescape false %}{% endautoescape %}{% block"}}),
     Variant("template-broken", "autoescape", "unknown", files={"shop/templates/broken.html": "\n{% if %}"}),
@@ -121,17 +139,18 @@ VARIANTS = [
     Variant("proxy-one-too-few", "proxy_hops", "warning", question={"proxies": 2}),
     Variant("proxy-host-from-visitors", "proxy_hops", "error", {INIT: {"x_host=0": "x_host=1"}}),
     Variant("proxy-prefix-from-visitors", "proxy_hops", "error", {INIT: {"x_prefix=0": "x_prefix=1"}}),
+    Variant("proxy-twice", "proxy_hops", "warning", late("app.wsgi_app = ProxyFix(app.wsgi_app)")),
+    Variant("hosts-as-text", "trusted_hosts", "error", setting("TRUSTED_HOSTS", '"shop.example.com"')),
     Variant("hosts-any", "trusted_hosts", "warning", env={"FLASK_TRUSTED_HOSTS": None}),
     Variant("hosts-another", "trusted_hosts", "warning",
             env={"FLASK_TRUSTED_HOSTS": '["shop.example.com", "www.shop.example.com", "old.example.com"]'}),
     Variant("hosts-one-missing", "trusted_hosts", "error", env={"FLASK_TRUSTED_HOSTS": '["shop.example.com"]'}),
-    Variant("error-traceback", "error_pages", "error", {ERRORS: {
-        "    if error.code is None": "    import traceback\n    if error.code == 500:\n        return traceback.format_exc(), 500\n    if error.code is None"}}),
-    Variant("error-text", "error_pages", "error", {ERRORS: {
-        "    if error.code is None": "    if error.code == 500:\n        return str(error.original_exception), 500\n    if error.code is None"}}),
-    Variant("error-configuration", "error_pages", "error", {ERRORS: {
-        "    if error.code is None":
-            "    from flask import current_app\n    if error.code == 500:\n        return current_app.config['SECRET_KEY'], 500\n    if error.code is None"}}),
-    Variant("error-answered-200", "error_pages", "warning", {ERRORS: {
-        "    if error.code is None": "    if error.code == 500:\n        return 'Sorry', 200\n    if error.code is None"}}),
+    Variant("error-traceback", "error_pages", "error", failing("import traceback; return traceback.format_exc(), 500")),
+    Variant("error-text", "error_pages", "error", failing("return str(error.original_exception), 500")),
+    Variant("error-type", "error_pages", "error", failing("return type(error.original_exception).__name__, 500")),
+    Variant("error-path", "error_pages", "error", failing("return __file__, 500")),
+    Variant("error-configuration", "error_pages", "error", failing("from flask import current_app; return ' '.join(current_app.config), 500")),
+    Variant("error-secret", "error_pages", "error", failing("from flask import current_app; return current_app.secret_key, 500")),
+    Variant("error-handler-fails", "error_pages", "error", failing("raise error")),
+    Variant("error-answered-200", "error_pages", "warning", failing("return 'Sorry', 200")),
 ]
