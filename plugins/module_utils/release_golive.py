@@ -14,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.instances import (
     file_state,
     open_connections,
 )
+from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
 from ansible_collections.bulwark.flask.plugins.module_utils.release_inspection import Inspection
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, Releases
 from ansible_collections.bulwark.flask.plugins.module_utils.release_record import Record
@@ -84,6 +86,11 @@ class GoLive:
     def took(self) -> float:
         """Seconds of all steps together."""
         return round(sum(self.steps.values()), 2)
+
+    def hidden(self, text: str) -> str:
+        """What the application said, without the values of its environment."""
+        files = [Path(path) for path in self.options["watch"] if path.endswith(".env")]
+        return hide(text, [path.read_text(encoding="utf-8", errors="replace") for path in files if path.exists()], 8000)
 
     # --- what is ---------------------------------------------------------------------------------
 
@@ -183,7 +190,7 @@ class GoLive:
 
     def inspect(self, release: str, whole: bool) -> None:
         """Refuse a release that is not safe by the policy; `whole` looks at its source and packages too."""
-        inspection = Inspection(self.options, self.releases.folder / release, self.gid)
+        inspection = Inspection(self.options, self.releases.folder / release, self.gid, self.hidden)
         if inspection.is_off:
             return
         if whole:
@@ -206,6 +213,7 @@ class GoLive:
         path = f"{venv}:/usr/local/bin:/usr/bin:/bin"
         ran = self._run(task, ["/usr/bin/env", *shlex.split(line)], self.options["command_timeout_seconds"],
                         PATH=path, FLASK_APP=self.options["wsgi"], VIRTUAL_ENV=str(venv.parent))
+        ran = replace(ran, output=self.hidden(ran.output), errors=self.hidden(ran.errors))
         with open(self.releases.folder / release / "commands.log", "a", encoding="utf-8") as log:
             log.write(f"{release_record.moment()} $ {line}\n{ran.output}{ran.errors}[{ran.result}, exit status {ran.status}]\n")
         return ran
@@ -292,7 +300,7 @@ class GoLive:
             ["journalctl", namespace, f"--unit={self.units.service(instance)}", "--quiet", f"--since=@{int(since)}",
              "--lines=200", "--output=cat", "--no-pager"],
             capture_output=True, text=True, errors="replace", check=False).stdout
-        return explain(text.splitlines(), "/src/")
+        return self.hidden(explain(text.splitlines(), "/src/"))
 
     # --- the switch ----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,13 @@ KEYS = ("check", "result", "found", "why", "fix")
 class Inspection:
     """One release under one policy."""
 
-    def __init__(self, options: dict[str, Any], release: Path, gid: int) -> None:
+    def __init__(self, options: dict[str, Any], release: Path, gid: int, hidden: Callable[[str], str]) -> None:
         self.options = options
         self.name = options["name"]
         self.policy = options["policy"]
         self.release = release
         self.gid = gid
+        self.hidden = hidden
         self.findings: list[dict[str, Any]] = []
         self.report: preflight.Report | None = None
 
@@ -104,14 +106,17 @@ class Inspection:
     def read(self, ran: Ran) -> None:
         """Take what the inspector found, or that it could not look."""
         try:
-            answer = json.loads(ran.output)
-        except ValueError:
-            words = "\n".join(ran.errors.rstrip().splitlines()[-20:])
-            raise ReleaseError("preflight", f"The inspection of the application ended early ({ran.result}, exit status "
-                                            f"{ran.status}):\n{words}") from None
-        if answer.get("exception"):
-            raise ReleaseError("preflight", f"{self.options['wsgi']} cannot be imported:\n{answer['exception']['traceback'].rstrip()}")
-        self.findings += answer["findings"]
+            failed = json.loads(ran.output)["exception"]
+        except (ValueError, TypeError, KeyError):
+            words = self.hidden("\n".join(ran.errors.rstrip().splitlines()[-20:]))
+            if self.policy.get("mode") != "warn":
+                raise ReleaseError("preflight", f"The inspection of the application ended early ({ran.result}, exit status "
+                                                f"{ran.status}):\n{words}") from None
+            failed = None
+        if failed:
+            text = "\n".join(part for part in (failed["traceback"].rstrip(), f"{failed['type']}: {failed['text']}") if part)
+            raise ReleaseError("preflight", f"{self.options['wsgi']} cannot be imported:\n{self.hidden(text)}")
+        self.findings += preflight.inspector_findings(ran.output)
 
     def judge(self) -> dict[str, Any]:
         """Weigh the findings by the policy and keep the report with the release."""

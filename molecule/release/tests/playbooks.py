@@ -37,7 +37,8 @@ class Playbooks:
         self.command = ["ansible-playbook", *(f"--inventory={path}" for path in inventories)]
         # Not the verbose form that the runs of the scenario itself are made in.
         self.environment = {**os.environ, "ANSIBLE_VERBOSITY": "0", "ANSIBLE_DIFF_ALWAYS": "false", "ANSIBLE_NOCOLOR": "1",
-                            "ANSIBLE_LOG_PATH": "", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+                            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        self.environment.pop("ANSIBLE_LOG_PATH", None)
 
     def start(self, name: str, *options: str, **variables: Any) -> subprocess.Popen[str]:
         """Begin a run."""
