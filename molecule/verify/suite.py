@@ -163,7 +163,8 @@ def _servers(path: str, only: str | None, ca: str | None, address: str | None) -
     return servers
 
 
-def _chosen(config: pytest.Config) -> list[Server]:
+def chosen(config: pytest.Config) -> list[Server]:
+    """The hosts of the inventory."""
     option = config.getoption
     return _servers(option("--inventory"), option("--only"), option("--ca"), option("--connect-address"))
 
@@ -171,13 +172,13 @@ def _chosen(config: pytest.Config) -> list[Server]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `server` on every host and one that asks for `site` on every application."""
     if "site" in metafunc.fixturenames:
-        sites = [Site(server, app) for server in _chosen(metafunc.config) for app in server.target.apps]
+        sites = [Site(server, app) for server in chosen(metafunc.config) for app in server.target.apps]
         where = metafunc.definition.get_closest_marker("where")
         sites = [site for site in sites if where is None or where.args[0](site)]
         ids = [f"{s.server.name}/{s.name}" for s in sites]
         metafunc.parametrize("site", sites or [None], ids=ids or ["none"], scope="session")
     elif "server" in metafunc.fixturenames:
-        servers = _chosen(metafunc.config)
+        servers = chosen(metafunc.config)
         metafunc.parametrize("server", servers, ids=[server.name for server in servers], scope="session")
 
 
