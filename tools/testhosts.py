@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Plain Debian hosts and an ACME authority in containers, for the demo and the tests.
 
-    testhosts.py up demo|molecule      make what is missing, start what is stopped
-    testhosts.py down demo|molecule    remove all of it
+    testhosts.py up demo|bench|molecule      make what is missing, start what is stopped
+    testhosts.py down demo|bench|molecule    remove all of it
 
 State is below build/<set>/: the SSH key, known_hosts, each host's address, the authority's root
 (ca.pem) and the certificate of its own listener. BULWARK_PREFIX names the containers, for two
@@ -54,6 +54,11 @@ def demo_hosts() -> list[Host]:
     return [Host("web", os.environ.get("DISTRO", "trixie"), ["demo.localhost"], ports)]
 
 
+def bench_hosts() -> list[Host]:
+    """One web host for measurements."""
+    return [Host("web", os.environ.get("DISTRO", "trixie"), ["demo.localhost"])]
+
+
 def molecule_hosts() -> list[Host]:
     """Both supported releases side by side."""
     def names(host: str) -> list[str]:
@@ -61,7 +66,7 @@ def molecule_hosts() -> list[Host]:
     return [Host("debian13", "trixie", names("debian13")), Host("debian12", "bookworm", names("debian12"))]
 
 
-SETS = {"demo": demo_hosts, "molecule": molecule_hosts}
+SETS = {"demo": demo_hosts, "bench": bench_hosts, "molecule": molecule_hosts}
 
 
 def run(*command: str, stdin: bytes | None = None, check: bool = True) -> str:
