@@ -186,7 +186,6 @@ class Set:
             found = podman("exec", self.container("pebble"), "sh", "-c", command, check=False)
             if found:
                 (self.folder / file).write_text(f"{found}\n", encoding="utf-8")
-                (self.folder / file).chmod(0o600)
                 return
             time.sleep(0.2)
         sys.exit("the ACME server did not start: " + podman("logs", self.container("pebble"), check=False)[-1000:])
