@@ -21,4 +21,4 @@ def servers(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def controller(servers: dict[str, Any]) -> Any:
     """Runs a command where Ansible and the built collection are."""
-    return lambda command: servers["debian13"].host.run(f"cd /root/controller && export PATH=$PWD/venv/bin:$PATH && {command}")
+    return lambda command: servers["debian13"].host.run(f"cd /root/controller && export PATH=$PWD/venv/current/bin:$PATH && {command}")
