@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write the demo's inventory, or tell a person what the demo made.
 
-    demo.py inventory      build/demo/inventory.yml, in the form an operator writes
-    demo.py summary        what is served, by which certificate and release, and what to try next
+    demo.py inventory [SET]      build/demo/inventory.yml, in the form an operator writes; or another set's of hosts
+    demo.py summary              what is served, by which certificate and release, and what to try next
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ all:
     demo:
       ansible_host: {address}
       ansible_user: root
-      ansible_ssh_private_key_file: {demo}/id_ed25519
-      ansible_ssh_common_args: -o UserKnownHostsFile={demo}/known_hosts
+      ansible_ssh_private_key_file: {folder}/id_ed25519
+      ansible_ssh_common_args: -o UserKnownHostsFile={folder}/known_hosts
   vars:
     acme_cert_email: ops@demo.localhost
     acme_cert_directory_url: https://pebble:14000/dir
@@ -44,10 +44,11 @@ all:
 """
 
 
-def write_inventory() -> None:
+def write_inventory(name: str) -> None:
     """The inventory of the host that runs now."""
-    address = (DEMO / "web.address").read_text(encoding="utf-8")
-    (DEMO / "inventory.yml").write_text(INVENTORY.format(address=address, demo=DEMO, root=ROOT), encoding="utf-8")
+    folder = ROOT / "build" / name
+    address = (folder / "web.address").read_text(encoding="utf-8")
+    (folder / "inventory.yml").write_text(INVENTORY.format(address=address, folder=folder, root=ROOT), encoding="utf-8")
 
 
 def on_host(command: str) -> str:
@@ -85,6 +86,9 @@ def summary() -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in ("inventory", "summary"):
+    if sys.argv[1:2] == ["inventory"] and len(sys.argv) <= 3:
+        write_inventory(*sys.argv[2:] or ["demo"])
+    elif sys.argv[1:] == ["summary"]:
+        summary()
+    else:
         sys.exit(__doc__)
-    {"inventory": write_inventory, "summary": summary}[sys.argv[1]]()

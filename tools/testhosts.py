@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Plain Debian hosts and an ACME authority in containers, for the demo and the tests.
 
-    testhosts.py up demo|molecule      make what is missing, start what is stopped
-    testhosts.py down demo|molecule    remove all of it
+    testhosts.py up demo|bench|molecule      make what is missing, start what is stopped
+    testhosts.py down demo|bench|molecule    remove all of it
 
 State is below build/<set>/: the SSH key, known_hosts, each host's address, the authority's root
 (ca.pem) and the certificate of its own listener. BULWARK_PREFIX names the containers, for two
@@ -29,10 +29,13 @@ PLAIN = "systemd,systemd-sysv,dbus,python3,ca-certificates,sudo,iproute2,procps,
 # An init system needs a whole system's rights; the limits let it start under a restricted root.
 RIGHTS = ["--systemd=always", "--privileged", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"]
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
-PEBBLE = """{"pebble": {"listenAddress": "0.0.0.0:14000", "managementListenAddress": "0.0.0.0:15000",
+PEBBLE = """{"pebble": {"listenAddress": "0.0.0.0:%(port)d", "managementListenAddress": "0.0.0.0:%(management)d",
  "certificate": "/etc/pebble/cert.pem", "privateKey": "/etc/pebble/key.pem", "httpPort": 80, "tlsPort": 443,
- "ocspResponderURL": "", "externalAccountBindingRequired": false}}
+ "ocspResponderURL": "", "externalAccountBindingRequired": %(bound)s, "externalAccountMACKeys": {"kid-1": "$key"}}}
 """
+# The second authority issues to accounts alone that are bound to one it knows.
+AUTHORITIES = {"ca.pem": {"port": 14000, "management": 15000, "bound": "false"},
+               "ca-eab.pem": {"port": 14001, "management": 15001, "bound": "true"}}
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ def demo_hosts() -> list[Host]:
     return [Host("web", os.environ.get("DISTRO", "trixie"), ["demo.localhost"], ports)]
 
 
+def bench_hosts() -> list[Host]:
+    """One web host for measurements."""
+    return [Host("web", os.environ.get("DISTRO", "trixie"), ["demo.localhost"])]
+
+
 def molecule_hosts() -> list[Host]:
     """Both supported releases side by side."""
     def names(host: str) -> list[str]:
@@ -58,7 +66,7 @@ def molecule_hosts() -> list[Host]:
     return [Host("debian13", "trixie", names("debian13")), Host("debian12", "bookworm", names("debian12"))]
 
 
-SETS = {"demo": demo_hosts, "molecule": molecule_hosts}
+SETS = {"demo": demo_hosts, "bench": bench_hosts, "molecule": molecule_hosts}
 
 
 def run(*command: str, stdin: bytes | None = None, check: bool = True) -> str:
@@ -152,29 +160,35 @@ class Set:
         sys.exit(f"{host.name} did not start its SSH server")
 
     def authority(self) -> None:
-        """Pebble, Let's Encrypt's own test server, and the root it made at its start."""
+        """Pebble, Let's Encrypt's own test server, twice, with the roots it made at its start."""
         tag = image("trixie", "ca-certificates,openssl,pebble,python3,curl,procps")
-        script = (f"mkdir -p /etc/pebble; cd /etc/pebble; cat > config.json <<'END'\n{PEBBLE}END\n"
-                  "openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=pebble -addext subjectAltName=DNS:pebble "
-                  "-keyout key.pem -out cert.pem 2>/dev/null; "
-                  "exec env PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0 pebble -config config.json")
+        script = "mkdir -p /etc/pebble; cd /etc/pebble; key=$(openssl rand -base64 32 | tr +/ -_ | tr -d =); echo $key > eab-key; "
+        for name, settings in AUTHORITIES.items():
+            script += f"cat > {name}.json <<END\n{PEBBLE % settings}END\n"
+        script += ("openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=pebble -addext subjectAltName=DNS:pebble "
+                   "-keyout key.pem -out cert.pem 2>/dev/null; export PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0; "
+                   "pebble -config ca-eab.pem.json & exec pebble -config ca.pem.json")
         name = self.container("pebble")
         state = podman("inspect", "--format", "{{.State.Running}} {{.Config.Image}}", name, check=False)
         if not (state.startswith("true ") and tag in state):
             podman("rm", "--force", "--ignore", name)
             podman("run", "--detach", "--name", name, "--network", self.network, "--network-alias=pebble",
                    *RIGHTS[2:], tag, "sh", "-c", script)
+        for file, settings in AUTHORITIES.items():
+            self.keep(file, f"curl -sk https://localhost:{settings['management']}/roots/0")
+        self.keep("listener.pem", "cat /etc/pebble/cert.pem")
+        self.keep("eab-key", "cat /etc/pebble/eab-key")
+        self.advisories(name)
+
+    def keep(self, file: str, command: str) -> None:
+        """Keep what a command in the authority's container prints, as soon as it prints something."""
         for _ in range(100):
-            done = subprocess.run([*SUDO, "podman", "exec", name, "sh", "-c",
-                                   "test -s /etc/pebble/cert.pem && curl -sk https://localhost:15000/roots/0"],
-                                  capture_output=True, text=True, check=False)
-            if "BEGIN CERTIFICATE" in done.stdout:
-                self.advisories(name)
-                (self.folder / "ca.pem").write_text(done.stdout, encoding="utf-8")
-                (self.folder / "listener.pem").write_text(self.execute("pebble", "cat /etc/pebble/cert.pem") + "\n", encoding="utf-8")
+            found = podman("exec", self.container("pebble"), "sh", "-c", command, check=False)
+            if found:
+                (self.folder / file).write_text(f"{found}\n", encoding="utf-8")
                 return
             time.sleep(0.2)
-        sys.exit("the ACME server did not start: " + podman("logs", name, check=False)[-1000:])
+        sys.exit("the ACME server did not start: " + podman("logs", self.container("pebble"), check=False)[-1000:])
 
     def advisories(self, container: str) -> None:
         """An advisory service with seeded findings, http://pebble:8000/MODE/v1/query."""

@@ -21,12 +21,15 @@ QUESTION = """
 {%- set apps = [] -%}
 {%- for app in flask_apps | default({}) | bulwark.flask.app_entries(flask_app_defaults | default({})) -%}
 {%- set _ = apps.append({
-  'name': app.name, 'domains': app.domains, 'static': app.static | default({}),
+  'name': app.name, 'domains': app.domains, 'static': app.static | default({}), 'path': (app.source | default({})).path | default(''),
   'release': {'keep': app_release_keep | default(app.app_release.keep) | default(5)},
   'body_max_mb': app.body_max_mb | default(16),
   'hsts_seconds': nginx_site_hsts_seconds | default(app.nginx_site.hsts_seconds) | default(63072000),
   'redirect_port': nginx_site_redirect_port | default(app.nginx_site.redirect_port) | default(443),
   'health_path': app.health_path | default('/'),
+  'rate_per_second': nginx_site_rate_per_second | default(app.nginx_site.rate_per_second) | default(20),
+  'rate_burst': nginx_site_rate_burst | default(app.nginx_site.rate_burst) | default(100),
+  'connections_per_client': nginx_site_connections_per_client | default(app.nginx_site.connections_per_client) | default(100),
   'writable_paths': gunicorn_app_writable_paths | default(app.gunicorn_app.writable_paths) | default([]),
   'profile': gunicorn_app_profile | default(app.gunicorn_app.profile) | default('default')}) -%}
 {%- endfor -%}
@@ -49,9 +52,13 @@ class App:
     name: str
     domains: list[str]
     static: dict[str, str]
+    path: str
     body_max_mb: int
     hsts_seconds: int
     redirect_port: int
+    rate_per_second: int
+    rate_burst: int
+    connections_per_client: int
     health_path: str
     writable_paths: list[str]
     profile: str
@@ -61,6 +68,12 @@ class App:
     def domain(self) -> str:
         """The canonical domain."""
         return self.domains[0]
+
+    @property
+    def example(self) -> str:
+        """Its name in examples/, when it comes from there."""
+        path = Path(self.path).resolve()
+        return path.name if path.parent == ROOT / "examples" else ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,9 @@
 
 Nothing here changes a host in a way a visitor or an operator could not; the tests that do more
 (renewal) are marked `intrusive` and run with --intrusive alone.
+
+A promise is made to the sites, and to the runs, it is for; a test that has none is not collected. With
+--complete that is an error: a run that is meant to prove everything says what it cannot prove.
 """
 
 from __future__ import annotations
@@ -21,6 +24,23 @@ import pytest
 import testinfra
 from outside import Answer, Outside
 
+# Fixtures that need an option.
+NEEDS = {"canary": "--canary-file", "converge_log": "--converge-log", "osv_url": "--osv-url"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """What the suite knows of an application of examples/."""
+
+    long_page: str
+    logged: dict[str, Any]
+
+
+EXAMPLES = {
+    "shop": Example("/products/1", {"path": "/cart/1", "method": "POST", "body": b"quantity=1"}),
+    "minimal": Example("/hello/" + "x" * 1200, {"path": "/hello/visitor"}),
+}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Each option has an environment variable, for runners that cannot pass options."""
@@ -37,8 +57,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--converge-log", "output of the run that made the hosts, searched for the secret too")
     option("--connect-address", "ADDRESS[:HTTPS_PORT[:HTTP_PORT]] where the sites are reached")
     option("--osv-url", "URL, as the hosts reach it, of an advisory service for tests; the word MODE in it becomes a mode of the stub")
-    group.addoption("--intrusive", action="store_true", default=bool(os.environ.get("BULWARK_INTRUSIVE")),
-                    help="run also what changes the host, such as a forced renewal [BULWARK_INTRUSIVE]")
+    for name, text in (("--intrusive", "run also what changes the host, such as a forced renewal"),
+                       ("--complete", "refuse to start when a test has no site, or an option it needs is not given")):
+        variable = "BULWARK_" + name.strip("-").upper()
+        group.addoption(name, action="store_true", default=bool(os.environ.get(variable)), help=f"{text} [{variable}]")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,12 +69,28 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "where(predicate): runs for the sites it is true for; the promise is made to them alone")
 
 
+def _reason_to_leave_out(item: pytest.Item) -> str:
+    """Why this run does not make the promise; empty when it does."""
+    option = item.config.getoption
+    if item.get_closest_marker("intrusive") and not option("--intrusive"):
+        return "it changes the host, and --intrusive is not given"
+    for fixture in NEEDS.keys() & set(getattr(item, "fixturenames", ())):
+        if not option(NEEDS[fixture]):
+            return f"{NEEDS[fixture]} is not given"
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    return "no site of the inventory is one it is for" if parameters.get("site", item) is None else ""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what changes the host, unless asked for."""
-    if not config.getoption("--intrusive"):
-        for item in items:
-            if item.get_closest_marker("intrusive"):
-                item.add_marker(pytest.mark.skip(reason="changes the host: pass --intrusive"))
+    """Leave out what this run does not promise; refuse to, where it must promise all."""
+    reasons = {item: _reason_to_leave_out(item) for item in items}
+    left_out = [item for item in items if reasons[item]]
+    if left_out and config.getoption("--complete"):
+        raise pytest.UsageError("\n".join(["--complete, but these would be left out:",
+                                           *(f"  {item.nodeid}: {reasons[item]}" for item in left_out)]))
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not reasons[item]]
 
 
 @dataclass(frozen=True)
@@ -100,6 +138,11 @@ class Site:
         """Its canonical domain."""
         return self.app.domain
 
+    @property
+    def example(self) -> Example | None:
+        """What is known of it, when it comes from examples/."""
+        return EXAMPLES.get(self.app.example)
+
     def get(self, path: str = "/", **more: Any) -> Answer:
         """One HTTPS request to the canonical domain."""
         return self.server.outside.https(self.domain, path, **more)
@@ -120,7 +163,8 @@ def _servers(path: str, only: str | None, ca: str | None, address: str | None) -
     return servers
 
 
-def _chosen(config: pytest.Config) -> list[Server]:
+def chosen(config: pytest.Config) -> list[Server]:
+    """The hosts of the inventory."""
     option = config.getoption
     return _servers(option("--inventory"), option("--only"), option("--ca"), option("--connect-address"))
 
@@ -128,12 +172,13 @@ def _chosen(config: pytest.Config) -> list[Server]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that asks for `server` on every host and one that asks for `site` on every application."""
     if "site" in metafunc.fixturenames:
-        sites = [Site(server, app) for server in _chosen(metafunc.config) for app in server.target.apps]
+        sites = [Site(server, app) for server in chosen(metafunc.config) for app in server.target.apps]
         where = metafunc.definition.get_closest_marker("where")
         sites = [site for site in sites if where is None or where.args[0](site)]
-        metafunc.parametrize("site", sites, ids=[f"{s.server.name}/{s.name}" for s in sites], scope="session")
+        ids = [f"{s.server.name}/{s.name}" for s in sites]
+        metafunc.parametrize("site", sites or [None], ids=ids or ["none"], scope="session")
     elif "server" in metafunc.fixturenames:
-        servers = _chosen(metafunc.config)
+        servers = chosen(metafunc.config)
         metafunc.parametrize("server", servers, ids=[server.name for server in servers], scope="session")
 
 
@@ -155,25 +200,16 @@ def remember() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def canary(request: pytest.FixtureRequest) -> str:
     """The secret that was given to an application."""
-    path = request.config.getoption("--canary-file")
-    if not path:
-        pytest.skip("no --canary-file")
-    return Path(path).read_text(encoding="utf-8")
+    return Path(request.config.getoption("--canary-file")).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
 def converge_log(request: pytest.FixtureRequest) -> bytes:
     """What Ansible printed."""
-    path = request.config.getoption("--converge-log")
-    if not path:
-        pytest.skip("no --converge-log")
-    return Path(path).read_bytes()
+    return Path(request.config.getoption("--converge-log")).read_bytes()
 
 
 @pytest.fixture(scope="session")
 def osv_url(request: pytest.FixtureRequest) -> str:
     """The advisory service for tests."""
-    url = request.config.getoption("--osv-url")
-    if not url:
-        pytest.skip("no --osv-url")
-    return url
+    return request.config.getoption("--osv-url")

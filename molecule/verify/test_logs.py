@@ -74,21 +74,6 @@ def marks(count: int) -> list[str]:
     return [f"mark{secrets.token_hex(10)}" for _ in range(count)]
 
 
-@pytest.fixture
-def logged_request(site: Any) -> Callable[..., Any]:
-    """Make a request that an application of examples/ logs about."""
-
-    def make(**more: Any) -> Any:
-        answer = site.get("/hello/visitor", **more)
-        if answer.status == 404:
-            answer = site.get("/cart/1", method="POST", body=b"quantity=1", **more)
-        if answer.status == 404:
-            pytest.skip("no request is known that this application logs about")
-        return answer
-
-    return make
-
-
 def test_every_access_line_is_json_whatever_is_asked(site: Any) -> None:
     mark, *others = marks(6)
     evil = [
@@ -141,8 +126,9 @@ def test_query_strings_cookies_and_credentials_are_in_no_log(site: Any) -> None:
     assert found == {mark: [] for mark in hidden}
 
 
-def test_one_request_id_runs_from_the_answer_through_nginx_to_the_application(site: Any, logged_request: Any) -> None:
-    identity = logged_request()["X-Request-ID"]
+@pytest.mark.where(lambda site: site.example)
+def test_one_request_id_runs_from_the_answer_through_nginx_to_the_application(site: Any) -> None:
+    identity = site.get(**site.example.logged)["X-Request-ID"]
     assert len(site.ask(ACCESS, marks=[identity])["lines"]) == 1
     journal = site.ask(JOURNAL, mark=identity)
     assert journal["lines"], "the application's line does not carry the id"
@@ -151,15 +137,17 @@ def test_one_request_id_runs_from_the_answer_through_nginx_to_the_application(si
     assert line["level"] and line["message"] and line["logger"]
 
 
-def test_the_applications_lines_are_in_its_own_journal_alone(site: Any, logged_request: Any) -> None:
-    identity = logged_request()["X-Request-ID"]
+@pytest.mark.where(lambda site: site.example)
+def test_the_applications_lines_are_in_its_own_journal_alone(site: Any) -> None:
+    identity = site.get(**site.example.logged)["X-Request-ID"]
     journal = site.ask(JOURNAL, mark=identity)
     assert journal["lines"] and not journal["elsewhere"]
 
 
-def test_a_forged_request_id_is_in_no_log(site: Any, logged_request: Any) -> None:
+@pytest.mark.where(lambda site: site.example)
+def test_a_forged_request_id_is_in_no_log(site: Any) -> None:
     forged = secrets.token_hex(16)
-    logged_request(headers={"X-Request-ID": forged})
+    site.get(**site.example.logged, headers={"X-Request-ID": forged})
     assert site.ask(ANYWHERE, marks=[forged]) == {forged: []}
 
 

@@ -11,7 +11,6 @@ sys.path[:0] = [str(HERE.parents[1] / "verify"), str(HERE)]
 import pytest  # noqa: E402
 import working_copy  # noqa: E402
 from suite import *  # noqa: E402, F403 - the suite's options and fixtures
-from suite import _chosen  # noqa: E402
 
 from playbooks import Playbooks  # noqa: E402
 
@@ -19,7 +18,7 @@ from playbooks import Playbooks  # noqa: E402
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> list:
     """Every host: a deploy goes to all of them at once."""
-    return _chosen(request.config)
+    return chosen(request.config)  # noqa: F405
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,113 @@
+"""The suite's options and fixtures, and the playbook, step by step."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "molecule" / "verify"))
+from suite import *  # noqa: E402, F403 - found by the line above; pytest looks for its hooks here
+
+STATE = ROOT / "build" / "molecule"
+EAB_KEY = STATE / "eab-key"
+KILLED_AFTER_SECONDS = 4
+
+
+@dataclass(frozen=True)
+class Step:
+    """One run of the playbook on both hosts: what is different for each, and in which task it is killed."""
+
+    edge: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kill_at: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run printed."""
+
+    output: str
+
+    def recap(self, host: str) -> dict[str, int]:
+        """The counts of one host."""
+        line = next(line for line in reversed(self.output.splitlines()) if line.startswith(f"{host} ") and "ok=" in line)
+        return {key: int(value) for key, _, value in (part.partition("=") for part in line.split(":")[1].split())}
+
+
+BOUND = {"eab_kid": "kid-1", "eab_hmac_key": "{{ lookup('ansible.builtin.file', test_state ~ '/eab-key') }}"}
+STEPS = {
+    "clash": Step({"debian13": {"catch_all": True}}, kill_at="app_release : release | Build"),
+    "authority down": Step({"debian13": {"directory_url": "https://pebble:9/dir"}}),
+    "authority refuses": Step({"debian13": {"directory_url": "https://pebble:14000/dir", "more_domains": ["nowhere.debian13.example.test"]},
+                               "debian12": {"source": f"{STATE}/edge-changed-package"}}),
+    "authority wants a binding": Step({"debian12": {"source": f"{STATE}/edge-not-importable"}}),
+    "mended": Step({"debian13": {"acme_cert": BOUND}}),
+    "again": Step({"debian13": {"acme_cert": BOUND}}),
+}
+
+
+def play(step: Step) -> Run:
+    """Run the playbook; one that is killed is killed as by a machine that is switched off."""
+    inventory = STATE / "edge-step.json"
+    inventory.write_text(json.dumps({"web": {"hosts": {host: {"edge": step.edge.get(host, {})} for host in ("debian13", "debian12")}}}))
+    command = ["ansible-playbook", "-vvv", "--diff", "-i", "molecule/inventory", "-i", "molecule/edge/inventory", "-i", str(inventory),
+               "playbooks/site.yml"]
+    environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_LOG_PATH"}
+    environment["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "json"
+    lines = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment) as running:
+        assert running.stdout
+        reached = False
+        for line in running.stdout:
+            lines.append(line)
+            # The task is under way when Ansible says by which connection.
+            reached = reached or bool(step.kill_at) and line.startswith("TASK") and step.kill_at in line
+            if reached and "ESTABLISH SSH CONNECTION" in line:
+                time.sleep(KILLED_AFTER_SECONDS)
+                running.kill()
+                break
+    return Run("".join(lines))
+
+
+@pytest.fixture(scope="session")
+def broken_sources() -> None:
+    """Applications of examples/ with one thing wrong in each."""
+    for name, file, old, new in (("changed-package", "requirements.txt", r"sha256:\w+", "sha256:" + "0" * 64),
+                                 ("not-importable", "minimal.py", "from flask import Flask", "from flask import Flask, Flusk")):
+        folder = STATE / f"edge-{name}"
+        folder.mkdir(exist_ok=True)
+        for path in (ROOT / "examples" / "minimal").glob("*.*"):
+            text = path.read_text(encoding="utf-8")
+            (folder / path.name).write_text(re.sub(old, new, text) if path.name == file else text, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def step(broken_sources: None) -> Callable[[str], Run]:
+    """The run of a step; those before it have run."""
+    runs: dict[str, Run] = {}
+
+    def reach(name: str) -> Run:
+        for known in list(STEPS)[:list(STEPS).index(name) + 1]:
+            if known not in runs:
+                runs[known] = play(STEPS[known])
+                (ROOT / "build" / "logs" / f"edge-{known.replace(' ', '-')}.log").write_text(runs[known].output, encoding="utf-8")
+        return runs[name]
+
+    return reach
+
+
+@pytest.fixture(scope="session")
+def at(request: pytest.FixtureRequest) -> Callable[[str, str], Any]:
+    """The site of an application on a host."""
+    sites = {(server.name, app.name): Site(server, app) for server in chosen(request.config) for app in server.target.apps}  # noqa: F405
+    return lambda host, app="edge": sites[host, app]

@@ -1,0 +1,161 @@
+"""Nothing that goes wrong takes away what was served, and every message says what to do."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+from conftest import EAB_KEY, STATE
+from outside import Outside
+
+UNTOUCHED = r'''
+import hashlib
+files = ("/etc/nginx/nginx.conf", "/etc/nginx/conf.d/somebody.conf", "/etc/nginx/conf.d/00-catch-all.conf",
+         "/etc/systemd/system/nginx.service.d/sandbox.conf")
+print(json.dumps({"nginx": properties("nginx.service", "MainPID", "ActiveState"),
+                  "files": {path: hashlib.sha256(open(path, "rb").read()).hexdigest() for path in files if os.path.exists(path)},
+                  "packaged": output("dpkg", "--verify", "nginx-common").decode()}))
+'''
+
+# Both journals and the log of certbot, which a person may copy into a question to others.
+TOLD = r'''
+sys.stdout.buffer.write(json.dumps({
+    "journal": output("journalctl", "--namespace=*", "--output=export", "--no-pager").decode("utf-8", "replace"),
+    "log": "".join(open(path, errors="replace").read() for path in glob.glob("/var/log/acme-cert/*")),
+    "kept": [path for top in ("/etc", "/var/lib", "/run", "/tmp") for folder, _, files in os.walk(top) for path in
+             [os.path.join(folder, name) for name in files] if os.path.isfile(path) and not os.path.islink(path)
+             and open("/etc/acme-cert/edge.ini").read().partition("eab-hmac-key = ")[2].split("\n")[0].encode() in open(path, "rb").read()],
+}).encode())
+'''
+
+TRIES = r'''
+found = glob.glob("/srv/hostile/current/release/venv/lib/python3*/site-packages/hostile/tries.json")
+print(open(found[0]).read())
+'''
+
+
+def issuer(site: Any) -> str:
+    """Who signed the certificate that visitors get."""
+    with site.server.outside.tls(site.domain, site.server.outside.context(verify=False)) as connection:
+        der = connection.getpeercert(binary_form=True)
+    return site.server.host.run("echo %s | base64 -d | openssl x509 -inform der -noout -issuer", _base64(der)).stdout
+
+
+def _base64(data: bytes) -> str:
+    return ssl.DER_cert_to_PEM_cert(data).partition("\n")[2].rpartition("-----END")[0].replace("\n", "")
+
+
+def answers(site: Any) -> int:
+    """The status a visitor gets who does not ask for a known authority."""
+    with site.server.outside.tls(site.domain, site.server.outside.context(verify=False)) as connection:
+        connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: {site.domain}\r\nConnection: close\r\n\r\n".encode())
+        return int(connection.recv(100).split()[1])
+
+
+def somebody(site: Any) -> bytes:
+    """What the site that was there before answers."""
+    return site.server.outside.http("somebody.example").body
+
+
+# --- a host that serves a site of its own already, and does not let root in ------------------------
+def test_a_site_that_answers_every_name_is_a_reason_to_stop_before_anything_changes(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    site = at("debian13")
+    before = site.ask(UNTOUCHED)
+    run = step("clash")
+    assert "duplicate default server" in run.output
+    assert "set nginx_server_catch_all: false" in run.output
+    assert site.ask(UNTOUCHED) == before
+    assert before["packaged"] == "", "the test did not begin with a plain nginx"
+    assert somebody(site) == b"somebody's site\n"
+
+
+def test_a_site_that_was_there_is_served_beside_ours(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    step("authority down")
+    assert somebody(at("debian13")) == b"somebody's site\n"
+    assert answers(at("debian13")) == 200
+
+
+def test_an_account_with_sudo_is_enough(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    run = step("authority down")
+    assert at("debian13").server.target.user == "deploy"
+    assert run.recap("debian13")["failed"] == 1, "more failed than the certificate"
+
+
+# --- a run that was killed -----------------------------------------------------------------------
+def test_a_run_that_was_killed_is_finished_by_the_next(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    assert "PLAY RECAP" not in step("clash").output
+    run = step("authority down")
+    assert run.recap("debian12")["failed"] == 0
+    for app, path in (("edge", "/healthz"), ("hostile", "/")):
+        assert at("debian12", app).get(path).status == 200
+
+
+# --- a build that attacks ------------------------------------------------------------------------
+def test_a_build_is_refused_everything_but_its_release(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    step("authority down")
+    tries = at("debian12", "hostile").ask(TRIES)
+    assert len(tries) == 16
+    assert {name: got for name, got in tries.items() if got} == {}
+
+
+# --- authorities ---------------------------------------------------------------------------------
+def test_an_authority_that_is_down_costs_nothing_but_the_certificate(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    run = step("authority down")
+    for words in ("https://pebble:9/dir", "It is down, or cannot be reached from this host.", "/var/log/acme-cert/letsencrypt.log",
+                  "Run the same command again when the cause is mended.", "No new certificate for edge, hostile"):
+        assert words in run.output, words
+    assert "not issued yet" in issuer(at("debian13"))
+
+
+def test_an_authority_that_refuses_a_name_is_quoted(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    run = step("authority refuses")
+    for words in ("https://pebble:14000/dir", "Each name must lead to this host in DNS", "nowhere.debian13.example.test",
+                  "/var/log/acme-cert/letsencrypt.log", "No new certificate for edge;"):
+        assert words in run.output, words
+    assert answers(at("debian13")) == 200
+    assert "not issued yet" in issuer(at("debian13"))
+
+
+def test_an_authority_that_wants_an_account_binding_says_so(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    run = step("authority wants a binding")
+    assert "It asks for external account binding: acme_cert_eab_kid and acme_cert_eab_hmac_key" in run.output
+    assert answers(at("debian13")) == 200
+
+
+# --- releases that fail --------------------------------------------------------------------------
+def test_a_changed_package_is_refused_and_the_old_release_serves(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    run = step("authority refuses")
+    for words in ("Installing the dependencies failed", "Hash mismatch", "build.log on the host", "what was live is live"):
+        assert words in run.output, words
+    assert at("debian12").get("/healthz").status == 200
+
+
+def test_an_application_that_cannot_be_imported_is_not_made_live(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    run = step("authority wants a binding")
+    for words in ("cannot import name 'Flusk'", "Visitors still get", "journalctl --namespace=edge"):
+        assert words in run.output, words
+    assert at("debian12").get("/healthz").status == 200
+
+
+# --- and then all is well --------------------------------------------------------------------------
+def test_the_same_command_heals_it(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    run = step("mended")
+    assert {host: run.recap(host)["failed"] for host in ("debian13", "debian12")} == {"debian13": 0, "debian12": 0}
+    known = at("debian13").server.outside
+    outside = Outside(known.address, known.https_port, known.http_port, str(STATE / "ca-eab.pem"))
+    assert outside.https(at("debian13").domain, "/healthz").status == 200
+    assert somebody(at("debian13")) == b"somebody's site\n"
+
+
+def test_the_key_of_an_account_binding_is_told_nowhere(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    key = EAB_KEY.read_text(encoding="utf-8").strip()
+    assert key not in step("mended").output
+    told = at("debian13").ask(TOLD)
+    assert [place for place in ("journal", "log") if key in told[place]] == []
+    assert sorted(told["kept"]) == ["/etc/acme-cert/edge.ini", "/etc/acme-cert/hostile.ini"]
+
+
+def test_another_run_changes_nothing(step: Callable[..., Any]) -> None:
+    run = step("again")
+    assert {host: run.recap(host)["changed"] for host in ("debian13", "debian12")} == {"debian13": 0, "debian12": 0}
