@@ -51,6 +51,9 @@ unit: setup  ## Unit tests: seconds, no host
 .PHONY: molecule
 molecule: setup  ## All Molecule scenarios, on Debian 13 and 12
 	@tools/scenario default
+	@tools/scenario release
+	@tools/scenario edge
+	@tools/scenario collection
 
 .PHONY: bench
 bench: setup  ## Wall time and tasks of a first and of a no-op run
