@@ -28,6 +28,7 @@ QUESTION = """
   'redirect_port': nginx_site_redirect_port | default(app.nginx_site.redirect_port) | default(443),
   'health_path': app_release_health_path | default(app.app_release.health_path) | default('/'),
   'writable_paths': gunicorn_app_writable_paths | default(app.gunicorn_app.writable_paths) | default([]),
+  'session_store': app.session_store | default(false),
   'profile': gunicorn_app_profile | default(app.gunicorn_app.profile) | default('default')}) -%}
 {%- endfor -%}
 {{ {
@@ -55,6 +56,7 @@ class App:
     health_path: str
     writable_paths: list[str]
     profile: str
+    session_store: bool
     release: dict[str, Any]
 
     @property
