@@ -201,6 +201,8 @@ def test_an_application_cannot_read_or_write_what_is_another_s(ask: Callable[...
     assert {answer.split()[0] for answer in answers[1:]} == {"-NOPERM"}, dict(zip(commands, answers[1:]))
 
 
+# On a store that lets them through these would do harm.
+@pytest.mark.intrusive
 @pytest.mark.parametrize("command", FORBIDDEN)
 def test_an_application_has_no_command_beyond_its_own_keys(command: str, ask: Callable[..., list[str]]) -> None:
     answers = dict(zip(["AUTH", *FORBIDDEN], ask(*FORBIDDEN)))
