@@ -38,6 +38,7 @@ all:
         wsgi: "shop:create_app()"
         env: {{FLASK_TRUSTED_HOSTS: [demo.localhost]}}
         static: {{/static/: shop/static}}
+        session_store: true
         health_path: /healthz
         body_max_mb: 1
         nginx_site: {{redirect_port: 8443}}

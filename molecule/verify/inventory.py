@@ -31,6 +31,7 @@ QUESTION = """
   'rate_burst': nginx_site_rate_burst | default(app.nginx_site.rate_burst) | default(100),
   'connections_per_client': nginx_site_connections_per_client | default(app.nginx_site.connections_per_client) | default(100),
   'writable_paths': gunicorn_app_writable_paths | default(app.gunicorn_app.writable_paths) | default([]),
+  'session_store': app.session_store | default(false),
   'profile': gunicorn_app_profile | default(app.gunicorn_app.profile) | default('default')}) -%}
 {%- endfor -%}
 {{ {
@@ -62,6 +63,7 @@ class App:
     health_path: str
     writable_paths: list[str]
     profile: str
+    session_store: bool
     release: dict[str, Any]
 
     @property

@@ -171,6 +171,11 @@ def policy(where: str, value: Mapping[str, Any]) -> list[str]:
     return preflight.problems(value, where)
 
 
+def session_store(where: str, value: Any) -> list[str]:
+    """Whether an application keeps sessions in the host's store."""
+    return [] if isinstance(value, bool) else [f"{where} must be true or false, without quotes"]
+
+
 def entropy_bits(text: str) -> float:
     """Shannon entropy of a text as a whole, in bits."""
     return -sum(n * math.log2(n / len(text)) for n in Counter(text).values()) if text else 0.0
@@ -263,6 +268,7 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "gunicorn_app_memory_max_mb": NATURAL,
     "gunicorn_app_writable_paths": _each(r"/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be absolute paths without spaces, / itself excepted"),
     "gunicorn_app_environment_files": _each(UNIT_PATH, "must be absolute paths, with a - before those that may be absent"),
+    "gunicorn_app_groups": _each(r"[a-z_][a-z0-9_-]*", "must be names of groups"),
     "gunicorn_app_socket_group": _matches(r"[a-z_][a-z0-9_-]*", "must be a group such as www-data"),
     "nginx_server_keepalive_seconds": NATURAL,
     "nginx_server_writable_paths": _each(r"-?/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be absolute paths without spaces, / itself excepted"),
@@ -275,6 +281,8 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "nginx_site_static_cache_seconds": NATURAL,
     "nginx_site_csp": _each(r"[a-z][a-z-]+", "must be directives by name, such as {script-src: [\"'self'\"]}"),
     "nginx_site_headers": _each(r"[A-Za-z0-9-]+", "must be headers by name, such as {X-Robots-Tag: noindex}"),
+    "session_store_apps": _each(r"[a-z][a-z0-9_-]{0,24}", "must be names of applications, such as shop"),
+    "session_store_memory_mb": (lambda v: int(v) >= 16, "must be 16 or more"),
     "pip_audit_osv_url": _matches(URL, "must be a URL without user and password, such as https://api.osv.dev/v1/query"),
     "pip_audit_index_url": _matches(f"|{URL}", "must be a URL without user and password, such as https://pypi.org/simple"),
     "pip_audit_hour": _between(0, 23, "an hour"),

@@ -16,7 +16,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.wording import neare
 Spec = Mapping[str, Any]
 Specs = Mapping[str, Mapping[str, Spec]]
 
-COMMON = ("domains", "source", "wsgi", "env", "static", "health_path", "body_max_mb")
+COMMON = ("domains", "source", "wsgi", "env", "static", "health_path", "body_max_mb", "session_store")
 IDENTITY = ("name", *COMMON)
 REQUIRED = {"domains": "[shop.example.com]", "source": "{git: https://…, version: main}", "wsgi": '"shop:create_app()"'}
 KNOWN = ("flask_apps", "flask_app_defaults")
@@ -28,7 +28,7 @@ APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,24}")
 # Accounts and groups of Debian and of what runs beside an application.
 RESERVED = set("""adm audio backup bin cdrom chrony clock crontab daemon default dialout dip disk dnsmasq docker fax floppy ftp
     games gnats gunicorn input irc kmem kvm list lp mail man messagebus mysql netdev news nginx nobody nogroup ntp operator
-    pip-audit plugdev polkitd postfix postgres proxy redis render root sasl sgx shadow ssh sshd src staff statd sudo sync sys
+    pip-audit plugdev polkitd postfix postgres proxy redis render root sasl session-store sgx shadow ssh sshd src staff statd sudo sync sys
     tape tcpdump tss tty users utmp uucp uuidd valkey video voice www-data""".split())
 WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list", "dict": "a mapping",
          "str": "a text", "path": "an absolute path"}

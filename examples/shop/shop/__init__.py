@@ -6,7 +6,7 @@ from flask import Flask, Response
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import api, config, db, errors, health, pages
+from . import api, config, db, errors, health, limits, pages, sessions
 
 csrf = CSRFProtect()
 
@@ -24,6 +24,8 @@ def create_app(settings: dict | None = None) -> Flask:
     # X-Forwarded-Host: nothing a client sends may change the names the application answers to.
     app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=0, x_port=0, x_prefix=0)
 
+    sessions.init_app(app)
+    limits.init_app(app)  # before the forms: a flood costs no more than a count
     csrf.init_app(app)  # every form and every API call that changes something, with no exemption
     db.init_app(app)
     errors.init_app(app)

@@ -8,6 +8,7 @@ from flask import Blueprint, abort, current_app, request
 from flask_wtf.csrf import generate_csrf
 
 from . import cart, db
+from .limits import changes
 from .schemas import CartItem, Review
 
 blueprint = Blueprint("api", __name__, url_prefix="/api")
@@ -33,6 +34,7 @@ def reviews(product_id: int) -> dict:
 
 
 @blueprint.post("/products/<int:product_id>/reviews")
+@changes
 def add_review(product_id: int) -> tuple[dict, int]:
     """Publish a review."""
     _require_product(product_id)
@@ -49,6 +51,7 @@ def show_cart() -> dict:
 
 
 @blueprint.put("/cart")
+@changes
 def change_cart() -> dict:
     """Set how many of a product are in the cart."""
     item = CartItem().load(request.get_json())

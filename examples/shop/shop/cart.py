@@ -1,4 +1,4 @@
-"""The cart: kept in the signed session cookie, so that the server stores nothing about a visitor."""
+"""The cart: a part of the visitor's session, wherever that is kept."""
 
 from flask import session
 

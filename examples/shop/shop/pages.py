@@ -5,6 +5,7 @@ from werkzeug.wrappers import Response
 
 from . import cart, db
 from .forms import CartForm, ReviewForm
+from .limits import changes
 
 blueprint = Blueprint("pages", __name__)
 
@@ -28,6 +29,7 @@ def product(product_id: int) -> str:
 
 
 @blueprint.post("/products/<int:product_id>/reviews")
+@changes
 def review(product_id: int) -> str | Response | tuple[str, int]:
     """Publish a review."""
     form = ReviewForm()
@@ -48,6 +50,7 @@ def show_cart() -> str:
 
 
 @blueprint.post("/cart/<int:product_id>")
+@changes
 def change_cart(product_id: int) -> str | Response | tuple[str, int]:
     """Set how many of a product are in the cart."""
     form = CartForm()

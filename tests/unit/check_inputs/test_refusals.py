@@ -73,3 +73,21 @@ def test_a_password_in_an_address_is_not_shown(tmp_path):
     good, text = check(tmp_path, {"flask_apps": {"shop": {**GOOD, "source": source}}})
     assert not good
     assert "hunter2" not in text
+
+
+def test_a_wrong_wish_for_the_session_store_is_refused(tmp_path):
+    good, text = check(tmp_path, {
+        "flask_apps": {"shop": {**GOOD, "session_store": "yes"}, "session-store": {**GOOD, "domains": ["other.example.com"]}},
+        "session_store_memory_mb": 8, "session_store_when_full": "evicted", "session_store_persistence": "snapshots",
+        "session_store_port": 6379,
+    })
+    assert not good
+    for part in ("flask_apps.shop.session_store must be true or false", "session-store is an account of the system's",
+                 "session_store_memory_mb must be 16 or more", "did you mean evict?", "did you mean snapshot?",
+                 "session_store_port is unknown"):
+        assert part in text, part
+
+
+def test_an_application_may_ask_for_the_session_store(tmp_path):
+    good, text = check(tmp_path, {"flask_apps": {"shop": {**GOOD, "session_store": True}}, "session_store_persistence": "none"})
+    assert good, text

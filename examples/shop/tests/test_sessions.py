@@ -1,0 +1,117 @@
+import logging
+
+import pytest
+from conftest import Visitor
+
+from shop import create_app, sessions
+
+URL = "unix://shop:password@/run/session-store/session-store.sock"
+
+
+class Shelf(dict):
+    """What the application asks of the store, kept in a dictionary."""
+
+    def __init__(self):
+        super().__init__()
+        self.seconds = {}
+
+    def set(self, key, value, ex):
+        self[key], self.seconds[key] = value.encode(), ex
+
+    def delete(self, key):
+        self.pop(key, None)
+
+
+@pytest.fixture
+def shelf(app):
+    shelf = Shelf()
+    app.session_interface = sessions.StoredSessions(shelf, sessions.prefix_of(URL))
+    return shelf
+
+
+def cookie_of(visitor):
+    return visitor.client.get_cookie("__Host-shop", domain="shop.test")
+
+
+def test_without_a_store_sessions_are_signed_cookies_and_the_log_says_so(settings, caplog):
+    with caplog.at_level(logging.INFO):
+        app = create_app(settings)
+    assert any("FLASK_SESSION_STORE_URL" in message for message in caplog.messages)
+    assert type(app.session_interface).__name__ == "SecureCookieSessionInterface"
+
+
+def test_the_cookie_holds_an_id_and_the_store_a_cart_under_its_hash(visitor, shelf):
+    answer = visitor.form("/products/1", "/cart/1", quantity="2")
+    assert answer.status_code == 302
+    assert "49.00" in visitor.get("/cart").text
+    ((key, text),) = shelf.items()
+    sid = cookie_of(visitor).value
+    assert key.startswith("shop:session:") and sid not in key and len(sid) >= 43
+    assert b'"cart":{"1":2}' in text.replace(b" ", b"")
+    assert shelf.seconds[key] == 12 * 3600
+
+
+def test_the_cookie_is_for_this_host_over_https_and_not_for_scripts(visitor, shelf):
+    cookie = visitor.get("/products/1").headers["Set-Cookie"]
+    assert cookie.startswith("__Host-shop=")
+    assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
+    assert "Domain" not in cookie
+
+
+def test_a_visitor_who_brings_nothing_gets_no_session(visitor, shelf):
+    assert "Set-Cookie" not in visitor.get("/").headers
+    assert visitor.get("/healthz").status_code == 200
+    assert not shelf
+
+
+def test_an_id_that_somebody_made_up_is_not_taken_over(visitor, shelf):
+    visitor.client.set_cookie("__Host-shop", "chosen-by-somebody-else", domain="shop.test")
+    visitor.form("/products/1", "/cart/1", quantity="1")
+    assert cookie_of(visitor).value != "chosen-by-somebody-else"
+
+
+def test_a_pickle_in_the_store_is_not_run(app, visitor, shelf, tmp_path):
+    import os
+    import pickle
+
+    class Bomb:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "run"),)
+
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    visitor.get("/products/1")
+    (key,) = shelf
+    shelf[key] = pickle.dumps(Bomb())
+    assert "Traceback" not in visitor.get("/cart").text
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def lonely(settings, tmp_path):
+    """A shop whose store is not there."""
+    app = create_app(settings | {"SESSION_STORE_URL": f"unix://shop:password@{tmp_path}/nothing.sock"})
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    return Visitor(app)
+
+
+def test_without_its_store_it_says_so_and_shows_no_traceback(lonely):
+    assert lonely.get("/healthz").status_code == 503
+    assert lonely.get("/").status_code == 200, "the catalogue needs no session"
+    page = lonely.get("/products/1")
+    assert (page.status_code, page.mimetype) == (503, "text/html")
+    assert "Set-Cookie" not in page.headers
+    lonely.client.set_cookie("__Host-shop", "x" * 43, domain="shop.test")
+    for answer in (lonely.get("/cart"), lonely.send("POST", "/cart/1", data={"quantity": 1, "csrf_token": "x"}), lonely.get("/api/cart")):
+        assert answer.status_code == 503
+        assert "Traceback" not in answer.text and "redis" not in answer.text.lower() and "password" not in answer.text
+    assert lonely.get("/api/cart").json["error"] == "Service Unavailable"
+
+
+def test_too_many_changes_are_refused_for_a_while(settings):
+    visitor = Visitor(create_app(settings | {"CHANGES_LIMIT": "3 per minute"}))
+    answers = [visitor.form("/products/1", "/cart/1", quantity="1").status_code for _ in range(4)]
+    assert answers == [302, 302, 302, 429]
+    answer = visitor.api("PUT", "/api/cart", {"product_id": 2, "quantity": 3})
+    assert (answer.status_code, answer.mimetype) == (429, "application/json")
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert visitor.get("/cart").status_code == 200, "looking is not changing"

@@ -1,0 +1,55 @@
+"""session_store: what is configured, and who is asked for."""
+
+from __future__ import annotations
+
+import pytest
+import support
+
+
+def config(**given: object) -> list[str]:
+    return support.render("session_store", "session-store.conf.j2", **given).splitlines()
+
+
+def test_there_is_no_network_port() -> None:
+    lines = config()
+    assert "port 0" in lines
+    assert not any(line.startswith(("bind", "tls-port")) for line in lines)
+
+
+@pytest.mark.parametrize(("persistence", "lines"), [
+    ("none", ['save ""', "appendonly no"]), ("snapshot", ["save 300 1", "appendonly no"]), ("append", ['save ""', "appendonly yes"])])
+def test_persistence_is_a_choice(persistence: str, lines: list[str]) -> None:
+    found = config(session_store_persistence=persistence)
+    assert [line for line in found if line.startswith(("save ", "appendonly "))] == lines
+    unit = support.render("session_store", "session-store.service.j2", session_store_persistence=persistence)
+    assert ("ExecStartPre=/usr/bin/rm " in unit) == (persistence == "none")
+
+
+def test_a_full_store_forgets_or_refuses() -> None:
+    assert {"maxmemory 64mb", "maxmemory-policy allkeys-lru"} <= set(config())
+    assert {"maxmemory 20mb", "maxmemory-policy noeviction"} <= set(config(session_store_memory_mb=20, session_store_when_full="refuse"))
+
+
+def test_the_program_is_the_distributions() -> None:
+    for distribution, name in (("13", "valkey"), ("12", "redis")):
+        facts = {**support.FACTS, "distribution_major_version": distribution}
+        unit = support.render("session_store", "session-store.service.j2", ansible_facts=facts)
+        assert f"ExecStart=@/usr/bin/{name}-check-rdb {name}-server /etc/session-store/session-store.conf" in unit
+
+
+def test_the_applications_that_ask_for_it_get_a_user() -> None:
+    apps = {"shop": {"session_store": True}, "blog": {}, "wiki": {"session_store": False}}
+    assert support.role_vars("session_store", flask_apps=apps)["session_store_apps"] == ["shop"]
+    everywhere = support.role_vars("session_store", flask_apps=apps, flask_app_defaults={"session_store": True})
+    assert everywhere["session_store_apps"] == ["shop", "blog"]
+    assert support.role_vars("session_store")["session_store_apps"] == []
+
+
+def test_a_process_is_in_the_group_of_the_store_when_its_entry_asks_for_it() -> None:
+    def groups(**entry: object) -> list[str]:
+        unit = support.render("gunicorn_app", "gunicorn.service.j2", support.SHOP | entry)
+        return [line for line in unit.splitlines() if line.startswith("SupplementaryGroups=")]
+
+    assert groups() == groups(session_store=False) == []
+    assert groups(session_store=True) == ["SupplementaryGroups=session-store"]
+    assert groups(session_store=True, gunicorn_app={"groups": ["media"]}) == ["SupplementaryGroups=media"]
