@@ -21,7 +21,7 @@ options:
     type: str
     required: true
   release:
-    description: Id of a finished release below O(base)/releases.
+    description: Id of a finished release below O(base)/releases, or V(live) for the one that is live, if any.
     type: str
     required: true
   base:
@@ -288,6 +288,10 @@ def main() -> None:
     )
     switch = Switch(module)
     instances, release = switch.instances, module.params["release"]
+    if release == "live":
+        if instances.live() is None:
+            module.exit_json(changed=False, instance=None, previous=None, pruned=[])
+        release = module.params["release"] = instances.release_of(instances.live())
     if module.check_mode:
         fresh = not (instances.releases / release / "manifest.json").exists()
         changed = fresh or bool(switch.strangers()) or switch.needs_switch()
