@@ -25,11 +25,11 @@ def play() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a playbook on all hosts of the scenario, with all that Ansible can print."""
     inventories = [str(ROOT / "molecule" / "inventory"), str(ROOT / "molecule" / "secrets" / "inventory")]
 
-    def run(playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(playbook: str, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         only = ["--limit", os.environ["BULWARK_ONLY"]] if os.environ.get("BULWARK_ONLY") else []
         command = ["ansible-playbook", *[f"--inventory={path}" for path in inventories], playbook, "-vvv", "--diff", *only, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT,
-                              env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"})
+                              env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"} | (environment or {}))
         ALL_OUTPUT.append((done.stdout + done.stderr).encode())
         return done
 
