@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,12 @@ with open("/etc/flask-secrets/shop.credentials/plain.key", "rb") as stream:
     needle = max(re.findall(rb"[A-Za-z0-9]+", stream.read()), key=len)
 hits, searched = places({"there": needle, "turned": needle[::-1]})
 print(json.dumps(hits))
+'''
+
+
+LEFT = r'''
+print(json.dumps({"files": sorted(os.listdir("/etc/flask-secrets/notes.credentials")), "instance": live("notes")[0],
+                  "drop_in": os.path.exists("/etc/systemd/system/gunicorn-notes@.service.d/50-credentials.conf")}))
 '''
 
 
@@ -95,6 +102,35 @@ def test_an_encrypted_credential_is_on_no_disk(server: Server, value: str) -> No
              "environ of shop", "environ of notes")
     assert set(known) <= set(places["there"])
     assert not [place for place in places["there"] if place not in known and not place.startswith("/run/credentials/gunicorn-")]
+
+
+@pytest.fixture(scope="session")
+def changes(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str, list[Any]]:
+    """By host, what arrives after each: one credential changes, nothing changes, none is left, all are back."""
+    def arrive() -> dict[str, Any]:
+        return everywhere(lambda server: (json.loads(site_of(server, "notes").get("/").body)["credentials"], server.ask(LEFT)))
+
+    steps, alone = [], "molecule/secrets/secrets_alone.yml"
+    for credentials in ({"second": "changed"}, {"second": "changed"}, {}):
+        steps.append((play(alone, "-e", json.dumps({"credentials": credentials})), arrive()))
+    steps.append((play(alone), arrive()))
+    return {name: [(done, arrived[name]) for done, arrived in steps] for name in steps[0][1]}
+
+
+def test_a_changed_credential_reaches_the_application_once(server: Server, changes: dict[str, list[Any]]) -> None:
+    (first, (held, left)), (second, after) = changes[server.name][:2]
+    assert first.returncode == 0, first.stdout[-3000:]
+    assert held == {"second": _digest("changed")}
+    assert left["files"] == ["second"], "a credential that is no longer wanted stays on the disk"
+    assert re.search(rf"{server.name} +: ok=\d+ +changed=0 ", second.stdout), second.stdout[-300:]
+    assert after == (held, left)
+
+
+def test_an_application_without_credentials_has_nothing_left_of_them(server: Server, changes: dict[str, list[Any]], value: str) -> None:
+    done, (held, left) = changes[server.name][2]
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (held, left["files"], left["drop_in"]) == ({}, [], False)
+    assert changes[server.name][3][1][0] == {"sealed.key": _digest(value), "second": _digest(value[::-1])}
 
 
 def test_no_value_was_printed(value: str, printed: Callable[[], bytes], converge_log: bytes) -> None:
