@@ -12,7 +12,7 @@ import pytest
 from conftest import site_of
 from suite import Server, Site
 from test_renewal import Visitor
-from test_secrets import tokens
+from test_secrets import GENERATED, tokens
 
 # What the file and the process hold, as digests, and what runs.
 STATE = r'''
@@ -127,6 +127,7 @@ def story(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str,
     for record in told.values():
         record |= {"again": again, "repeated": state(record["server"]), "third": sign_in(record["shop"])}
         record["both_stay"] = [record[name].is_known() for name in ("first", "second")]
+        record["places"] = record["server"].ask(GENERATED, apps=record["server"].app_names)["hits"]
         record["dated"] = record["shop"].ask(BACK_DATE, days=40)
 
     other = play("playbooks/rotate_secrets.yml", "-e", "app=shop", "-e", "names=API_TOKEN,COLUMN_KEY")
@@ -192,6 +193,15 @@ def test_other_secrets_rotate_by_name(told: dict[str, Any]) -> None:
     assert told["other"].returncode == 0, told["other"].stdout[-3000:]
     before, after = (told[name]["apps"]["shop"]["process"] for name in ("repeated", "ended"))
     assert {name for name in before if name in after and before[name] != after[name]} == {"API_TOKEN", "COLUMN_KEY"}
+
+
+def test_new_and_old_values_are_only_in_their_file_and_their_process(told: dict[str, Any]) -> None:
+    labels = set(told["places"])
+    assert {"shop FLASK_SECRET_KEY 0", "shop FLASK_SECRET_KEY_FALLBACKS 0", "shop FLASK_SECRET_KEY_FALLBACKS 1"} <= labels
+    assert {"shop API_TOKEN 0", "shop COLUMN_KEY 0", "notes FLASK_SECRET_KEY 0"} <= labels
+    for label, hits in told["places"].items():
+        app = label.split(" ")[0]
+        assert hits == [f"/etc/flask-secrets/{app}.generated.env", f"environ of {app}"], label
 
 
 def test_a_dropped_key_is_nowhere(told: dict[str, Any]) -> None:
