@@ -9,73 +9,92 @@ from typing import Any
 
 import pytest
 
-# Reads everything a secret could leak into, and names the places where it is. Compressed files are
-# opened, journals are exported (they are compressed on disk), memory of the kernel's making is read.
+# Reads everything a secret could leak into, and names the places where each needle is. Compressed files
+# are opened, journals are exported (they are compressed on disk), memory of the kernel's making is read.
+# What the needles are is found on the host, by each program below.
 SEARCH = r'''
-import bz2, gzip, lzma, mmap
-import hashlib
-# The secret is not told: it is known by its length and digest, and found in the env files themselves.
-needle = None
-for path in glob.glob("/etc/flask-secrets/*"):
-    for word in re.findall(rb"(?=([A-Za-z0-9]{%d}))" % GIVEN["length"], open(path, "rb").read()):
-        if hashlib.sha256(word).hexdigest() == GIVEN["digest"]:
-            needle = word
-if needle is None:
-    print(json.dumps({"hits": [], "searched": 0, "journal_lines": 0}))
-    raise SystemExit
-hits, searched = [], 0
-def within(path):
-    opener = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}.get(os.path.splitext(path)[1])
-    if opener:
-        with opener(path) as stream:
-            return needle in stream.read()
-    with open(path, "rb") as stream:
-        if os.fstat(stream.fileno()).st_size == 0:
-            return False
-        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return content.find(needle) >= 0
-for top in ("/etc", "/var", "/srv", "/opt", "/run", "/tmp", "/home", "/root", "/usr/local", "/dev/shm"):
-    for folder, folders, files in os.walk(top):
-        for name in files:
-            path = os.path.join(folder, name)
-            try:
-                if stat.S_ISREG(os.lstat(path).st_mode):
+import bz2, gzip, hashlib, lzma, mmap
+def places(needles):
+    """By label, the sorted places; and how many files were searched."""
+    found, searched = {label: set() for label in needles}, 0
+    def look(content, place):
+        for label, needle in needles.items():
+            if content.find(needle) >= 0:
+                found[label].add(place)
+    for top in ("/etc", "/var", "/srv", "/opt", "/run", "/tmp", "/home", "/root", "/usr/local", "/dev/shm"):
+        for folder, folders, files in os.walk(top):
+            for name in files:
+                path = os.path.join(folder, name)
+                try:
+                    if not stat.S_ISREG(os.lstat(path).st_mode):
+                        continue
                     searched += 1
-                    if within(path):
-                        hits.append(path)
-            except (OSError, EOFError, ValueError, lzma.LZMAError):
-                continue
-def exported(*argv):
-    """Search a stream of any length."""
-    tail = b""
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
-        for part in iter(lambda: running.stdout.read(1 << 20), b""):
-            if needle in tail + part:
-                running.kill()
-                return True
-            tail = part[-len(needle):]
-    return False
-for name, argv in {"journal": ["journalctl", "--namespace=*", "--output=export", "--no-pager"],
-                   "systemctl show": ["systemctl", "show", "--all", "*"],
-                   "systemctl show-environment": ["systemctl", "show-environment"],
-                   "systemctl cat": ["systemctl", "cat", "gunicorn-*"]}.items():
-    if exported(*argv):
-        hits.append(name)
-apps = {}
-for name in GIVEN["apps"]:
-    for unit in output("systemctl", "list-units", "--plain", "--no-legend", "gunicorn-%s@*.service" % name).decode().split():
-        if unit.endswith(".service"):
-            apps.update({pid: name for pid in processes(unit)})
-for pid in filter(str.isdigit, os.listdir("/proc")):
-    for kind in ("cmdline", "environ"):
-        try:
-            content = open("/proc/%s/%s" % (pid, kind), "rb").read()
-        except OSError:
+                    opener = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}.get(os.path.splitext(path)[1])
+                    with open(path, "rb") as stream:
+                        if opener:
+                            with opener(path) as unpacked:
+                                look(unpacked.read(), path)
+                        elif os.fstat(stream.fileno()).st_size:
+                            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                                look(content, path)
+                except (OSError, EOFError, ValueError, lzma.LZMAError):
+                    continue
+    longest = max(map(len, needles.values()), default=0)
+    for name, argv in {"journal": ["journalctl", "--namespace=*", "--output=export", "--no-pager"],
+                       "systemctl show": ["systemctl", "show", "--all", "*"],
+                       "systemctl show-environment": ["systemctl", "show-environment"],
+                       "systemctl cat": ["systemctl", "cat", "gunicorn-*"]}.items():
+        tail = b""
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+            for part in iter(lambda: running.stdout.read(1 << 20), b""):
+                look(tail + part, name)
+                tail = part[-longest:]
+    apps = {}
+    for name in GIVEN["apps"]:
+        for unit in output("systemctl", "list-units", "--plain", "--no-legend", "gunicorn-%s@*.service" % name).decode().split():
+            if unit.endswith(".service"):
+                apps.update({pid: name for pid in processes(unit)})
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if int(pid) in (os.getpid(), os.getppid()):
             continue
-        if needle in content and int(pid) not in (os.getpid(), os.getppid()):
-            hits.append("%s of %s" % (kind, apps.get(int(pid), "pid " + pid)))
+        for kind in ("cmdline", "environ"):
+            try:
+                with open("/proc/%s/%s" % (pid, kind), "rb") as stream:
+                    look(stream.read(), "%s of %s" % (kind, apps.get(int(pid), "pid " + pid)))
+            except OSError:
+                continue
+    return {label: sorted(hits) for label, hits in found.items()}, searched
+
+def secret_files(pattern):
+    return [path for path in glob.glob("/etc/flask-secrets/" + pattern) if os.path.isfile(path)]
+
 journal_lines = len(output("journalctl", "--namespace=*", "--output=cat", "--no-pager", "--lines=1000").splitlines())
-print(json.dumps({"hits": sorted(set(hits)), "searched": searched, "journal_lines": journal_lines}))
+'''
+
+# The canary is not told: it is known by its length and digest, and found in the env files themselves.
+CANARY = SEARCH + r'''
+needle = None
+for path in secret_files("*"):
+    with open(path, "rb") as stream:
+        for word in re.findall(rb"(?=([A-Za-z0-9]{%d}))" % GIVEN["length"], stream.read()):
+            if hashlib.sha256(word).hexdigest() == GIVEN["digest"]:
+                needle = word
+hits, searched = places({"canary": needle}) if needle else ({"canary": []}, 0)
+print(json.dumps({"hits": hits["canary"], "searched": searched, "journal_lines": journal_lines}))
+'''
+
+# Every value that was made on the host, the old ones that are still valid too.
+GENERATED = SEARCH + r'''
+needles = {}
+for path in secret_files("*.generated.env"):
+    with open(path, "rb") as stream:
+        for line in stream:
+            name, _, rest = line.decode().partition("=")
+            for number, value in enumerate(re.findall(r'"([^"]{32,})"', "" if line.startswith(b"#") else rest)):
+                needles["%s %s %d" % (os.path.basename(path).split(".")[0], name, number)] = value.encode()
+hits, searched = places(needles)
+print(json.dumps({"hits": hits, "searched": searched, "journal_lines": journal_lines,
+                  "digests": {label: [len(value), hashlib.sha256(value).hexdigest()] for label, value in needles.items()}}))
 '''
 
 # Which variable of the running processes holds exactly these bytes.
@@ -98,9 +117,11 @@ for app in GIVEN["apps"]:
     found[app] = {"length": len(key), "number": re.fullmatch(rb"[0-9.eE+-]+", key) is not None,
                   "different_bytes": len(set(key)), "digest": hashlib.sha256(key).hexdigest()}
 folder = "/etc/flask-secrets"
-modes = {folder: mode(folder)}
-modes.update({os.path.join(folder, name): mode(os.path.join(folder, name)) for name in os.listdir(folder)})
-print(json.dumps({"keys": found, "modes": modes}))
+folders, files = {}, {}
+for top, below, names in os.walk(folder):
+    folders[top] = mode(top)
+    files.update({os.path.join(top, name): mode(os.path.join(top, name)) for name in names})
+print(json.dumps({"keys": found, "folders": folders, "files": files}))
 '''
 
 
@@ -115,11 +136,18 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def tokens(text: bytes) -> set[str]:
+    """Digests of everything in a text that could be a generated value."""
+    shapes = re.compile(rb"(?=(k[A-Za-z0-9_-]{64}))|(?=([0-9a-f]{64}))|(?=([A-Za-z0-9_-]{43}=))")
+    runs = set(re.findall(rb"[A-Za-z0-9_=-]{44,}", text))
+    return {hashlib.sha256(word).hexdigest() for run in runs for found in shapes.findall(run) for word in found if word}
+
+
 @pytest.fixture
 def found(server: Any, canary: str, remember: Callable[..., Any]) -> Any:
     """Every place on the host where the canary is."""
     needle = _needle(canary)
-    return remember(server, SEARCH, length=len(needle), digest=_digest(needle), apps=server.app_names)
+    return remember(server, CANARY, length=len(needle), digest=_digest(needle), apps=server.app_names)
 
 
 @pytest.fixture
@@ -157,6 +185,25 @@ def test_every_application_has_a_strong_secret_key_of_its_own(server: Any, remem
 
 
 def test_only_root_can_read_the_env_files(server: Any, remember: Callable[..., Any]) -> None:
-    modes = dict(remember(server, KEYS, apps=server.app_names)["modes"])
-    assert modes.pop("/etc/flask-secrets") == "root:root 0700"
-    assert modes and set(modes.values()) == {"root:root 0600"}, modes
+    found = remember(server, KEYS, apps=server.app_names)
+    assert "/etc/flask-secrets" in found["folders"] and set(found["folders"].values()) == {"root:root 0700"}, found["folders"]
+    assert found["files"] and set(found["files"].values()) == {"root:root 0600"}, found["files"]
+
+
+@pytest.fixture
+def generated(server: Any, remember: Callable[..., Any]) -> Any:
+    """Every place on the host where a value is that was made there, and the values' digests."""
+    return remember(server, GENERATED, apps=server.app_names)
+
+
+def test_a_generated_value_is_only_in_its_file_and_in_its_process(generated: Any) -> None:
+    assert generated["hits"], "this host has made no value"
+    assert generated["searched"] > 100 and generated["journal_lines"] > 10, "there was nothing to search"
+    for label, hits in generated["hits"].items():
+        app = label.split(" ")[0]
+        assert hits == [f"/etc/flask-secrets/{app}.generated.env", f"environ of {app}"], label
+
+
+def test_a_generated_value_is_not_in_what_ansible_printed(generated: Any, converge_log: bytes) -> None:
+    printed = tokens(converge_log)
+    assert not [label for label, (_, digest) in generated["digests"].items() if digest in printed]

@@ -17,7 +17,7 @@ version_added: "0.1.0"
 description:
   - Quotes every value so that quotes, C($), backslashes, newlines, tabs, leading and trailing spaces
     and UTF-8 reach the process unchanged.
-  - Booleans, numbers, lists and mappings become JSON, which is what C(Flask.config.from_prefixed_env)
+  - Booleans, numbers, lists, mappings and, under a C(FLASK_) name, null become JSON, which is what C(Flask.config.from_prefixed_env)
     reads. A string that it would turn into something else, such as C(12345) or C(true), gets JSON's
     quotes under a C(FLASK_) name, so that the application sees the string that was written.
   - What systemd would refuse is an error that names the variable and never its value.
@@ -73,7 +73,7 @@ def _plain(value: Any) -> Any:
 def _text(name: str, value: Any) -> str:
     """The value as the process gets it."""
     value = _plain(value)
-    if value is None:
+    if value is None and not name.startswith("FLASK_"):
         raise _Refused("has no value; write '' for an empty one, or leave it out")
     if not isinstance(value, str):
         try:

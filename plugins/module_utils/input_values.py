@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils import preflight
+from ansible_collections.bulwark.flask.plugins.module_utils.generated_values import KINDS
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({LABEL}\.)+{LABEL}")
@@ -26,6 +27,8 @@ ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 WSGI = re.compile(r"([A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*(\.[A-Za-z_]\w*|\([^\n]*\))?")
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+CREDENTIAL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
+CREDENTIAL_MAX_BYTES = 1 << 20
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 KEY_NAMES = ("SECRET_KEY", "FLASK_SECRET_KEY")
 FALLBACK_NAMES = ("SECRET_KEY_FALLBACKS", "FLASK_SECRET_KEY_FALLBACKS")
@@ -208,8 +211,8 @@ def environment(where: str, env: Any) -> list[str]:
     """What is dangerous about variables of the process; whether they can be written at all is asked elsewhere."""
     found = []
     for name, value in env.items() if isinstance(env, Mapping) else ():
-        if name in KEY_NAMES and value is not None:
-            found += secret_key(f"{where}.{name}", value)
+        if name in KEY_NAMES:
+            found += secret_key(f"{where}.{name}", "" if value is None else value)
         elif name in FALLBACK_NAMES:
             try:
                 keys = json.loads(value) if isinstance(value, str) else value
@@ -222,6 +225,30 @@ def environment(where: str, env: Any) -> list[str]:
         elif name in ("FLASK_DEBUG", "FLASK_TESTING") and str(value).lower() not in ("", "0", "false", "no", "none"):
             found.append(f"{where}.{name} shows visitors the application's inside; leave it out")
     return found
+
+
+def generated(where: str, value: Any) -> list[str]:
+    """Names of values that are made on the host, with or without their kinds."""
+    if not isinstance(value, (list, Mapping)):
+        return [f"{where} must be a list of names, such as [FLASK_SECRET_KEY], or a mapping to kinds, such as {{API_TOKEN: hex}}"]
+    found = [f"{where}: every name has letters, digits and _, and no digit first" for name in value
+             if not ENV_NAME.fullmatch(str(name))]
+    kinds = value.items() if isinstance(value, Mapping) else ()
+    found += [f"{where}.{name} must be one of {', '.join(KINDS)}" for name, kind in kinds if str(kind) not in KINDS]
+    return list(dict.fromkeys(found))
+
+
+def credentials(where: str, value: Any) -> list[str]:
+    """Secrets that are passed as files."""
+    found = []
+    for name, held in value.items():
+        if not CREDENTIAL.fullmatch(str(name)):
+            found.append(f"{where}: a credential's name is that of a file: up to 100 letters, digits, ., - and _, no dot first")
+        elif held is None or isinstance(held, (bool, int, float, list, Mapping)):
+            found.append(f"{where}.{name} must be a text; put it in quotes")
+        elif len(str(held).encode(errors="replace")) > CREDENTIAL_MAX_BYTES:
+            found.append(f"{where}.{name} is longer than the 1 MiB that systemd passes on")
+    return list(dict.fromkeys(found))
 
 
 def _between(low: int, high: int, what: str) -> tuple[Callable[[Any], bool], str]:
@@ -261,7 +288,7 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "app_release_drain_seconds": NATURAL,
     "app_release_unit": _matches(r"[A-Za-z0-9:_.-]+", "must be a unit's name without @, such as gunicorn-shop"),
     "app_release_watch": _each(UNIT_PATH, "must be absolute paths"),
-    "app_secrets_generated": _each(ENV_NAME.pattern, "must be names of environment variables: letters, digits and _"),
+    "app_secrets_remove": _each(ENV_NAME.pattern, "must be names of environment variables: letters, digits and _"),
     "gunicorn_app_subdirectory": _matches(BELOW, INSIDE),
     "gunicorn_app_workers": NATURAL,
     "gunicorn_app_max_requests": NATURAL,
@@ -291,7 +318,9 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 # Values whose problems are more than one.
-CHECKERS: dict[str, Callable[[str, Any], list[str]]] = {"app_release_policy": policy}
+CHECKERS: dict[str, Callable[[str, Any], list[str]]] = {
+    "app_release_policy": policy, "app_secrets_generated": generated, "app_secrets_credentials": credentials,
+}
 
 
 def form(where: str, variable: str, kind: str, value: Any) -> list[str]:

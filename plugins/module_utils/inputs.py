@@ -209,6 +209,8 @@ def agreement(where: str, app: Mapping[str, Any]) -> list[str]:
         found.append(f"{where}.gunicorn_app.base and {where}.app_release.base must be the same directory")
     elif base and _setting(app, "nginx_site", "current") != f"{base}/current":
         found.append(f"{where}.nginx_site.current must be {base}/current, below app_release.base")
+    elif base and _setting(app, "app_secrets", "current") != f"{base}/current":
+        found.append(f"{where}.app_secrets.current must be {base}/current, below app_release.base")
     if _setting(app, "gunicorn_app", "subdirectory", "") != _setting(app, "app_release", "subdirectory", ""):
         found.append(f"{where}.gunicorn_app.subdirectory and {where}.app_release.subdirectory must be the same")
     patience = _number(_setting(app, "nginx_site", "answer_timeout_seconds"), 60)

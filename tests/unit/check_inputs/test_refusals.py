@@ -91,3 +91,18 @@ def test_a_wrong_wish_for_the_session_store_is_refused(tmp_path):
 def test_an_application_may_ask_for_the_session_store(tmp_path):
     good, text = check(tmp_path, {"flask_apps": {"shop": {**GOOD, "session_store": True}}, "session_store_persistence": "none"})
     assert good, text
+def test_secrets_that_cannot_be_made_or_passed_on_are_named_and_not_shown(tmp_path):
+    good, text = check(tmp_path, {"flask_apps": {
+        "shop": {**GOOD, "env": {"FLASK_SECRET_KEY": None}, "app_secrets": {
+            "generated": {"TOKEN": "base46", "1ST": "hex"}, "fallback_days": 0, "remove": ["A-B"],
+            "credentials": {"../x": "hunter2", ".hidden": "hunter3", "pin": 424242, "none": None, "good.pem": "hunter4"}}},
+        "blog": {**GOOD, "domains": ["blog.example.com"], "app_secrets": {"generated": "FLASK_SECRET_KEY", "current": "/x"}},
+    }})
+    assert not good
+    for part in ("shop.env.FLASK_SECRET_KEY is empty", "generated.TOKEN must be one of url-safe, hex, fernet", "generated: every name",
+                 "fallback_days must be 1 or more", "remove must be names", "a credential's name is that of a file",
+                 "credentials.pin must be a text", "credentials.none must be a text", "blog.app_secrets.generated must be a list"):
+        assert part in text, part
+    assert "hunter" not in text
+    assert "424242" not in text
+    assert "good.pem" not in text

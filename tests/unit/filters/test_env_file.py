@@ -63,7 +63,7 @@ def test_the_order_is_the_operators() -> None:
 
 
 @pytest.mark.parametrize("value", [True, False, 12, -1.5, ["a", 1, {"k": None}], {"a": ["ü", "\r\x00"]}, "12345678", "true",
-                                   "null", "NaN", " 12 ", "1e5", '["a"]', "007", "yes", "True", "text", "12\n"])
+                                   "null", "NaN", " 12 ", "1e5", '["a"]', "007", "yes", "True", "text", "12\n", None])
 def test_flask_gets_the_type_that_was_written(value: Any) -> None:
     arrived = flask_reads(read_like_systemd(env_file({"FLASK_X": value}))["FLASK_X"])
     assert arrived == value

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import support
 
 
@@ -9,15 +12,29 @@ def test_the_env_file_holds_the_entrys_environment() -> None:
     app = support.SHOP | {"env": {"PASSWORD": 'a"b$', "FLASK_PIN": "1234"}}
     lines = support.render("app_secrets", "app.env.j2", app).splitlines()
     assert lines[0:3] == ["#", "# Ansible managed", "#"]
-    assert lines[4:] == ['PASSWORD="a\\"b\\$"', 'FLASK_PIN="\\"1234\\""']
+    assert lines[5:] == ["# Names from the inventory: PASSWORD FLASK_PIN", 'PASSWORD="a\\"b\\$"', 'FLASK_PIN="\\"1234\\""']
 
 
 def test_an_empty_environment_is_a_file_of_comments() -> None:
     assert all(line.startswith("#") for line in support.render("app_secrets", "app.env.j2").splitlines())
 
 
-def test_the_secret_key_is_generated_unless_it_is_given() -> None:
-    assert support.role_vars("app_secrets")["__app_secrets_missing"] == ["FLASK_SECRET_KEY"]
-    given = support.SHOP | {"env": {"FLASK_SECRET_KEY": "given"}, "app_secrets": {"generated": ["FLASK_SECRET_KEY", "OTHER"]}}
-    assert support.role_vars("app_secrets", given)["__app_secrets_missing"] == ["OTHER"]
-    assert support.role_vars("app_secrets", support.SHOP | {"app_secrets": {"generated": []}})["__app_secrets_missing"] == []
+def files(app: dict[str, Any]) -> list[str]:
+    """What the role's file set is made of, states in front."""
+    found = support.role_vars("app_secrets", support.SHOP | {"app_secrets": app})
+    entries = found["__app_secrets_files"] + found["__app_secrets_drop_in"]
+    return [f"{entry['state']} {entry['dest']}" if "state" in entry else entry["dest"] for entry in entries]
+
+
+def test_the_unit_gets_credentials_only_where_there_are_any() -> None:
+    folder = "/etc/systemd/system/gunicorn-shop@.service.d"
+    assert files({})[2:] == [f"absent {folder}/50-credentials.conf"]
+    assert files({"credentials": {"a": "b"}})[2:] == [f"directory {folder}", f"{folder}/50-credentials.conf"]
+
+
+@pytest.mark.parametrize(("encrypt", "setting"), [(True, "LoadCredentialEncrypted"), (False, "LoadCredential"), ("no", "LoadCredential")])
+def test_the_unit_names_every_credential_and_no_value(encrypt: Any, setting: str) -> None:
+    app = support.SHOP | {"app_secrets": {"credentials": {"a.pem": "hunter2", "b": "hunter3"}, "encrypt_credentials": encrypt}}
+    text = support.render("app_secrets", "credentials.conf.j2", app)
+    assert f"\n{setting}=a.pem:/etc/flask-secrets/shop.credentials/a.pem\n{setting}=b:" in text
+    assert "hunter" not in text

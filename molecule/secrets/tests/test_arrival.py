@@ -1,0 +1,140 @@
+"""Values arrive in the process as they were written: in the environment, and as files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import site_of
+from suite import Server
+from test_secrets import SEARCH, _digest, _needle
+
+# Who can read a credential in the place systemd puts it: the application in its own mount namespace, nobody else.
+READERS = r'''
+import hashlib, pwd
+def read_as(account, path, *inside):
+    user = pwd.getpwnam(account)
+    done = subprocess.run([*inside, "setpriv", "--reuid=%d" % user.pw_uid, "--regid=%d" % user.pw_gid, "--clear-groups", "cat", path],
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return hashlib.sha256(done.stdout).hexdigest() if done.returncode == 0 else None
+found = {}
+for app in GIVEN["apps"]:
+    instance, unit = live(app)
+    inside = ["nsenter", "--mount", "--target=" + properties(unit, "MainPID")["MainPID"]]
+    for path in glob.glob("/run/credentials/%s/*" % glob.escape(unit)):
+        others = [name for name in (*GIVEN["apps"], "nobody", "www-data", app + "-build") if name != app]
+        found["%s/%s" % (app, os.path.basename(path))] = {
+            "application": read_as(app, path, *inside), "others": [name for name in others if read_as(name, path)]}
+stored = {}
+for path in glob.glob("/etc/flask-secrets/*.credentials/*"):
+    with open(path, "rb") as stream:
+        stored[path] = hashlib.sha256(stream.read()).hexdigest()
+print(json.dumps({"found": found, "stored": stored}))
+'''
+
+# Everywhere the credentials' value is; the one of the plain file is the needle.
+PLACES = SEARCH + r'''
+with open("/etc/flask-secrets/shop.credentials/plain.key", "rb") as stream:
+    needle = max(re.findall(rb"[A-Za-z0-9]+", stream.read()), key=len)
+hits, searched = places({"there": needle, "turned": needle[::-1]})
+print(json.dumps(hits))
+'''
+
+
+LEFT = r'''
+print(json.dumps({"files": sorted(os.listdir("/etc/flask-secrets/notes.credentials")), "instance": live("notes")[0],
+                  "drop_in": os.path.exists("/etc/systemd/system/gunicorn-notes@.service.d/50-credentials.conf")}))
+'''
+
+
+@pytest.fixture(scope="session")
+def value(request: pytest.FixtureRequest) -> str:
+    """The value of every probe."""
+    return Path(request.config.getoption("--canary-file")).read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def arrived(server: Server) -> Any:
+    """What the application says it was given."""
+    return json.loads(site_of(server, "notes").get("/").body)
+
+
+def of_json(value: Any) -> list[str]:
+    """The application's own words for a value: its type and its digest."""
+    return [type(value).__name__, hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()]
+
+
+def test_flask_gets_every_type_that_was_written(arrived: Any, value: str) -> None:
+    written = {"TEXT": value, "YES": True, "NO": False, "DIGITS": "12345678", "NUMBER": 12345678, "HALF": 0.5, "WORD": "true",
+               "NULL": None, "LIST": ["old", 1, None], "LIKE_A_LIST": '["a"]', "TREE": {"name": "a", "port": 1},
+               "NESTED": {"A": {"B": "007", "C": 7}}}
+    assert arrived["config"] == {f"PROBE_{name}": of_json(wanted) for name, wanted in written.items()}
+
+
+def test_other_variables_arrive_byte_for_byte(arrived: Any, value: str) -> None:
+    assert arrived["env"]["PROBE_TEXT"] == _digest(value)
+
+
+def test_encrypted_credentials_arrive_byte_for_byte(arrived: Any, value: str) -> None:
+    assert arrived["credentials"] == {"sealed.key": _digest(value), "second": _digest(value[::-1])}
+
+
+def test_the_application_reads_its_credentials_and_nobody_else_does(server: Server, value: str) -> None:
+    told = server.ask(READERS, apps=server.app_names)
+    assert told["found"] == {
+        "shop/plain.key": {"application": _digest(value), "others": []},
+        "notes/sealed.key": {"application": _digest(value), "others": []},
+        "notes/second": {"application": _digest(value[::-1]), "others": []}}
+
+
+def test_an_encrypted_credential_is_on_no_disk(server: Server, value: str) -> None:
+    stored = server.ask(READERS, apps=server.app_names)["stored"]
+    assert stored["/etc/flask-secrets/shop.credentials/plain.key"] == _digest(value)
+    assert stored["/etc/flask-secrets/notes.credentials/sealed.key"] != _digest(value)
+    places = server.ask(PLACES, apps=server.app_names)
+    assert places["turned"] and all(place.startswith("/run/credentials/gunicorn-notes@") for place in places["turned"])
+    known = ("/etc/flask-secrets/shop.env", "/etc/flask-secrets/notes.env", "/etc/flask-secrets/shop.credentials/plain.key",
+             "environ of shop", "environ of notes")
+    assert set(known) <= set(places["there"])
+    assert not [place for place in places["there"] if place not in known and not place.startswith("/run/credentials/gunicorn-")]
+
+
+@pytest.fixture(scope="session")
+def changes(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str, list[Any]]:
+    """By host, what arrives after each: one credential changes, nothing changes, none is left, all are back."""
+    def arrive() -> dict[str, Any]:
+        return everywhere(lambda server: (json.loads(site_of(server, "notes").get("/").body)["credentials"], server.ask(LEFT)))
+
+    steps, alone = [], "molecule/secrets/secrets_alone.yml"
+    for credentials in ({"second": "changed"}, {"second": "changed"}, {}):
+        steps.append((play(alone, "-e", json.dumps({"credentials": credentials})), arrive()))
+    steps.append((play(alone), arrive()))
+    return {name: [(done, arrived[name]) for done, arrived in steps] for name in steps[0][1]}
+
+
+def test_a_changed_credential_reaches_the_application_once(server: Server, changes: dict[str, list[Any]]) -> None:
+    (first, (held, left)), (second, after) = changes[server.name][:2]
+    assert first.returncode == 0, first.stdout[-3000:]
+    assert held == {"second": _digest("changed")}
+    assert left["files"] == ["second"], "a credential that is no longer wanted stays on the disk"
+    assert re.search(rf"{server.name} +: ok=\d+ +changed=0 ", second.stdout), second.stdout[-300:]
+    assert after == (held, left)
+
+
+def test_an_application_without_credentials_has_nothing_left_of_them(server: Server, changes: dict[str, list[Any]], value: str) -> None:
+    done, (held, left) = changes[server.name][2]
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert (held, left["files"], left["drop_in"]) == ({}, [], False)
+    assert changes[server.name][3][1][0] == {"sealed.key": _digest(value), "second": _digest(value[::-1])}
+
+
+def test_no_value_was_printed(value: str, printed: Callable[[], bytes], converge_log: bytes) -> None:
+    assert b"PLAY RECAP" in converge_log
+    for text in (converge_log, printed()):
+        assert _needle(value).encode() not in text
+        assert _needle(value)[::-1].encode() not in text

@@ -1,0 +1,43 @@
+"""An application whose Flask knows no old keys: nobody is signed out by accident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from suite import Server
+from test_rotation import STATE
+
+ROTATE = ("playbooks/rotate_secrets.yml", "-e", "app=notes")
+
+
+@pytest.fixture(scope="session")
+def story(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """By host: a rotation that is refused, and one that says what it does."""
+    def states() -> Any:
+        return everywhere(lambda server: server.ask(STATE, apps=server.app_names)["apps"]["notes"])
+
+    before, refused, between = states(), play(*ROTATE), states()
+    forced, after = play(*ROTATE, "-e", "sign_everybody_out=true"), states()
+    return {name: {"before": before[name], "refused": refused, "between": between[name], "forced": forced, "after": after[name]}
+            for name in before}
+
+
+@pytest.fixture
+def told(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The story on one host."""
+    return story[server.name]
+
+
+def test_a_rotation_that_would_sign_everybody_out_is_refused(told: dict[str, Any]) -> None:
+    assert told["refused"].returncode != 0
+    assert "Flask 3.0.3, which does not know old keys" in told["refused"].stdout
+    assert "-e sign_everybody_out=true" in told["refused"].stdout
+    assert told["before"] == told["between"]
+
+
+def test_it_is_done_when_that_is_said(told: dict[str, Any]) -> None:
+    assert told["forced"].returncode == 0, told["forced"].stdout[-3000:]
+    assert told["after"]["process"]["FLASK_SECRET_KEY"] != told["before"]["process"]["FLASK_SECRET_KEY"]
+    assert told["after"]["old"] == []

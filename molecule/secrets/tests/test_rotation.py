@@ -1,0 +1,217 @@
+"""SECRET_KEY is replaced while visitors are signed in: nobody is signed out, and nobody sees an error."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from conftest import site_of
+from suite import Server, Site
+from test_renewal import Visitor
+from test_secrets import GENERATED, tokens
+
+# What the file and the process hold, as digests, and what runs.
+STATE = r'''
+import hashlib
+def digest(data):
+    return hashlib.sha256(data).hexdigest()
+found = {}
+for app in GIVEN["apps"]:
+    instance, unit = live(app)
+    with open("/etc/flask-secrets/%s.generated.env" % app, "rb") as stream:
+        lines = [line.rstrip(b"\n").split(b"=", 1) for line in stream if not line.startswith(b"#")]
+    held = environment(int(properties(unit, "MainPID")["MainPID"]))
+    old = json.loads(held.get(b"FLASK_SECRET_KEY_FALLBACKS", b"[]"))
+    found[app] = {"instance": instance,
+                  "file": {name.decode(): digest(value.strip(b'"')) for name, value in lines if value[:1] == b'"'},
+                  "process": {name.decode(): digest(held[name]) for name, value in lines if name in held},
+                  "old": [digest(key.encode()) for key in old]}
+nginx = properties("nginx.service", "MainPID", "NRestarts")
+nginx["workers"] = sorted(processes("nginx.service"))
+print(json.dumps({"apps": found, "nginx": nginx}))
+'''
+
+# As if the keys had been replaced so many days ago.
+BACK_DATE = r'''
+import datetime
+path = "/etc/flask-secrets/shop.generated.env"
+then = (datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=GIVEN["days"])).strftime("%Y-%m-%dT%H:%M:%SZ")
+text = open(path).read()
+changed, times = re.subn(r"\d{4}-\d\d-\d\dT[0-9:]{8}Z", then, text)
+with open(path, "r+") as stream:
+    stream.write(changed)
+print(json.dumps(times))
+'''
+
+# Whether something of a generated key's shape with this digest is anywhere a file can be.
+ANYWHERE = r'''
+import hashlib
+shape, hits, searched = re.compile(rb"(?=(k[A-Za-z0-9_-]{64}))"), [], 0
+def look(content, place):
+    if any(hashlib.sha256(word).hexdigest() in GIVEN["digests"] for word in shape.findall(content)):
+        hits.append(place)
+for top in ("/etc", "/run", "/tmp", "/root", "/home", "/srv", "/var/lib", "/var/backups", "/var/tmp"):
+    for folder, folders, files in os.walk(top):
+        for name in files:
+            path = os.path.join(folder, name)
+            if os.path.isfile(path) and not os.path.islink(path) and os.path.getsize(path) < 1 << 20:
+                searched += 1
+                with open(path, "rb") as stream:
+                    look(stream.read(), path)
+look(output("journalctl", "--namespace=*", "--output=cat", "--no-pager"), "journal")
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        with open("/proc/%s/environ" % pid, "rb") as stream:
+            look(stream.read(), "environ of " + pid)
+    except OSError:
+        continue
+print(json.dumps({"hits": hits, "searched": searched}))
+'''
+
+
+@dataclass
+class Signed:
+    """A visitor with something in the cart, which is in the signed cookie and nowhere else."""
+
+    site: Site
+    cookie: str
+
+    def is_known(self) -> bool:
+        """Whether the shop still reads the cookie."""
+        answer = self.site.get("/api/cart", headers={"Cookie": self.cookie})
+        assert answer.status == 200
+        return bool(json.loads(answer.body)["lines"])
+
+
+def sign_in(site: Site) -> Signed:
+    """Put a product into the cart, as a browser does."""
+    page = site.get("/products/1")
+    cookie = page["Set-Cookie"].split(";")[0]
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.body.decode())
+    answer = site.get("/cart/1", method="POST", body=f"quantity=2&csrf_token={token[1]}".encode(), headers={
+        "Cookie": cookie, "Content-Type": "application/x-www-form-urlencoded", "Referer": f"https://{site.domain}/products/1"})
+    assert answer.status == 302, answer.status
+    signed = Signed(site, answer["Set-Cookie"].split(";")[0])
+    assert signed.is_known()
+    return signed
+
+
+def state(server: Server) -> Any:
+    """Digests and instances, now."""
+    return server.ask(STATE, apps=server.app_names)
+
+
+@pytest.fixture(scope="session")
+def story(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str, dict[str, Any]]:
+    """By host: a rotation among visitors, one that is interrupted and repeated, and the end of the old keys."""
+    told = everywhere(lambda server: {"server": server, "shop": site_of(server, "shop")})
+    for record in told.values():
+        record |= {"first": sign_in(record["shop"]), "before": state(record["server"]), "visitor": Visitor(record["shop"])}
+        record["visitor"].start()
+
+    done = play("playbooks/rotate_secrets.yml", "-e", "app=shop")
+    for record in told.values():
+        record["visitor"].stop()
+        record |= {"rotation": done, "rotated": state(record["server"]), "first_stays": record["first"].is_known(),
+                   "second": sign_in(record["shop"])}
+
+    # The first half alone: the new key is written and the run ends, as when the connection is lost.
+    half = play("molecule/secrets/first_half.yml")
+    for record in told.values():
+        record |= {"half": half, "halfway": state(record["server"])}
+    again = play("playbooks/rotate_secrets.yml", "-e", "app=shop")
+    for record in told.values():
+        record |= {"again": again, "repeated": state(record["server"]), "third": sign_in(record["shop"])}
+        record["both_stay"] = [record[name].is_known() for name in ("first", "second")]
+        record["places"] = record["server"].ask(GENERATED, apps=record["server"].app_names)["hits"]
+        record["dated"] = record["shop"].ask(BACK_DATE, days=40)
+
+    other = play("playbooks/rotate_secrets.yml", "-e", "app=shop", "-e", "names=API_TOKEN,COLUMN_KEY")
+    for record in told.values():
+        record |= {"other": other, "ended": state(record["server"])}
+        record["at_the_end"] = [record[name].is_known() for name in ("first", "second", "third")]
+    return told
+
+
+@pytest.fixture
+def told(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The story on one host."""
+    return story[server.name]
+
+
+def key(found: Any, where: str = "process") -> str:
+    """The digest of the shop's key."""
+    return found["apps"]["shop"][where]["FLASK_SECRET_KEY"]
+
+
+def test_a_rotation_gives_the_application_another_key(told: dict[str, Any]) -> None:
+    assert told["rotation"].returncode == 0, told["rotation"].stdout[-3000:]
+    assert key(told["rotated"]) == key(told["rotated"], "file") != key(told["before"])
+    assert told["rotated"]["apps"]["shop"]["old"][0] == key(told["before"])
+
+
+def test_whoever_is_signed_in_stays_signed_in(told: dict[str, Any]) -> None:
+    assert told["first_stays"]
+
+
+def test_no_request_fails_while_a_key_is_rotated(told: dict[str, Any]) -> None:
+    assert told["visitor"].failures == []
+    assert told["visitor"].answers >= 10
+
+
+def test_a_rotation_restarts_what_uses_the_key_and_nothing_else(told: dict[str, Any]) -> None:
+    before, after = told["before"], told["rotated"]
+    assert before["apps"]["shop"]["instance"] != after["apps"]["shop"]["instance"]
+    assert before["apps"]["notes"] == after["apps"]["notes"]
+    assert before["nginx"] == after["nginx"]
+
+
+def test_a_repeated_rotation_goes_on_where_the_first_was_interrupted(told: dict[str, Any]) -> None:
+    assert told["half"].returncode == 0, told["half"].stdout[-3000:]
+    assert key(told["halfway"], "file") != key(told["halfway"]) == key(told["rotated"]), "this was no interruption"
+    assert told["again"].returncode == 0, told["again"].stdout[-3000:]
+    assert key(told["repeated"]) == key(told["halfway"], "file"), "it rotated twice"
+
+
+def test_two_rotations_keep_both_old_keys(told: dict[str, Any]) -> None:
+    assert told["repeated"]["apps"]["shop"]["old"][:2] == [key(told["rotated"]), key(told["before"])]
+    assert told["both_stay"] == [True, True]
+
+
+def test_old_keys_are_dropped_after_their_time(told: dict[str, Any]) -> None:
+    assert told["dated"] >= 2
+    assert told["ended"]["apps"]["shop"]["old"] == []
+    assert told["at_the_end"] == [False, False, True]
+    assert key(told["ended"]) == key(told["repeated"])
+
+
+def test_other_secrets_rotate_by_name(told: dict[str, Any]) -> None:
+    assert told["other"].returncode == 0, told["other"].stdout[-3000:]
+    before, after = (told[name]["apps"]["shop"]["process"] for name in ("repeated", "ended"))
+    assert {name for name in before if name in after and before[name] != after[name]} == {"API_TOKEN", "COLUMN_KEY"}
+
+
+def test_new_and_old_values_are_only_in_their_file_and_their_process(told: dict[str, Any]) -> None:
+    labels = set(told["places"])
+    assert {"shop FLASK_SECRET_KEY 0", "shop FLASK_SECRET_KEY_FALLBACKS 0", "shop FLASK_SECRET_KEY_FALLBACKS 1"} <= labels
+    assert {"shop API_TOKEN 0", "shop COLUMN_KEY 0", "notes FLASK_SECRET_KEY 0"} <= labels
+    for label, hits in told["places"].items():
+        app = label.split(" ")[0]
+        assert hits == [f"/etc/flask-secrets/{app}.generated.env", f"environ of {app}"], label
+
+
+def test_a_dropped_key_is_nowhere(told: dict[str, Any]) -> None:
+    found = told["server"].ask(ANYWHERE, digests=[key(told["before"]), key(told["rotated"])])
+    assert found["searched"] > 100
+    assert found["hits"] == []
+    assert told["server"].ask(ANYWHERE, digests=[key(told["ended"])])["hits"], "the search finds nothing at all"
+
+
+def test_no_key_is_printed(told: dict[str, Any], printed: Callable[[], bytes]) -> None:
+    keys = [told[name]["apps"]["shop"][where].values() for name in ("before", "rotated", "halfway", "repeated", "ended")
+            for where in ("file", "process")]
+    assert not tokens(printed()) & {digest for digests in keys for digest in digests}

@@ -1,0 +1,123 @@
+#!/usr/bin/python
+"""Files systemd passes to a service as credentials."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: credential_files
+short_description: Write the files systemd passes to a service as credentials, encrypted for this host or plain
+version_added: "0.1.0"
+description:
+  - Each value becomes a file of its name, root's alone. Encrypted ones can be read on this host alone,
+    where systemd keeps the key in C(/var/lib/systemd/credential.secret).
+  - A file is written when it holds another value; an encrypted one is opened to see that.
+  - Files of other names in the directory are removed.
+options:
+  path:
+    description: The directory. It is made, readable by root alone, if it is missing.
+    type: path
+    required: true
+  credentials:
+    description: Values by name. They arrive byte for byte.
+    type: dict
+    required: true
+  encrypted:
+    description: Encrypt them with C(systemd-creds), bound to the host.
+    type: bool
+    default: true
+attributes:
+  check_mode:
+    description: Predicts what would change.
+    support: full
+  diff_mode:
+    description: There is nothing that could be shown.
+    support: none
+author:
+  - The bulwark.flask authors
+"""
+
+EXAMPLES = r"""
+- name: Pass the key of the payment provider as a file
+  bulwark.flask.credential_files:
+    path: /etc/flask-secrets/shop.credentials
+    credentials:
+      payment.pem: "{{ vault_payment_key }}"
+  no_log: true
+"""
+
+RETURN = r"""
+written:
+  description: Names of the credentials that were written.
+  type: list
+  elements: str
+  returned: success
+removed:
+  description: Names of the files that were removed.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import os
+import stat
+import subprocess
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import private_file
+
+TOOL = "/usr/bin/systemd-creds"
+
+
+def systemd_creds(*arguments: str, data: bytes = b"") -> bytes:
+    """Run the tool; values go in and out through pipes, never through arguments."""
+    done = subprocess.run([TOOL, *arguments], input=data, capture_output=True, check=False)
+    if done.returncode:
+        raise OSError(done.stderr.decode(errors="replace").strip())
+    return done.stdout
+
+
+def held(path: str, name: str, encrypted: bool) -> bytes | None:
+    """The value in a file; None when there is none of this kind."""
+    try:
+        data = private_file.read(path)
+        if data is None or not private_file.is_private(path):
+            return None
+        return systemd_creds("decrypt", f"--name={name}", path, "-") if encrypted else data
+    except (OSError, ValueError):
+        return None
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "path": {"type": "path", "required": True},
+            "credentials": {"type": "dict", "required": True, "no_log": True},
+            "encrypted": {"type": "bool", "default": True},
+        },
+        supports_check_mode=True,
+    )
+    folder, encrypted = module.params["path"], module.params["encrypted"]
+    wanted = {name: str(value).encode() for name, value in module.params["credentials"].items()}
+    there = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    written = [name for name, data in wanted.items() if held(os.path.join(folder, name), name, encrypted) != data]
+    removed = [name for name in there if name not in wanted]
+    unsafe = os.path.isdir(folder) and stat.S_IMODE(os.stat(folder).st_mode) != 0o700
+    try:
+        if not module.check_mode:
+            private_file.make_folder(folder)
+            os.chmod(folder, 0o700)
+            for name in written:
+                data = wanted[name]
+                if encrypted:
+                    data = systemd_creds("encrypt", "--with-key=host", f"--name={name}", "-", "-", data=data)
+                private_file.write(os.path.join(folder, name), data)
+            for name in removed:
+                os.unlink(os.path.join(folder, name))
+    except OSError as error:
+        module.fail_json(msg=f"The credentials in {folder} could not be written: {error}")
+    module.exit_json(changed=bool(written or removed or unsafe), written=written, removed=removed)
+
+
+if __name__ == "__main__":
+    main()
