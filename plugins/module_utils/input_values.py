@@ -12,6 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -200,6 +201,24 @@ def environment(where: str, env: Any) -> list[str]:
     return found
 
 
+def ignores(where: str, value: Any) -> list[str]:
+    """Advisories that do not count for a while; each says why, and until when."""
+    found, seen = [], Counter(str(rule["id"]).upper() for rule in value)
+    for n, rule in enumerate(value):
+        at = f"{where}[{n}]"
+        if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)+", rule["id"]):
+            found.append(f"{at}.id must be one advisory's name, such as CVE-2025-47278 or GHSA-4grg-w6v8-c28g")
+        if not rule["reason"].strip():
+            found.append(f"{at}.reason is empty; say why this advisory does not matter here")
+        try:
+            if len(str(rule["until"])) != 10:
+                raise ValueError
+            date.fromisoformat(str(rule["until"]))
+        except ValueError:
+            found.append(f"{at}.until must be the last day it does not count, such as 2027-01-31")
+    return found + [f"{where}: {name} is there {n} times; keep one" for name, n in seen.items() if n > 1]
+
+
 def _between(low: int, high: int, what: str) -> tuple[Callable[[Any], bool], str]:
     return lambda v: low <= int(v) <= high, f"must be {what}, {low} to {high}"
 
@@ -260,8 +279,16 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
+# Mappings and lists of mappings, whose parts have to fit each other.
+STRUCTURES: dict[str, Callable[[str, Any], list[str]]] = {
+    "pip_audit_ignores": ignores,
+}
+
+
 def form(where: str, variable: str, kind: str, value: Any) -> list[str]:
     """What is wrong with a value of the right type."""
+    if variable in STRUCTURES:
+        return STRUCTURES[variable](where, value)
     check = VALUES.get(variable, POSITIVE if kind == "int" else None)
     if check and not check[0](value):
         return [f"{where} {check[1]}"]

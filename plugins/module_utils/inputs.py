@@ -72,7 +72,8 @@ def typed(where: str, variable: str, value: Any, spec: Spec) -> list[str]:
         return [f"{where} must be one line without control characters"]
     if "options" in spec:
         nested = [(where, value)] if kind == "dict" else [(f"{where}[{n}]", item) for n, item in enumerate(value)]
-        return [problem for place, item in nested for problem in options(place, item, spec["options"])]
+        found = [problem for place, item in nested for problem in options(place, item, spec["options"])]
+        return found or values.form(where, variable, kind, value)
     if kind == "list":
         item_spec = {"type": spec.get("elements", "raw")}
         found = [problem for n, item in enumerate(value) for problem in typed(f"{where}[{n}]", "", item, item_spec)]
