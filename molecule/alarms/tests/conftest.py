@@ -31,8 +31,9 @@ class Receiver:
         self.hosts.execute("pebble", "command -v aiosmtpd >/dev/null || { apt-get update -qq; apt-get install -qq -y --no-install-recommends "
                                      "python3-aiosmtpd; } >/dev/null 2>&1; rm -rf /tmp/got; mkdir -p /tmp/got; cat > /tmp/receiver.py",
                            (ROOT / "molecule/alarms/receiver.py").read_bytes())
-        self.hosts.execute("pebble", "pkill -f receiver.py || :; setsid python3 /tmp/receiver.py /tmp/got /etc/pebble/cert.pem "
-                                     "/etc/pebble/key.pem >/tmp/receiver.log 2>&1 & sleep 1")
+        self.hosts.execute("pebble", "[ ! -e /tmp/receiver.pid ] || kill $(cat /tmp/receiver.pid) 2>/dev/null || :; setsid python3 "
+                                     "/tmp/receiver.py /tmp/got /etc/pebble/cert.pem /etc/pebble/key.pem >/tmp/receiver.log 2>&1 & "
+                                     "echo $! >/tmp/receiver.pid; sleep 2")
 
     def switch(self, name: str, on: bool) -> None:
         """`refuse` and `slow`."""
@@ -76,7 +77,7 @@ class Channel:
 
     def deliver(self) -> None:
         """One delivery of everything that waits."""
-        self.sh("sed -i 's/\"next\": [0-9.]*/\"next\": 0/' $(find /var/lib/alarm-channel/spool -name '[!.]*.json') /dev/null")
+        self.sh("find /var/lib/alarm-channel/spool -name '[!.]*.json' -exec sed -i 's/\"next\": [0-9.]*/\"next\": 0/' {} +")
         self._unit("alarm-channel-deliver")
 
     def waiting(self) -> int:
