@@ -12,6 +12,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -251,6 +252,74 @@ def credentials(where: str, value: Any) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def ignores(where: str, value: Any) -> list[str]:
+    """Advisories that do not count for a while; each says why, and until when."""
+    found, seen = [], Counter(str(rule["id"]).upper() for rule in value)
+    for n, rule in enumerate(value):
+        at = f"{where}[{n}]"
+        if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)+", rule["id"]):
+            found.append(f"{at}.id must be one advisory's name, such as CVE-2025-47278 or GHSA-4grg-w6v8-c28g")
+        if not rule["reason"].strip():
+            found.append(f"{at}.reason is empty; say why this advisory does not matter here")
+        try:
+            if len(str(rule["until"])) != 10:
+                raise ValueError
+            date.fromisoformat(str(rule["until"]))
+        except ValueError:
+            found.append(f"{at}.until must be the last day it does not count, such as 2027-01-31")
+    return found + [f"{where}: {name} is there {n} times; keep one" for name, n in seen.items() if n > 1]
+
+
+EMAIL = r"[^@\s,;<>\"]+@[^@\s.,;<>]+(\.[^@\s.,;<>]+)*"
+
+
+def alarm_mail(where: str, value: Any) -> list[str]:
+    """Mail: whom, through what, and no password without encryption."""
+    if not value:
+        return []
+    found = [] if value.get("to") else [f"{where}.to is missing; write to: [ops@example.com]"]
+    addresses = [(f"{where}.to[{n}]", item) for n, item in enumerate(value.get("to") or [])]
+    addresses += [(f"{where}.from", value["from"])] if "from" in value else []
+    found += [f"{at} must be an e-mail address such as ops@example.com" for at, item in addresses if not re.fullmatch(EMAIL, item)]
+    if not value.get("server"):
+        return found + [f"{where}.{key} goes with a server; add server: smtp.example.com, or leave it out"
+                        for key in ("server", "port", "security", "username", "password") if key in value]
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.:-]*", value["server"]) or "://" in value["server"]:
+        found.append(f"{where}.server must be a name or address such as smtp.example.com; the port has a key of its own")
+    if not 1 <= int(value.get("port", 587)) <= 65535:
+        found.append(f"{where}.port must be a port, 1 to 65535")
+    if bool(value.get("username")) != bool(value.get("password")):
+        found.append(f"{where}.username and {where}.password belong together; give both or none")
+    if value.get("password") and value.get("security") == "none":
+        found.append(f"{where}.security: none would send the password in the clear; use starttls or tls")
+    return found
+
+
+def alarm_webhook(where: str, value: Any) -> list[str]:
+    """A webhook. Its address may be a secret itself, so that no message repeats it."""
+    if not value:
+        return []
+    url, secret, found = str(value.get("url", "")), value.get("secret"), []
+    if not re.fullmatch(r"https?://[!-~]+", url):
+        found.append(f"{where}.url must be the https:// address that takes JSON by POST")
+    elif "@" in urlsplit(url).netloc:
+        found.append(f"{where}.url has a user or password in it; write them as header and secret")
+    elif secret and url.startswith("http://"):
+        found.append(f"{where}.url would send the secret in the clear; use https://")
+    if "header" in value and not secret:
+        found.append(f"{where}.header goes with a secret; add it, or leave the header out")
+    if not re.fullmatch(r"[A-Za-z0-9-]+", value.get("header", "Authorization")):
+        found.append(f"{where}.header must be a header's name, such as Authorization")
+    if secret and not re.fullmatch(r"[ -~]+", secret):
+        found.append(f"{where}.secret must be one line of ASCII, such as Bearer …")
+    return found
+
+
+def alarm_sites(where: str, value: Any) -> list[str]:
+    """Applications and their domains, where they are not made of flask_apps."""
+    return [problem for app, names in value.items() for problem in domains(f"{where}.{app}", names)]
+
+
 def _between(low: int, high: int, what: str) -> tuple[Callable[[Any], bool], str]:
     return lambda v: low <= int(v) <= high, f"must be {what}, {low} to {high}"
 
@@ -275,6 +344,12 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "acme_cert_email": _matches(r"|[^@\s,;]+@[^@\s.,;]+(\.[^@\s.,;]+)+", "must be an e-mail address such as ops@example.com"),
     "acme_cert_directory_url": _matches(r"https://[^\s/@]+/[^\s@]*", "must be the https:// address of an ACME directory"),
     "acme_cert_index_url": _matches(f"|{URL}", "must be a URL without user and password, such as https://pypi.org/simple"),
+    "alarm_channel_textfile_directory": _matches(r"|/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be an absolute path without spaces and .., or empty"),
+    "alarm_channel_units": _each(r"[A-Za-z0-9:_.@\\*-]+\.[a-z]+", "must be units with their kind, such as [postgresql.service]"),
+    "alarm_channel_certificate_warning_percent": _between(1, 99, "a share"),
+    "alarm_channel_certificate_critical_percent": _between(1, 99, "a share"),
+    "alarm_channel_errors_percent": _between(1, 100, "a share"),
+    "alarm_channel_errors_minutes": _between(1, 60, "a number of minutes"),
     "app_logging_journal_burst_lines": NATURAL,
     "app_release_index_url": _matches(f"|{URL}", "must be a URL without user and password, such as https://pypi.org/simple"),
     "app_release_subdirectory": _matches(BELOW, INSIDE),
@@ -317,16 +392,22 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-# Values whose problems are more than one.
-CHECKERS: dict[str, Callable[[str, Any], list[str]]] = {
-    "app_release_policy": policy, "app_secrets_generated": generated, "app_secrets_credentials": credentials,
+# Mappings and lists of mappings, whose parts have to fit each other.
+STRUCTURES: dict[str, Callable[[str, Any], list[str]]] = {
+    "alarm_channel_mail": alarm_mail,
+    "alarm_channel_sites": alarm_sites,
+    "alarm_channel_webhook": alarm_webhook,
+    "app_release_policy": policy,
+    "app_secrets_credentials": credentials,
+    "app_secrets_generated": generated,
+    "pip_audit_ignores": ignores,
 }
 
 
 def form(where: str, variable: str, kind: str, value: Any) -> list[str]:
     """What is wrong with a value of the right type."""
-    if variable in CHECKERS:
-        return CHECKERS[variable](where, value)
+    if variable in STRUCTURES:
+        return STRUCTURES[variable](where, value)
     check = VALUES.get(variable, POSITIVE if kind == "int" else None)
     if check and not check[0](value):
         return [f"{where} {check[1]}"]

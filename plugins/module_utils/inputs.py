@@ -26,7 +26,7 @@ HOST_WIDE = ("email", "directory_url", "ca_bundle", "index_url", "osv_url", "eab
 UNIQUE = ("port", "base", "unit", "current", "release", "certificate")
 APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,24}")
 # Accounts and groups of Debian and of what runs beside an application.
-RESERVED = set("""adm audio backup bin cdrom chrony clock crontab daemon default dialout dip disk dnsmasq docker fax floppy ftp
+RESERVED = set("""adm alarm-channel audio backup bin cdrom chrony clock crontab daemon default dialout dip disk dnsmasq docker fax floppy ftp
     games gnats gunicorn input irc kmem kvm list lp mail man messagebus mysql netdev news nginx nobody nogroup ntp operator
     pip-audit plugdev polkitd postfix postgres proxy redis render root sasl session-store sgx shadow ssh sshd src staff statd sudo sync sys
     tape tcpdump tss tty users utmp uucp uuidd valkey video voice www-data""".split())

@@ -1,35 +1,48 @@
 #!/usr/bin/python3 -I
 """Audit the packages one application really runs: `pip-audit-app <name>`.
 
-With `--release DIRECTORY` it audits that release instead of the live one, before it goes live: the whole
-report is printed as one line of JSON, and nothing is written or announced.
+    --json               print the whole report as one line of JSON instead of a summary
+    --release DIRECTORY  audit this release instead of the live one, before it goes live: prints the report
+                         as --json does, writes and announces nothing
+    --scheduled          begin at a random moment of the next minute
+
+The audit itself runs in the sandbox of pip-audit-<name>@.service, whoever asks: this program asks over
+/run/pip-audit/<name>.sock, and systemd starts it again (with --answer) at the other end.
 
 Owned by the role pip_audit. Every run ends in exactly one of three results, the same one in the exit
 status, in the journal (`journalctl -t pip-audit-<name>`) and in /var/lib/pip-audit/<name>/report.json:
 
-  0  clean            every package was looked up, none has a known vulnerability
+  0  clean            every package was looked up, none has a known vulnerability that is not ignored
   1  vulnerable       at least one has
   2  could-not-audit  anything else: a package or all of them could not be looked up, no live release,
                       advisory service down or talking nonsense, time-out, another audit running
+
+A report keeps what is known as `standing`: a run that could not look everything up adds to it and takes
+nothing away. What a run found `new` or `gone` is announced in the journal, once.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import fcntl
 import json
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import syslog
 import time
 from pathlib import Path
+from typing import TextIO
 
 CONFIG = Path("/etc/pip-audit")
 STATE = Path("/var/lib/pip-audit")
 CACHE = Path("/var/cache/pip-audit")
+SOCKETS = Path("/run/pip-audit")
 TOOL = "/opt/pip-audit/current/bin/pip-audit"
 ACCOUNT = "pip-audit"
 PATIENCE_SECONDS = 600
@@ -93,7 +106,30 @@ def cause(errors: str) -> str:
     return (re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Timeout): .+)$", errors, re.MULTILINE) or lines)[-1]
 
 
-def read_answer(config: dict, output: str, errors: str) -> dict:
+def names_of(finding: dict) -> set[str]:
+    """Every name an advisory has: services differ in which of them comes first."""
+    return {name.upper() for name in (finding["id"], *finding["aliases"])}
+
+
+def same(one: dict, other: dict) -> bool:
+    """Whether two findings are of one advisory and one package, whatever version is installed."""
+    return canonical(one["package"]) == canonical(other["package"]) and bool(names_of(one) & names_of(other))
+
+
+def apply_ignores(config: dict, body: dict, today: str) -> None:
+    """Move what the operator has a reason to ignore out of the findings, until the day that was given."""
+    counted = []
+    for finding in body["findings"]:
+        rule = next((rule for rule in config["ignores"] if rule["id"].upper() in names_of(finding) and today <= rule["until"]), None)
+        if rule:
+            body["ignored"].append({**finding, "reason": rule["reason"], "until": rule["until"]})
+        else:
+            counted.append(finding)
+    body["findings"] = counted
+    body["expired_ignores"] = [rule for rule in config["ignores"] if rule["until"] < today]
+
+
+def read_answer(config: dict, output: str, errors: str, today: str) -> dict:
     """What pip-audit found, as the body of a report."""
     try:
         dependencies = json.loads(output)["dependencies"]
@@ -106,9 +142,11 @@ def read_answer(config: dict, output: str, errors: str) -> dict:
     private = {canonical(name) for name in config["private_packages"]}
     unknown = [s["package"] for s in skipped if canonical(s["package"]) not in private]
     dropped = DROPPED.findall(errors)
-    body = {"counts": {"packages": len(dependencies), "audited": len(known), "skipped": len(skipped),
-                       "vulnerable": len({f["package"] for f in findings}), "findings": len(findings)},
-            "findings": findings, "skipped": skipped, "reason": ""}
+    body = {"findings": findings, "ignored": [], "skipped": skipped, "reason": ""}
+    apply_ignores(config, body, today)
+    body["counts"] = {"packages": len(dependencies), "audited": len(known), "skipped": len(skipped),
+                      "vulnerable": len({f["package"] for f in body["findings"]}), "findings": len(body["findings"]),
+                      "ignored": len(body["ignored"])}
     if unknown:
         body["reason"] = f"{len(unknown)} of {len(dependencies)} packages could not be looked up: {', '.join(unknown)}"
     elif dropped:
@@ -116,21 +154,49 @@ def read_answer(config: dict, output: str, errors: str) -> dict:
     elif not known:
         body["reason"] = "no package was looked up"
     # What was found is true, even where something else could not be looked up.
-    body["state"] = "vulnerable" if findings else "could-not-audit" if body["reason"] else "clean"
+    body["state"] = "vulnerable" if body["findings"] else "could-not-audit" if body["reason"] else "clean"
     return body
+
+
+def compare(report: dict, before: list[dict]) -> None:
+    """What stands now, and what of it is news. Only a complete audit can tell that something is gone."""
+    report["new"] = [f for f in report["findings"] if not any(same(f, old) for old in before)]
+    left = [old for old in before if not any(same(old, f) for f in report["findings"])]
+    kept = [old for old in left if report["reason"] and not any(same(old, f) for f in report["ignored"])]
+    report["gone"] = [old for old in left if old not in kept]
+    report["standing"] = [{**f, "release": report["release"]} for f in report["findings"]] + kept
+
+
+def shown(finding: dict) -> str:
+    """One finding, for people."""
+    fixed = f"fixed in {finding['fixed'][0]}" if finding["fixed"] else "no fix"
+    return f"{finding['package']} {finding['installed']} {finding['id']} ({fixed})"
 
 
 def summary(report: dict) -> str:
     """The one line of a run."""
     counts, where = report["counts"], f"release {report['release']}"
-    if report["state"] == "clean":
-        return f"clean: {where}, {counts['audited']} packages"
+    extras = [f"ignored {f['package']} {f['id']} until {f['until']}: {f['reason']}" for f in report["ignored"]]
+    extras += [f"the ignore of {rule['id']} expired on {rule['until']}" for rule in report["expired_ignores"]]
     if report["state"] == "could-not-audit":
-        return f"could not audit: {where}: {report['reason']}"
-    texts = [f"{f['package']} {f['installed']} {f['id']} ({'fixed in ' + f['fixed'][0] if f['fixed'] else 'no fix'})"
-             for f in report["findings"]]
-    more = f"; also, {report['reason']}" if report["reason"] else ""
-    return f"vulnerable: {where}, {counts['vulnerable']} of {counts['packages']} packages: {', '.join(texts)}{more}"
+        text = f"could not audit: {where}: {report['reason']}"
+    elif report["state"] == "clean":
+        text = f"clean: {where}, {counts['audited']} packages"
+    else:
+        text = (f"vulnerable: {where}, {counts['vulnerable']} of {counts['packages']} packages: "
+                f"{', '.join(map(shown, report['findings']))}")
+        extras += [report["reason"]] if report["reason"] else []
+    return "; ".join([text, *extras])
+
+
+def announce(report: dict) -> None:
+    """Tell the journal the result, and what is news."""
+    syslog.openlog(f"pip-audit-{report['application']}", 0, syslog.LOG_CRON)
+    for finding in report["new"]:
+        syslog.syslog(syslog.LOG_ERR, one_line(f"new finding: {shown(finding)}, release {report['release']}"))
+    for finding in report["gone"]:
+        syslog.syslog(syslog.LOG_NOTICE, one_line(f"finding gone: {shown(finding)}"))
+    syslog.syslog(PRIORITY[report["state"]], one_line(summary(report), 2000))
 
 
 def write_report(path: Path, report: dict) -> None:
@@ -150,16 +216,37 @@ def words(error: Exception) -> str:
     return one_line(error if isinstance(error, CouldNotAudit) else f"{type(error).__name__}: {error}")
 
 
+def empty(name: str, reason: str = "") -> dict:
+    """The report of an audit that has not succeeded yet."""
+    return {"application": name, "state": "could-not-audit", "reason": reason, "time": now(), "release": "none", "service": "",
+            "counts": dict.fromkeys(("packages", "audited", "skipped", "vulnerable", "findings", "ignored"), 0),
+            "findings": [], "ignored": [], "expired_ignores": [], "skipped": [], "new": [], "gone": [], "standing": []}
+
+
+def now() -> str:
+    """The time, in UTC."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def standing_before(path: Path) -> list[dict]:
+    """What the last report knew; a first audit, or one after a damaged report, knows nothing."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["standing"]
+        return [f for f in found if isinstance(f["package"] + f["id"] + f["installed"], str) and f["aliases"] + f["fixed"] is not None]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
+
+
 def examine(name: str, report: dict, release: Path | None) -> None:
     """Fill in the report; whatever goes wrong is a result too."""
     try:
         config = json.loads((CONFIG / f"{name}.json").read_text(encoding="utf-8"))
         report["service"] = config["osv_url"] if config["service"] == "osv" else config["service"]
         report["release"], packages = packages_of(release or Path(config["release"]))
-        report |= read_answer(config, *ask(config, packages))
+        report |= read_answer(config, *ask(config, packages), now()[:10])
     except Exception as error:  # pylint: disable=broad-exception-caught
         report["reason"] = words(error)
-    report["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    report["time"] = now()
 
 
 def take(lock: object, patience_seconds: float) -> None:
@@ -177,19 +264,45 @@ def take(lock: object, patience_seconds: float) -> None:
 def audit(name: str, release: Path | None = None) -> dict:
     """One audit under the lock. That of the live release waits for nobody and leaves its report on disk;
     that of another waits for the other audit, which is of something else."""
-    report = {"application": name, "state": "could-not-audit", "reason": "", "time": "", "release": "none", "service": "",
-              "counts": dict.fromkeys(("packages", "audited", "skipped", "vulnerable", "findings"), 0),
-              "findings": [], "skipped": []}
+    report, path = empty(name), STATE / name / "report.json"
     try:
         with open(STATE / name / "lock", "w", encoding="utf-8") as lock:
             take(lock, PATIENCE_SECONDS if release else 0)
             examine(name, report, release)
             if release is None:
-                write_report(STATE / name / "report.json", report)
+                compare(report, standing_before(path))
+                write_report(path, report)
     except Exception as error:  # pylint: disable=broad-exception-caught
         # A result that nobody can read later is none.
         report |= {"state": "could-not-audit", "reason": words(error)}
     return report
+
+
+def answer(name: str, asked: TextIO, told: TextIO) -> None:
+    """The end of the socket that audits: a line with what is wanted comes in, a report goes out."""
+    wanted = json.loads(asked.readline() or "{}").get("release")
+    report = audit(name, Path(wanted) if wanted else None)
+    if not wanted:
+        announce(report)
+    print(json.dumps(report), file=told, flush=True)
+
+
+def wish(name: str, release: Path | None) -> dict:
+    """The end of the socket that asks."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(SOCKETS / f"{name}.sock"))
+            connection.sendall(json.dumps({"release": str(release) if release else None}).encode() + b"\n")
+            connection.shutdown(socket.SHUT_WR)
+            report = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")) or "null")
+        if not isinstance(report, dict) or report.get("state") not in STATUS:
+            raise CouldNotAudit(f"the audit ended without an answer; see: journalctl -u 'pip-audit-{name}@*'")
+        return report
+    except Exception as error:  # pylint: disable=broad-exception-caught
+        report = empty(name, words(error))
+        if release is None:
+            announce(report)
+        return report
 
 
 def name_of(text: str) -> str:
@@ -207,21 +320,21 @@ def directory(text: str) -> Path:
 
 
 def main() -> int:
-    """Audit, tell the journal, and return the exit status."""
+    """Audit, say the result, and return the exit status."""
     parser = argparse.ArgumentParser(prog="pip-audit-app", allow_abbrev=False)
     parser.add_argument("application", type=name_of)
+    parser.add_argument("--json", action="store_true", help="print the whole report as one line of JSON")
     parser.add_argument("--release", type=directory, metavar="DIRECTORY", help="audit this release instead of the live one")
+    parser.add_argument("--scheduled", action="store_true", help="begin at a random moment of the next minute")
+    parser.add_argument("--answer", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if os.geteuid() == 0:
-        os.execv("/usr/sbin/runuser", ["runuser", "-u", ACCOUNT, "--", os.path.abspath(__file__), *sys.argv[1:]])
-    report = audit(given.application, given.release)
-    if given.release:
-        print(json.dumps(report))
-    else:
-        line = one_line(summary(report), 2000)
-        syslog.openlog(f"pip-audit-{given.application}", 0, syslog.LOG_CRON)
-        syslog.syslog(PRIORITY[report["state"]], line)
-        print(line)
+    if given.answer:
+        answer(given.application, sys.stdin, sys.stdout)
+        return 0
+    if given.scheduled:
+        time.sleep(random.SystemRandom().uniform(0, 60))
+    report = wish(given.application, given.release)
+    print(json.dumps(report) if given.json or given.release else one_line(summary(report), 2000))
     return STATUS[report["state"]]
 
 

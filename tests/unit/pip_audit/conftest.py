@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -33,9 +35,10 @@ class Host:
         (tmp_path / "current").symlink_to("releases/r1")
         (tmp_path / "state/shop").mkdir(parents=True)
         self.config = {"release": str(tmp_path / "current"), "service": "osv", "osv_url": "http://osv.test/v1/query",
-                       "timeout_seconds": 20, "request_timeout_seconds": 5, "private_packages": [], "ca_bundle": "/ca.pem"}
+                       "timeout_seconds": 20, "request_timeout_seconds": 5, "private_packages": [], "ignores": [],
+                       "ca_bundle": "/ca.pem"}
         program.CONFIG, program.STATE, program.CACHE = tmp_path, tmp_path / "state", tmp_path
-        program.TOOL = str(tmp_path / "tool")
+        program.TOOL, program.SOCKETS = str(tmp_path / "tool"), tmp_path
 
     def tool(self, script: str) -> None:
         """What stands in for pip-audit."""
@@ -55,6 +58,23 @@ class Host:
         report = self.program.audit("shop")
         assert json.loads((self.root / "state/shop/report.json").read_text()) == report
         return report
+
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """The socket, and what systemd starts at its other end."""
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.root / "shop.sock"))
+            listener.listen()
+
+            def serve() -> None:
+                with listener.accept()[0] as connection, connection.makefile("r") as asked, connection.makefile("w") as told:
+                    self.program.answer("shop", asked, told)
+
+            thread = threading.Thread(target=serve)
+            thread.start()
+            yield
+            thread.join(10)
 
 
 @pytest.fixture

@@ -16,17 +16,17 @@ from test_three_results import FLASK, JINJA, OWN
 
 @pytest.fixture
 def candidate(host: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A release that is built and not live; the program runs as its own account and must not announce."""
+    """A release that is built and not live; nothing about it may be announced."""
     (host.root / "releases/r2/venv/lib/python3.13/site-packages").mkdir(parents=True)
     (host.root / "shop.json").write_text(json.dumps(host.config))
-    monkeypatch.setattr(host.program.os, "geteuid", lambda: 1000)
     monkeypatch.setattr(host.program.syslog, "syslog", lambda *_: pytest.fail("announced"))
     return host.root / "releases/r2"
 
 
 def run(host: Any, monkeypatch: pytest.MonkeyPatch, release: Path) -> int:
     monkeypatch.setattr(sys, "argv", ["pip-audit-app", "shop", "--release", str(release)])
-    status: int = host.program.main()
+    with host.listening():
+        status: int = host.program.main()
     return status
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import stat
 import sys
@@ -23,7 +24,7 @@ def test_everything_looked_up_and_nothing_found_is_clean(host: Any) -> None:
     host.says([FLASK], "No known vulnerabilities found")
     report = host.audit()
     assert (report["state"], report["release"], report["findings"]) == ("clean", "r1", [])
-    assert report["counts"] == {"packages": 1, "audited": 1, "skipped": 0, "vulnerable": 0, "findings": 0}
+    assert report["counts"] == {"packages": 1, "audited": 1, "skipped": 0, "vulnerable": 0, "findings": 0, "ignored": 0}
     assert host.program.STATUS[report["state"]] == 0
 
 
@@ -161,14 +162,31 @@ def test_status_and_journal_tell_the_result(host: Any, monkeypatch: pytest.Monke
                                             dependencies: list[dict[str, Any]], status: int, priority: int) -> None:
     said: list[Any] = []
     monkeypatch.setattr(host.program.syslog, "openlog", lambda ident, *_: said.append(ident))
-    monkeypatch.setattr(host.program.syslog, "syslog", lambda level, line: said.extend([level, line]))
-    monkeypatch.setattr(host.program.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(host.program.syslog, "syslog", lambda level, line: said.append((level, line)))
     monkeypatch.setattr(sys, "argv", ["pip-audit-app", "shop"])
     host.says(dependencies)
     host.audit()
-    assert host.program.main() == status
-    assert said[:2] == ["pip-audit-shop", priority]
-    assert said[2] == capsys.readouterr().out.strip()
+    with host.listening():
+        assert host.program.main() == status
+    assert said[0] == "pip-audit-shop"
+    assert said[-1] == (priority, capsys.readouterr().out.strip())
+
+
+@pytest.mark.parametrize("answer", ["", "null", "{}", '{"state": "fine"}', "<html>"])
+def test_an_audit_that_ends_without_an_answer_is_could_not_audit(
+        host: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answer: str) -> None:
+    monkeypatch.setattr(host.program, "answer", lambda name, asked, told: told.write(answer))
+    monkeypatch.setattr(sys, "argv", ["pip-audit-app", "shop"])
+    with host.listening():
+        assert host.program.main() == 2
+    assert capsys.readouterr().out.startswith("could not audit: ")
+
+
+def test_nobody_at_the_socket_is_could_not_audit(
+        host: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["pip-audit-app", "shop", "--json"])
+    assert host.program.main() == 2
+    assert json.loads(capsys.readouterr().out)["state"] == "could-not-audit"
 
 
 @pytest.mark.parametrize("argv", [[], ["../etc"], ["Shop"], ["shop", "two"], ["shop", "--release", "releases/r2"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 
@@ -11,7 +12,7 @@ import support
 def test_the_minute_is_the_same_on_every_run_and_differs_between_applications() -> None:
     def schedule(name: str) -> str:
         text = support.render("pip_audit", "cron.j2", support.SHOP | {"name": name})
-        (line,) = re.findall(rf"^(\d+ \d+) \* \* \* pip-audit /usr/local/sbin/pip-audit-app {name}$", text, re.MULTILINE)
+        (line,) = re.findall(rf"^(\d+ \d+) \* \* \* pip-audit /usr/local/sbin/pip-audit-app {name} --scheduled$", text, re.MULTILINE)
         minute, hour = map(int, line.split())
         assert 0 <= minute <= 59 and 0 <= hour <= 23
         return line
@@ -31,11 +32,13 @@ def test_cron_mails_nothing() -> None:
 
 
 def test_the_configuration_is_json_with_the_types_the_program_needs() -> None:
-    app = support.SHOP | {"pip_audit": {"timeout_seconds": 5, "osv_url": "http://osv.test/v1/query", "private_packages": ["Shop"]}}
+    app = support.SHOP | {"pip_audit": {"timeout_seconds": 5, "osv_url": "http://osv.test/v1/query", "private_packages": ["Shop"],
+                                        "ignores": [{"id": "CVE-2025-47278", "reason": "no fallback keys", "until": datetime.date(2027, 1, 31)}]}}
     config = json.loads(support.render("pip_audit", "config.json.j2", app))
     assert config | {"_": ""} == {
         "_": "", "release": "/srv/shop/current/release", "service": "osv", "osv_url": "http://osv.test/v1/query",
         "timeout_seconds": 5, "request_timeout_seconds": 15, "private_packages": ["Shop"],
+        "ignores": [{"id": "CVE-2025-47278", "reason": "no fallback keys", "until": "2027-01-31"}], "period_seconds": 86400,
         "ca_bundle": "/etc/ssl/certs/ca-certificates.crt"}
 
 
@@ -50,3 +53,14 @@ def test_the_tool_is_locked_with_hashes_and_names_no_index() -> None:
     assert "pip-audit==2.10.1" in text
     assert "http" not in text
     assert all("--hash=sha256:" in part for part in re.split(r"\n(?=[a-z])", text.strip()))
+
+
+def test_the_socket_is_the_accounts_and_roots() -> None:
+    text = support.render("pip_audit", "audit.socket.j2")
+    for line in ("ListenStream=/run/pip-audit/shop.sock", "SocketUser=pip-audit", "SocketMode=0600", "Accept=yes"):
+        assert f"\n{line}\n" in text
+
+
+def test_the_audit_outlives_its_own_time_limit_and_not_much_more() -> None:
+    text = support.render("pip_audit", "audit.service.j2", support.SHOP | {"pip_audit": {"timeout_seconds": 100}})
+    assert "\nRuntimeMaxSec=760\n" in text

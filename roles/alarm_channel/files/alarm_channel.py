@@ -1,0 +1,551 @@
+#!/usr/bin/python3 -I
+"""The one way this host raises alarms: `alarm-channel check | deliver | send | status`.
+
+    check    look at audits, certificates, units and answers; announce what has come and what has gone
+    deliver  take what is announced to where it is to go; what cannot be delivered is tried again
+    send     raise an alarm of your own, once, or resolve it, once: `send KEY TEXT`, `send KEY --resolved`
+    status   what is raised now, and what waits to be delivered
+
+Owned by the role alarm_channel. Timers start `check` and `deliver` every minute. Every alarm has a key. It is announced when
+it comes, when it gets worse, and when it goes: in the journal (`journalctl -t alarm-channel`), and by mail and to a webhook
+where they are configured. A message waits in /var/lib/alarm-channel/spool until it is delivered; one that is given up is
+an error in the journal and counts in the metrics.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import email.message
+import email.utils
+import fcntl
+import json
+import os
+import re
+import secrets
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import syslog
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CONFIG = Path("/etc/alarm-channel/config.json")
+STATE = Path("/var/lib/alarm-channel")
+AUDIT_CONFIG, AUDIT_STATE = Path("/etc/pip-audit"), Path("/var/lib/pip-audit")
+ACCESS_LOGS = Path("/var/log/nginx")
+WEB_SERVER = ("127.0.0.1", 443)
+ACCOUNT = "alarm-channel"
+SEVERITIES = ("warning", "critical")
+PRIORITY = {"warning": syslog.LOG_WARNING, "critical": syslog.LOG_ERR}
+# Units of this collection's other roles. A name without a star is looked at even where nothing has loaded it.
+UNITS = ("nginx.service", "cron.service", "logrotate.timer", "gunicorn-*", "acme-cert-*", "pip-audit-*", "alarm-channel-*",
+         "systemd-journald@*")
+# Bounds: of the spool in messages and age, of one message in events, of alarms raised by others, of a log in bytes read.
+SPOOL_MAX, SPOOL_DAYS, EVENTS_MAX, SENT_MAX, TAIL_BYTES = 500, 7, 100, 200, 8 << 20
+FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, LATE_SECONDS = 60, 3600, 900
+TIMEOUT = 20
+
+
+class Undeliverable(Exception):
+    """Why a message did not get through this time."""
+
+
+def one_line(text: object, limit: int = 500) -> str:
+    """Text that can neither split nor forge a line of a log, a header or a metric."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def say(priority: int, text: str) -> None:
+    """One line of the journal."""
+    syslog.syslog(priority, one_line(text, 2000))
+
+
+def utc(seconds: float) -> str:
+    """A moment, for people and programs."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def write(path: Path, text: str, mode: int) -> None:
+    """Replace a file atomically."""
+    temporary = path.with_name(f".{path.name}.new")
+    with open(temporary, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fchmod(stream.fileno(), mode)
+        os.fsync(stream.fileno())
+    os.replace(temporary, path)
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """One at a time."""
+    with open(STATE / f".{name}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def read_state() -> dict:
+    """What is raised now, and what has to be remembered between two checks."""
+    state = {"alarms": {}, "restarts": {}, "dropped": 0}
+    try:
+        return state | json.loads((STATE / "state.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return state
+    except ValueError as error:
+        say(syslog.LOG_ERR, f"state.json is damaged, everything is announced anew: {error}")
+        return state
+
+
+def write_state(state: dict) -> None:
+    """Remember."""
+    write(STATE / "state.json", json.dumps(state, indent=1), 0o644)
+
+
+# --- what is looked at: each function yields (key, severity, text); what it cannot find out is an exception
+
+
+def age(text: str) -> float:
+    """Seconds since a moment of a report."""
+    return time.time() - datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
+def look_at_audits(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """The reports of pip-audit, of every application that has one or should have."""
+    for path in sorted(AUDIT_CONFIG.glob("*.json")):
+        app, period = path.stem, json.loads(path.read_text(encoding="utf-8")).get("period_seconds", 86400)
+        try:
+            report = json.loads((AUDIT_STATE / app / "report.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            report = None
+        late = time.time() - path.stat().st_mtime if report is None else age(report["time"])
+        if late > 2 * period:
+            said = "there has been no audit" if report is None else f"the last audit is of {report['time']}"
+            yield f"audit/{app}/stale", "critical", f"{app}: {said}, more than two periods ago; is cron running?"
+        if report is None:
+            continue
+        measured += [("audit_state", {"app": app, "state": name}, int(report["state"] == name))
+                     for name in ("clean", "vulnerable", "could-not-audit")]
+        measured += [("audit_timestamp_seconds", {"app": app}, time.time() - late),
+                     ("audit_findings", {"app": app}, len(report.get("standing", [])))]
+        if report["state"] == "could-not-audit":
+            yield f"audit/{app}/could-not-audit", "warning", f"{app}: could not audit release {report['release']}: {report['reason']}"
+        for found in report.get("standing", []):
+            # An advisory keeps its key when a service puts another of its names first.
+            name = min([n for n in (found["id"], *found["aliases"]) if n.startswith("CVE-")] or [found["id"]])
+            fixed = f"fixed in {', '.join(found['fixed'])}" if found["fixed"] else "no fix yet"
+            yield (f"audit/{app}/{found['package'].lower()}/{name}", "critical",
+                   f"{app}: vulnerable: {found['package']} {found['installed']} has {', '.join([found['id'], *found['aliases']])}, "
+                   f"{fixed}; release {found['release']}")
+
+
+def served_certificate(domain: str) -> bytes:
+    """What the web server presents for a name. Whether it is to be trusted is another question."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with socket.create_connection(WEB_SERVER, timeout=5) as plain, context.wrap_socket(plain, server_hostname=domain) as connection:
+        return connection.getpeercert(binary_form=True) or b""
+
+
+def dates(certificate: bytes) -> tuple[float, float, bool]:
+    """Beginning, end, and whether it is signed by itself."""
+    done = subprocess.run(["/usr/bin/openssl", "x509", "-inform", "DER", "-noout", "-dates", "-subject", "-issuer"],
+                          input=certificate, capture_output=True, timeout=TIMEOUT, check=True)
+    found = dict(line.split("=", 1) for line in done.stdout.decode(errors="replace").splitlines() if "=" in line)
+    begin, end = (ssl.cert_time_to_seconds(found[name]) for name in ("notBefore", "notAfter"))
+    return begin, end, found["subject"].strip() == found["issuer"].strip()
+
+
+def look_at_certificates(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """What is served on the wire, not what is on disk: a renewed certificate that nobody loaded is no use."""
+    limits, now = config["certificate"], time.time()
+    for domain in dict.fromkeys(domain for domains in config["sites"].values() for domain in domains):
+        try:
+            begin, end, own = dates(served_certificate(domain))
+        except (OSError, subprocess.SubprocessError) as error:
+            yield f"certificate/{domain}", "critical", f"{domain}: the web server presents no certificate: {error}"
+            continue
+        measured += [("certificate_not_before_seconds", {"domain": domain}, begin),
+                     ("certificate_not_after_seconds", {"domain": domain}, end)]
+        left = max(0, end - now) * 100 / max(1, end - begin)
+        text = f"{domain}: of the certificate that is served {left:.0f} % is left, until {utc(end)}; see: journalctl -u 'acme-cert-renew@*'"
+        if left < limits["critical_percent"]:
+            yield f"certificate/{domain}", "critical", text if left else f"{domain}: the certificate that is served ended at {utc(end)}"
+        elif left < limits["warning_percent"]:
+            yield f"certificate/{domain}", "warning", text
+        elif own:
+            yield f"certificate/{domain}", "warning", f"{domain}: the certificate that is served is self-signed; the authority's is missing"
+
+
+def units(patterns: list[str]) -> list[dict]:
+    """systemd's own words about units."""
+    names = "Id,LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result"
+    done = subprocess.run(["/usr/bin/systemctl", "show", f"--property={names}", "--", *patterns], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    if done.returncode:
+        raise OSError(f"systemctl: {done.stderr}")
+    blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in done.stdout.split("\n\n") if block.strip()]
+    return [block for block in blocks if block["LoadState"] == "loaded"]
+
+
+def look_at_units(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """Units that failed, that should run and do not, or that are restarted over and over."""
+    now, limits, seen = time.time(), config["crash_loop"], {}
+    for unit in units([*UNITS, *config["units"]]):
+        name = unit["Id"]
+        if unit["ActiveState"] == "failed":
+            yield f"unit/{name}", "critical", f"{name} has failed ({unit['Result']}); see: journalctl -u {name}"
+        elif unit["ActiveState"] == "inactive" and unit["UnitFileState"] == "enabled" and (
+                name.endswith(".timer") or name in (*UNITS, *config["units"])):
+            yield f"unit/{name}", "critical", f"{name} does not run, although it is enabled; start it: systemctl start {name}"
+        if name.endswith(".service") and name.startswith("gunicorn-"):
+            restarts = int(unit.get("NRestarts") or 0)
+            # A unit that is new may have been restarted before it was first seen; a count that fell began anew.
+            samples = [s for s in state["restarts"].get(name, [(now, 0)]) if s[0] > now - limits["minutes"] * 60 and s[1] <= restarts]
+            seen[name] = [*samples, (now, restarts)]
+            risen = restarts - min(n for _, n in seen[name])
+            if risen >= limits["restarts"]:
+                yield (f"crash-loop/{name}", "critical",
+                       f"{name} was restarted {risen} times within {limits['minutes']} minutes; see its application's journal")
+    state["restarts"] = seen
+
+
+def moment(value: object) -> float:
+    """The time of a line, as a number or as a text: seconds or milliseconds since 1970, or ISO 8601."""
+    try:
+        seconds = float(value)  # type: ignore[arg-type]
+        return seconds / 1000 if seconds > 1e11 else seconds
+    except ValueError:
+        return datetime.datetime.fromisoformat(str(value)).timestamp()
+
+
+def lines_since(folder: Path, begin: float) -> Iterator[dict]:
+    """Lines of an access log, its last rotated parts too where they are young enough."""
+    for path in folder.glob("access.log*"):
+        if path.suffix == ".gz" or path.stat().st_mtime < begin:
+            continue
+        with open(path, "rb") as stream:
+            if (size := stream.seek(0, os.SEEK_END)) > TAIL_BYTES:
+                stream.seek(size - TAIL_BYTES)
+                stream.readline()
+            else:
+                stream.seek(0)
+            for line in stream:
+                try:
+                    entry = json.loads(line)
+                    if moment(entry["time"]) >= begin:
+                        yield entry
+                except (ValueError, TypeError, KeyError):
+                    continue
+
+
+def look_at_answers(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """The share of 5xx among the last minutes' answers."""
+    limits = config["errors"]
+    for app in config["sites"]:
+        statuses = [str(entry.get("status")) for entry in lines_since(ACCESS_LOGS / app, time.time() - limits["minutes"] * 60)]
+        failed = sum(bool(re.fullmatch(r"5\d\d", status)) for status in statuses)
+        measured += [("http_answers", {"app": app}, len(statuses)), ("http_5xx_answers", {"app": app}, failed)]
+        if failed >= limits["minimum"] and failed * 100 >= limits["percent"] * len(statuses):
+            yield (f"errors/{app}", "critical", f"{app}: {failed} of {len(statuses)} answers of the last {limits['minutes']} minutes were "
+                   f"5xx ({failed * 100 // len(statuses)} %); see: journalctl --namespace={app}")
+
+
+def look_at_deliveries(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """Channels that have not taken a message for a while: the other ones say so."""
+    waiting = [entry for _, entry in spooled()]
+    for channel in config["channels"]:
+        oldest = min([entry["created"] for entry in waiting if entry["channel"] == channel], default=time.time())
+        measured.append(("spooled_messages", {"channel": channel}, sum(entry["channel"] == channel for entry in waiting)))
+        if time.time() - oldest > LATE_SECONDS:
+            yield f"channel/{channel}", "warning", f"no {channel} was delivered since {utc(oldest)}; see: journalctl -t alarm-channel"
+
+
+LOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
+    "audits": (look_at_audits, ("audit/",)), "certificates": (look_at_certificates, ("certificate/",)),
+    "units": (look_at_units, ("unit/", "crash-loop/")), "answers": (look_at_answers, ("errors/",)),
+    "deliveries": (look_at_deliveries, ("channel/",))}
+
+
+def look(config: dict, state: dict, measured: list) -> dict:
+    """Everything that is wrong now. What cannot be found out is an alarm of its own, and resolves nothing."""
+    found = {key: alarm for key, alarm in state["alarms"].items() if key.startswith("sent/")}
+    for name, (function, prefixes) in LOOKS.items():
+        try:
+            found |= {one_line(key, 200): {"severity": severity, "text": one_line(text)}
+                      for key, severity, text in function(config, state, measured)}
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            found |= {key: alarm for key, alarm in state["alarms"].items() if key.startswith(prefixes)}
+            found[f"check/{name}"] = {"severity": "warning", "text": one_line(f"{name} could not be looked at: {type(error).__name__}: {error}")}
+    return found
+
+
+# --- what is said: once when it comes, once when it gets worse, once when it goes
+
+
+def differences(before: dict, now: dict) -> list[dict]:
+    """Events between two checks; what stands keeps the moment it came."""
+    events = []
+    for key, alarm in now.items():
+        old = before.get(key)
+        alarm["since"] = old["since"] if old else utc(time.time())
+        if old is None or SEVERITIES.index(alarm["severity"]) > SEVERITIES.index(old["severity"]):
+            events.append({"event": "raised", "key": key, **alarm})
+    return events + [{"event": "resolved", "key": key, **alarm} for key, alarm in before.items() if key not in now]
+
+
+def announce(config: dict, state: dict, alarms: dict) -> None:
+    """Tell the journal, and leave one message per channel for delivery."""
+    events = differences(state["alarms"], alarms)
+    for event in events:
+        priority = PRIORITY[event["severity"]] if event["event"] == "raised" else syslog.LOG_NOTICE
+        say(priority, f"{event['event']}: {event['key']}: {event['text']}")
+    for start in range(0, len(events), EVENTS_MAX):
+        message = {"host": config["host"], "time": utc(time.time()), "events": events[start:start + EVENTS_MAX]}
+        for channel in config["channels"]:
+            spool(channel, message)
+    # Last: an end in between announces twice rather than never.
+    state["alarms"] = alarms
+    state["dropped"] += trim()
+    write_state(state)
+
+
+def spool(channel: str, message: dict) -> None:
+    """Leave a message for delivery."""
+    name = f"{time.time_ns()}-{secrets.token_hex(4)}"
+    entry = {"id": name, "channel": channel, "created": time.time(), "attempts": 0, "next": 0, "message": message}
+    write(STATE / "spool" / f"{name}.json", json.dumps(entry), 0o600)
+
+
+def spooled() -> list[tuple[Path, dict]]:
+    """What waits, oldest first; a damaged file is put out of the way and said."""
+    found = []
+    for path in sorted((STATE / "spool").glob("[!.]*.json")):
+        try:
+            entry = json.loads(path.read_text(encoding="utf-8"))
+            found.append((path, {name: entry[name] for name in ("id", "channel", "created", "attempts", "next", "message")}))
+        except FileNotFoundError:
+            continue
+        except (ValueError, TypeError, KeyError) as error:
+            say(syslog.LOG_ERR, f"{path.name} in the spool is damaged and was removed: {error}")
+            path.unlink(missing_ok=True)
+    return found
+
+
+def trim() -> int:
+    """Keep the spool within its bounds; how many messages were given up."""
+    waiting, given_up = spooled(), 0
+    for number, (path, entry) in enumerate(waiting):
+        reason = "the spool is full" if len(waiting) - number > SPOOL_MAX else \
+            f"for {SPOOL_DAYS} days it could not be delivered" if time.time() - entry["created"] > SPOOL_DAYS * 86400 else ""
+        if reason:
+            given_up += 1
+            keys = ", ".join(f"{event['event']} {event['key']}" for event in entry["message"]["events"])
+            say(syslog.LOG_ERR, f"gave up a message for {entry['channel']}, as {reason}: {keys}")
+            path.unlink(missing_ok=True)
+    return given_up
+
+
+# --- metrics
+
+
+HELP = {
+    "alarm": "An alarm that is raised now.",
+    "audit_state": "The result of the last audit of an application's packages: one of the three is 1.",
+    "audit_timestamp_seconds": "When the last audit was.",
+    "audit_findings": "Known vulnerabilities of what an application runs.",
+    "certificate_not_before_seconds": "When the certificate begins that the web server presents.",
+    "certificate_not_after_seconds": "When the certificate ends that the web server presents.",
+    "http_answers": "Answers within the window of the alarm about 5xx.",
+    "http_5xx_answers": "Those of them that were 5xx.",
+    "spooled_messages": "Messages that wait to be delivered.",
+    "dropped_messages": "Messages that were given up.",
+    "last_check_timestamp_seconds": "When everything was looked at last.",
+}
+
+
+def metrics(state: dict, measured: list) -> str:
+    """Everything as node_exporter's textfile collector reads it."""
+    measured = measured + [("alarm", {"key": key, "severity": alarm["severity"]}, 1) for key, alarm in state["alarms"].items()]
+    measured += [("dropped_messages", {}, state["dropped"]), ("last_check_timestamp_seconds", {}, time.time())]
+    lines = []
+    for name, text in HELP.items():
+        lines += [f"# HELP flask_host_{name} {text}", f"# TYPE flask_host_{name} gauge"]
+        for _, labels, value in [sample for sample in measured if sample[0] == name]:
+            shown = ",".join('{}="{}"'.format(label, str(text).replace("\\", "\\\\").replace('"', '\\"')) for label, text in labels.items())
+            lines.append(f"flask_host_{name}{{{shown}}} {value}" if shown else f"flask_host_{name} {value}")
+    return "\n".join(lines) + "\n"
+
+
+# --- delivery
+
+
+def as_mail(channel: dict, entry: dict) -> email.message.EmailMessage:
+    """A message as people read it."""
+    message, events = entry["message"], entry["message"]["events"]
+    raised = [event for event in events if event["event"] == "raised"]
+    head = raised[0] if raised else events[0]
+    more = f" (and {len(events) - 1} more)" if len(events) > 1 else ""
+    mail = email.message.EmailMessage()
+    word = head["severity"] if raised else "resolved"
+    mail["Subject"] = one_line(f"[{message['host']}] {word}: {head['text']}", 160) + more
+    mail["From"], mail["To"] = channel["from"], ", ".join(channel["to"])
+    mail["Date"] = email.utils.formatdate(entry["created"])
+    # The same for every attempt: whoever gets it twice can tell.
+    mail["Message-ID"] = f"<{entry['id']}@{ACCOUNT}.{re.sub(r'[^A-Za-z0-9.-]', '-', message['host'])}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content("\n\n".join(
+        f"{event['event'].upper()} ({event['severity']}, since {event['since']})\n{event['text']}\n{event['key']}" for event in events) + "\n",
+        cte="quoted-printable")
+    return mail
+
+
+def deliver_mail(channel: dict, entry: dict, trust: ssl.SSLContext) -> None:
+    """To a server, or to the host's own mail system where no server is given."""
+    mail = as_mail(channel, entry)
+    if not channel["server"]:
+        done = subprocess.run(["/usr/sbin/sendmail", "-i", "-f", channel["from"], "--", *channel["to"]], input=mail.as_bytes(),
+                              capture_output=True, timeout=60, check=False, cwd="/")
+        if done.returncode:
+            raise Undeliverable(f"sendmail ended with status {done.returncode}: {done.stderr.decode(errors='replace')}")
+        return
+    where = (channel["server"], channel["port"])
+    with smtplib.SMTP_SSL(*where, timeout=TIMEOUT, context=trust) if channel["security"] == "tls" else smtplib.SMTP(*where, timeout=TIMEOUT) as server:
+        if channel["security"] == "starttls":
+            server.starttls(context=trust)
+        if channel["username"]:
+            server.login(channel["username"], channel["password"])
+        if refused := server.send_message(mail, channel["from"], channel["to"]):
+            raise Undeliverable(f"the server refused {', '.join(refused)}")
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would take the secret elsewhere: it counts as an error."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Not followed."""
+
+
+def deliver_webhook(channel: dict, entry: dict, trust: ssl.SSLContext) -> None:
+    """JSON by POST; any answer but 2xx means that it was not taken."""
+    headers = {"Content-Type": "application/json", "User-Agent": ACCOUNT, "Idempotency-Key": entry["id"]}
+    if channel["secret"]:
+        headers[channel["header"]] = channel["secret"]
+    request = urllib.request.Request(channel["url"], json.dumps({"id": entry["id"], **entry["message"]}).encode(), headers)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), NoRedirect, urllib.request.HTTPSHandler(context=trust))
+    with opener.open(request, timeout=TIMEOUT):
+        pass
+
+
+DELIVERIES = {"mail": deliver_mail, "webhook": deliver_webhook}
+
+
+def without_secrets(text: str, channel: dict) -> str:
+    """What others say about a failed delivery may repeat what was sent."""
+    for name in ("password", "secret", "url"):
+        if channel.get(name):
+            text = text.replace(channel[name], "***")
+    return text
+
+
+def deliver() -> int:
+    """Take everything that is due to its channel; after a failure the channel rests until the next run."""
+    channels = json.loads((Path(os.environ["CREDENTIALS_DIRECTORY"]) / "channels.json").read_text(encoding="utf-8"))
+    trust = ssl.create_default_context(cafile=channels["ca_bundle"])
+    resting: set[str] = set()
+    with locked("deliver"):
+        for path, entry in spooled():
+            name, channel = entry["channel"], channels.get(entry["channel"])
+            if name in resting or entry["next"] > time.time():
+                continue
+            try:
+                if not channel:
+                    raise Undeliverable("it is not configured any more")
+                DELIVERIES[name](channel, entry, trust)
+            except Exception as error:  # pylint: disable=broad-exception-caught
+                resting.add(name)
+                wait = min(FIRST_RETRY_SECONDS * 2 ** entry["attempts"], LAST_RETRY_SECONDS)
+                write(path, json.dumps({**entry, "attempts": entry["attempts"] + 1, "next": time.time() + wait}), 0o600)
+                reason = without_secrets(f"{type(error).__name__}: {error}", channel or {})
+                say(syslog.LOG_WARNING, f"{name} was not delivered (attempt {entry['attempts'] + 1}, again in {wait} seconds): {reason}")
+            else:
+                path.unlink(missing_ok=True)
+                say(syslog.LOG_NOTICE, f"{name} was delivered: " + ", ".join(f"{e['event']} {e['key']}" for e in entry["message"]["events"]))
+    return 0
+
+
+# --- commands
+
+
+def check(config: dict) -> int:
+    """One look at everything."""
+    measured: list = []
+    with locked("state"):
+        state = read_state()
+        announce(config, state, look(config, state, measured))
+        write(STATE / "metrics.prom", metrics(state, measured), 0o644)
+    return 0
+
+
+def send(config: dict, given: argparse.Namespace) -> int:
+    """An alarm of somebody else's."""
+    with locked("state"):
+        state = read_state()
+        alarms, key = dict(state["alarms"]), f"sent/{given.key}"
+        if given.resolved:
+            alarms.pop(key, None)
+        elif key not in alarms and sum(name.startswith("sent/") for name in alarms) >= SENT_MAX:
+            print(f"alarm-channel: {SENT_MAX} alarms are raised by `send` already; resolve some", file=sys.stderr)
+            return 1
+        else:
+            alarms[key] = {"severity": given.severity, "text": one_line(given.text)}
+        announce(config, state, alarms)
+    return 0
+
+
+def status() -> int:
+    """What is raised and what waits, for people."""
+    for key, alarm in read_state()["alarms"].items():
+        print(f"{alarm['severity']:8} since {alarm['since']}  {key}  {alarm['text']}")
+    for _, entry in spooled():
+        print(f"waiting  since {utc(entry['created'])}  {entry['channel']}, {entry['attempts']} attempts")
+    return 0
+
+
+def key_of(text: str) -> str:
+    """What an alarm is known by."""
+    if not re.fullmatch(r"[A-Za-z0-9][\w./@:-]{0,99}", text):
+        raise argparse.ArgumentTypeError("not a key: letters, digits and . _ / @ : -, 100 at most")
+    return text
+
+
+def main() -> int:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="alarm-channel", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("check", "deliver", "status"):
+        commands.add_parser(name)
+    sending = commands.add_parser("send")
+    sending.add_argument("key", type=key_of)
+    what = sending.add_mutually_exclusive_group(required=True)
+    what.add_argument("text", nargs="?")
+    what.add_argument("--resolved", action="store_true")
+    sending.add_argument("--severity", choices=SEVERITIES, default="critical")
+    given = parser.parse_args()
+    if os.geteuid() == 0 and given.command in ("send", "status"):
+        os.execv("/usr/sbin/runuser", ["runuser", "-u", ACCOUNT, "--", os.path.abspath(__file__), *sys.argv[1:]])
+    syslog.openlog(ACCOUNT, 0, syslog.LOG_DAEMON)
+    config = json.loads(CONFIG.read_text(encoding="utf-8"))
+    return {"check": lambda: check(config), "deliver": deliver, "status": status, "send": lambda: send(config, given)}[given.command]()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

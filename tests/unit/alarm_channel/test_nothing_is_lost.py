@@ -1,0 +1,252 @@
+"""From an alarm to whoever has to know: retried, bounded, logged, without a secret in sight."""
+
+from __future__ import annotations
+
+import json
+import syslog
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+TOKEN = "Bearer tok-3f9a77c1"
+WEBHOOK = {"url": "", "header": "Authorization", "secret": TOKEN}
+MAIL = {"to": ["ops@example.com", "b@example.com"], "from": "web1@example.com", "server": "", "port": 587, "security": "starttls",
+        "username": "", "password": ""}
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Keeps what it gets and answers what it is told to."""
+
+    status, got = 200, []  # type: ignore[var-annotated]
+
+    def do_POST(self) -> None:  # noqa: N802 - the name is the library's
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        Receiver.got.append((dict(self.headers), json.loads(body)))
+        self.send_response(Receiver.status)
+        self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the library's
+        """Quiet."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    Receiver.status, Receiver.got = 200, []
+    server = HTTPServer(("127.0.0.1", 0), Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/hook"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def alarm(host: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """One alarm that waits for the webhook."""
+    host.config["channels"] = ["webhook"]
+    assert host.run(monkeypatch, "send", "disk", "the disk is full") == 0
+    return host
+
+
+def test_a_webhook_gets_json_with_its_secret_and_the_spool_is_empty(alarm: Any, url: str) -> None:
+    alarm.deliver(webhook=WEBHOOK | {"url": url})
+    ((headers, body),) = Receiver.got
+    assert headers["Authorization"] == TOKEN
+    assert headers["Content-Type"] == "application/json"
+    assert (body["host"], body["events"][0]["event"], body["events"][0]["key"], body["events"][0]["text"]) == (
+        "web1", "raised", "sent/disk", "the disk is full")
+    assert alarm.program.spooled() == []
+
+
+@pytest.mark.parametrize("status", [302, 401, 429, 500])
+def test_anything_but_success_is_tried_again_later_and_said(alarm: Any, url: str, status: int) -> None:
+    Receiver.status = status
+    alarm.deliver(webhook=WEBHOOK | {"url": url})
+    alarm.deliver(webhook=WEBHOOK | {"url": url})
+    assert len(Receiver.got) == 1, "it does not wait"
+    ((_, entry),) = alarm.program.spooled()
+    assert entry["attempts"] == 1
+    assert 50 < entry["next"] - time.time() <= 60
+    assert alarm.said[-1][0] == syslog.LOG_WARNING
+    assert str(status) in alarm.said[-1][1]
+
+
+def test_the_pause_grows_up_to_an_hour(alarm: Any, url: str) -> None:
+    Receiver.status, pauses = 500, []
+    for _ in range(9):
+        ((path, entry),) = alarm.program.spooled()
+        path.write_text(json.dumps(entry | {"next": 0}))
+        alarm.deliver(webhook=WEBHOOK | {"url": url})
+        pauses.append(round((alarm.program.spooled()[0][1]["next"] - time.time()) / 60))
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    Receiver.status = 204
+    ((path, entry),) = alarm.program.spooled()
+    path.write_text(json.dumps(entry | {"next": 0}))
+    alarm.deliver(webhook=WEBHOOK | {"url": url})
+    assert alarm.program.spooled() == []
+
+
+def test_a_redirect_does_not_take_the_secret_elsewhere(alarm: Any, url: str) -> None:
+    Receiver.status = 302
+    alarm.deliver(webhook=WEBHOOK | {"url": url})
+    assert len(Receiver.got) == 1
+
+
+def test_no_secret_is_said(alarm: Any) -> None:
+    alarm.deliver(webhook=WEBHOOK | {"url": f"https://127.0.0.1:9/{TOKEN}"})
+    alarm.program.spooled()[0][0].write_text(json.dumps(alarm.program.spooled()[0][1] | {"next": 0}))
+
+    def echo(channel: Any, entry: Any, trust: Any) -> None:
+        raise OSError(f"535 {channel['secret']} at {channel['url']}")
+
+    alarm.program.DELIVERIES["webhook"] = echo
+    alarm.deliver(webhook=WEBHOOK | {"url": f"https://127.0.0.1:9/{TOKEN}"})
+    assert "535 ***" in alarm.said[-1][1]
+    assert not [line for _, line in alarm.said if "3f9a77c1" in line]
+
+
+def test_one_channel_that_is_down_does_not_hold_up_the_other(host: Any, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    host.config["channels"] = ["mail", "webhook"]
+    for key in ("a", "b"):
+        host.run(monkeypatch, "send", key, "text")
+    tried = []
+
+    def down(*_: Any) -> None:
+        tried.append(1)
+        raise OSError("down")
+
+    host.program.DELIVERIES["mail"] = down
+    host.deliver(mail=MAIL, webhook=WEBHOOK | {"url": url})
+    assert (len(Receiver.got), len(tried)) == (2, 1), "it rests after the first failure"
+    assert [entry["channel"] for _, entry in host.program.spooled()] == ["mail", "mail"]
+
+
+def test_a_channel_that_takes_nothing_for_a_while_is_an_alarm_of_its_own(alarm: Any) -> None:
+    ((path, entry),) = alarm.program.spooled()
+    assert alarm.check() == []
+    path.write_text(json.dumps(entry | {"created": time.time() - 1000}))
+    assert alarm.check() == [("raised", "channel/webhook")]
+
+
+def test_the_spool_is_bounded_and_what_is_given_up_is_an_error_and_counted(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.program.SPOOL_MAX = 3
+    for n in range(5):
+        host.run(monkeypatch, "send", f"k{n}", "text")
+    assert [entry["message"]["events"][0]["key"] for _, entry in host.program.spooled()] == ["sent/k2", "sent/k3", "sent/k4"]
+    assert [line for priority, line in host.said if priority == syslog.LOG_ERR and "gave up" in line and "sent/k0" in line]
+    host.check()
+    assert "flask_host_dropped_messages 2\n" in (host.root / "state/metrics.prom").read_text()
+
+
+def test_a_message_is_given_up_after_a_week(alarm: Any) -> None:
+    ((path, entry),) = alarm.program.spooled()
+    path.write_text(json.dumps(entry | {"created": time.time() - 8 * 86400}))
+    alarm.check()
+    assert path not in [found for found, _ in alarm.program.spooled()]
+    assert [line for priority, line in alarm.said if priority == syslog.LOG_ERR and "for 7 days" in line]
+
+
+def test_a_damaged_file_holds_up_nothing(alarm: Any, url: str) -> None:
+    (alarm.root / "state/spool/0.json").write_text("{")
+    alarm.deliver(webhook=WEBHOOK | {"url": url})
+    assert len(Receiver.got) == 1
+    assert [line for priority, line in alarm.said if priority == syslog.LOG_ERR and "0.json" in line]
+
+
+def test_what_others_send_is_raised_once_gets_worse_once_and_is_resolved_once(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for severity in ("warning", "warning", "critical", "critical"):
+        host.run(monkeypatch, "send", "disk", "full", "--severity", severity)
+    host.check()
+    for _ in range(2):
+        host.run(monkeypatch, "send", "disk", "--resolved")
+    events = [event for _, entry in host.program.spooled() for event in entry["message"]["events"]]
+    assert [(event["event"], event["severity"]) for event in events] == [("raised", "warning"), ("raised", "critical"), ("resolved", "critical")]
+
+
+def test_what_others_send_is_bounded(host: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    host.program.SENT_MAX = 2
+    assert [host.run(monkeypatch, "send", key, "text") for key in ("a", "b", "c", "b")] == [0, 0, 1, 0]
+    assert "resolve some" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["send", "disk"], ["send", "../x y", "text"], ["send", "disk", "text", "--severity", "bad"], []])
+def test_wrong_arguments_are_refused(host: Any, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        host.run(monkeypatch, *arguments)
+
+
+def test_status_shows_what_is_raised_and_what_waits(alarm: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    alarm.run(monkeypatch, "status")
+    shown = capsys.readouterr().out
+    assert "sent/disk  the disk is full" in shown
+    assert "webhook, 0 attempts" in shown
+
+
+def mail_of(host: Any, *texts: str) -> Any:
+    events = [{"event": "raised", "key": f"k{n}", "severity": "critical", "text": text, "since": "now"} for n, text in enumerate(texts)]
+    entry = {"id": "1-ab", "created": 0, "message": {"host": "web1", "time": "now", "events": events}}
+    return host.program.as_mail(MAIL, entry)
+
+
+def test_a_mail_says_in_its_subject_what_happened_where(host: Any) -> None:
+    mail = mail_of(host, "nginx.service has failed", "second: grün")
+    assert mail["Subject"] == "[web1] critical: nginx.service has failed (and 1 more)"
+    assert (mail["To"], mail["From"], mail["Auto-Submitted"]) == ("ops@example.com, b@example.com", "web1@example.com", "auto-generated")
+    assert "second: grün" in mail.get_content()
+    assert mail.as_bytes().isascii()
+    assert mail["Message-ID"] == "<1-ab@alarm-channel.web1>"
+
+
+def test_a_text_cannot_add_a_header(host: Any) -> None:
+    mail = mail_of(host, "text\r\nBcc: evil@example.com")
+    assert "Bcc" not in mail
+    assert mail["Subject"].endswith("text Bcc: evil@example.com")
+
+
+def test_the_hosts_own_mail_system_gets_the_mail_and_its_refusal_is_said(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+
+    class Done:
+        returncode, stderr = 75, b"queue full"
+
+    monkeypatch.setattr(host.program.subprocess, "run", lambda command, **more: ran.append((command, more["input"])) or Done)
+    host.run(monkeypatch, "send", "disk", "full")
+    host.deliver(mail=MAIL)
+    assert ran[0][0] == ["/usr/sbin/sendmail", "-i", "-f", "web1@example.com", "--", "ops@example.com", "b@example.com"]
+    assert b"Subject: [web1] critical: full" in ran[0][1]
+    assert "status 75: queue full" in host.said[-1][1]
+    assert len(host.program.spooled()) == 1
+
+
+def test_metrics_are_whole_and_quoted(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.report(state="could-not-audit", reason="x")
+    host.config["sites"] = {'a"b\\': ["shop.example.com"]}
+    host.check()
+    text = (host.root / "state/metrics.prom").read_text()
+    assert 'flask_host_http_answers{app="a\\"b\\\\"} 0\n' in text
+    assert 'flask_host_audit_state{app="shop",state="could-not-audit"} 1\n' in text
+    assert 'flask_host_audit_state{app="shop",state="clean"} 0\n' in text
+    assert 'flask_host_alarm{key="audit/shop/could-not-audit",severity="warning"} 1\n' in text
+    assert not list((host.root / "state").glob(".metrics*"))
+
+
+def test_a_damaged_state_is_said_and_announced_anew(host: Any) -> None:
+    host.report(state="could-not-audit", reason="x")
+    host.check()
+    (host.root / "state/state.json").write_text("{")
+    assert host.check() == [("raised", "audit/shop/could-not-audit")]
+    assert "damaged" in host.said[1][1]
+
+
+def test_a_flood_of_events_becomes_several_messages(host: Any) -> None:
+    host.program.EVENTS_MAX = 2
+    host.units = [{"Id": f"u{n}.service", "ActiveState": "failed", "UnitFileState": "", "Result": "x"} for n in range(5)]
+    host.check()
+    assert [len(entry["message"]["events"]) for _, entry in host.program.spooled()] == [2, 2, 1]

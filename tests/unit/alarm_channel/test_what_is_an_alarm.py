@@ -1,0 +1,209 @@
+"""What is worth an alarm: stale audits, findings, certificates, units, crash loops, 5xx."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+import pytest
+
+FINDING = {"package": "Jinja2", "installed": "2.10", "fixed": ["2.10.1"], "id": "PYSEC-2019-217", "aliases": ["CVE-2019-10906"], "release": "r1"}
+KEY = "audit/shop/jinja2/CVE-2019-10906"
+DAY = 86400
+
+
+def unit(name: str, active: str = "active", **more: str) -> dict[str, str]:
+    return {"Id": name, "LoadState": "loaded", "ActiveState": active, "SubState": "", "UnitFileState": "enabled", "NRestarts": "0",
+            "Result": "exit-code"} | more
+
+
+def lines(host: Any, name: str, *entries: dict[str, Any]) -> None:
+    (host.root / "logs/shop" / name).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def test_a_host_where_all_is_well_says_nothing(host: Any) -> None:
+    host.report()
+    host.units = [unit("nginx.service"), unit("gunicorn-shop@r1.service"), unit("acme-cert-renew@shop.timer")]
+    assert host.check() == []
+
+
+def test_a_finding_is_raised_once_and_resolved_once_also_over_nights_without_an_audit(host: Any) -> None:
+    host.report(state="vulnerable", standing=[FINDING])
+    assert host.check() == [("raised", KEY)]
+    assert host.check() == []
+    host.report(state="could-not-audit", reason="service down", standing=[FINDING])
+    assert host.check() == [("raised", "audit/shop/could-not-audit")]
+    host.report(state="vulnerable", standing=[FINDING])
+    assert host.check() == [("resolved", "audit/shop/could-not-audit")]
+    host.report()
+    assert host.check() == [("resolved", KEY)]
+
+
+def test_a_finding_says_what_to_install_instead_and_which_release_has_it(host: Any) -> None:
+    host.report(state="vulnerable", standing=[FINDING])
+    host.check()
+    for part in ("Jinja2 2.10", "PYSEC-2019-217, CVE-2019-10906", "fixed in 2.10.1", "release r1"):
+        assert part in host.said[0][1]
+
+
+def test_the_same_advisory_with_another_name_first_is_no_news(host: Any) -> None:
+    host.report(state="vulnerable", standing=[FINDING])
+    host.check()
+    host.report(state="vulnerable", standing=[FINDING | {"id": "CVE-2019-10906", "aliases": ["PYSEC-2019-217"]}])
+    assert host.check() == []
+
+
+@pytest.mark.parametrize(("hours", "events"), [(47, []), (49, [("raised", "audit/shop/stale")])])
+def test_a_report_older_than_two_periods_is_an_alarm(host: Any, hours: int, events: list[Any]) -> None:
+    host.report(time=host.program.utc(time.time() - hours * 3600))
+    assert host.check() == events
+
+
+def test_an_audit_that_never_was_is_an_alarm_after_two_periods(host: Any) -> None:
+    (host.root / "audit/shop.json").write_text("{}")
+    assert host.check() == []
+    os.utime(host.root / "audit/shop.json", (time.time() - 3 * DAY,) * 2)
+    assert host.check() == [("raised", "audit/shop/stale")]
+
+
+def test_what_cannot_be_looked_at_is_an_alarm_and_resolves_nothing(host: Any) -> None:
+    host.report(state="vulnerable", standing=[FINDING])
+    host.check()
+    (host.root / "reports/shop/report.json").write_text("{")
+    assert host.check() == [("raised", "check/audits")]
+    host.report()
+    assert sorted(host.check()) == [("resolved", KEY), ("resolved", "check/audits")]
+
+
+@pytest.mark.parametrize("days", [90, 6])
+def test_a_certificate_is_judged_by_the_share_of_its_life_that_is_left(host: Any, days: int) -> None:
+    now = time.time()
+
+    def left(percent: float) -> list[Any]:
+        host.certificate = (now - days * DAY * (1 - percent / 100), now + days * DAY * percent / 100, False)
+        return [*host.check(), *(line for _, line in host.said[-1:] if "certificate" in line)]
+
+    assert left(34) == []
+    assert left(24)[0] == ("raised", "certificate/shop.example.com")
+    assert left(23)[0] != ("raised", "certificate/shop.example.com"), "announced twice"
+    assert left(9)[0] == ("raised", "certificate/shop.example.com"), "it became critical"
+    assert "ended at" not in left(1)[-1]
+    host.certificate = (now - days * DAY, now - 60, False)
+    host.check()
+    assert "ended at" in json.dumps(host.program.read_state()["alarms"])
+    assert left(99)[0] == ("resolved", "certificate/shop.example.com")
+
+
+def test_a_self_signed_certificate_and_none_at_all_are_alarms(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.certificate = (*host.certificate[:2], True)
+    assert host.check() == [("raised", "certificate/shop.example.com")]
+
+    def refused(domain: str) -> bytes:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(host.program, "served_certificate", refused)
+    assert host.check() == [("raised", "certificate/shop.example.com")]
+    assert "presents no certificate" in host.said[-1][1]
+
+
+@pytest.mark.parametrize(("found", "events"), [
+    (unit("acme-cert-renew@shop.service", "failed"), [("raised", "unit/acme-cert-renew@shop.service")]),
+    (unit("gunicorn-shop@r2.service", "failed"), [("raised", "unit/gunicorn-shop@r2.service")]),
+    (unit("cron.service", "inactive"), [("raised", "unit/cron.service")]),
+    (unit("pip-audit-shop.socket", "failed"), [("raised", "unit/pip-audit-shop.socket")]),
+    (unit("acme-cert-renew@shop.timer", "inactive"), [("raised", "unit/acme-cert-renew@shop.timer")]),
+    (unit("cron.service", "inactive", UnitFileState="disabled"), []),
+    (unit("acme-cert-renew@shop.service", "inactive", UnitFileState="static"), []),
+    (unit("gunicorn-shop@r1.service", "activating"), []),
+])
+def test_units_that_failed_or_should_run_are_alarms(host: Any, found: dict[str, str], events: list[Any]) -> None:
+    host.units = [found]
+    assert host.check() == events
+
+
+def test_more_units_can_be_watched(host: Any) -> None:
+    host.config["units"] = ["postgresql.service"]
+    host.units = [unit("postgresql.service", "inactive")]
+    assert host.check() == [("raised", "unit/postgresql.service")]
+
+
+def restarts(host: Any, number: int, name: str = "gunicorn-shop@r1.service") -> list[Any]:
+    host.units = [unit(name, NRestarts=str(number))]
+    events: list[Any] = host.check()
+    return events
+
+
+def test_restarts_within_the_window_are_a_crash_loop(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, now = "crash-loop/gunicorn-shop@r1.service", time.time()
+    clock = [now]
+    monkeypatch.setattr(host.program.time, "time", lambda: clock[0])
+    assert [restarts(host, n) for n in (0, 1, 2)] == [[], [], []]
+    assert restarts(host, 3) == [("raised", key)]
+    clock[0] = now + 14 * 60
+    assert restarts(host, 3) == []
+    clock[0] = now + 16 * 60
+    assert ("resolved", key) in restarts(host, 3)
+
+
+def test_restarts_long_apart_are_none(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [time.time()]
+    monkeypatch.setattr(host.program.time, "time", lambda: clock[0])
+    for n in range(20):
+        assert restarts(host, n) == []
+        clock[0] += 10 * 60
+
+
+def test_an_instance_that_crashed_before_it_was_first_seen_counts(host: Any) -> None:
+    assert restarts(host, 4) == [("raised", "crash-loop/gunicorn-shop@r1.service")]
+
+
+def test_a_count_that_began_anew_is_no_crash_loop(host: Any) -> None:
+    restarts(host, 2)
+    assert restarts(host, 0) == []
+    assert restarts(host, 2) == []
+
+
+TIMES = [lambda t: t, str, lambda t: int(t * 1000), lambda t: time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(t)),
+         lambda t: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(t))]
+
+
+@pytest.mark.parametrize("written", TIMES)
+@pytest.mark.parametrize("status", [502, "502"])
+def test_many_5xx_are_an_alarm_however_the_log_writes_time_and_status(host: Any, written: Any, status: Any) -> None:
+    now = time.time()
+    lines(host, "access.log", *[{"time": written(now - 60), "status": status}] * 10, *[{"time": written(now - 60), "status": 200}] * 90)
+    assert host.check() == [("raised", "errors/shop")]
+    assert "10 of 100 answers" in host.said[0][1]
+
+
+@pytest.mark.parametrize(("errors", "good", "seconds"), [(9, 0, 60), (10, 300, 60), (50, 0, 600)])
+def test_few_rare_or_old_5xx_are_none(host: Any, errors: int, good: int, seconds: int) -> None:
+    now = time.time()
+    lines(host, "access.log", *[{"time": now - seconds, "status": 500}] * errors, *[{"time": now - 60, "status": 404}] * good)
+    assert host.check() == []
+
+
+def test_a_rotation_hides_nothing(host: Any) -> None:
+    now = time.time()
+    lines(host, "access.log-20261125-1795574461", *[{"time": now - 60, "status": 500}] * 6)
+    lines(host, "access.log", *[{"time": now - 30, "status": 500}] * 6)
+    assert host.check() == [("raised", "errors/shop")]
+
+
+def test_old_parts_and_lines_that_are_none_are_left_alone(host: Any) -> None:
+    lines(host, "access.log-1", *[{"time": time.time(), "status": 500}] * 20)
+    os.utime(host.root / "logs/shop/access.log-1", (time.time() - DAY,) * 2)
+    (host.root / "logs/shop/access.log-0.gz").write_bytes(b"\x1f\x8b")
+    (host.root / "logs/shop/access.log").write_text('x\n{}\n[]\n{"time": null}\n{"time": "yesterday", "status": 500}\n')
+    assert host.check() == []
+
+
+def test_of_a_long_log_the_end_is_read(host: Any) -> None:
+    host.program.TAIL_BYTES = 1000
+    now = time.time()
+    lines(host, "access.log", *[{"time": now, "status": 500}] * 1000)
+    assert host.check() == [("raised", "errors/shop")]
+    (sample,) = [line for line in (host.root / "state/metrics.prom").read_text().splitlines() if line.startswith("flask_host_http_answers{")]
+    assert int(sample.split()[1]) < 30

@@ -1,0 +1,104 @@
+"""alarm_channel: what is watched, where secrets are, and what its inputs may be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import support
+import yaml
+from ansible_collections.bulwark.flask.plugins.module_utils import input_values, inputs
+
+MAIL = {"to": ["ops@example.com"], "server": "smtp.example.com", "username": "web1", "password": "pw-7d1e55aa"}
+WEBHOOK = {"url": "https://hooks.example.com/T0/B1/path-4411", "secret": "Bearer tok-9c2f"}
+
+
+def rendered(template: str, **extra: Any) -> Any:
+    return json.loads(support.render("alarm_channel", template, **extra))
+
+
+def test_the_domains_of_all_applications_are_watched() -> None:
+    apps = {"shop": {"domains": ["shop.example.com"]}, "notes": {}}
+    config = rendered("config.json.j2", flask_apps=apps, flask_app_defaults={"domains": ["notes.example.com"]})
+    assert config["sites"] == {"shop": ["shop.example.com"], "notes": ["notes.example.com"]}
+
+
+def test_without_channels_there_is_still_the_journal() -> None:
+    assert rendered("config.json.j2")["channels"] == []
+    channels = rendered("channels.json.j2")
+    assert (channels["mail"], channels["webhook"]) == (None, None)
+
+
+def test_secrets_are_in_the_file_that_is_roots_alone_and_in_no_other() -> None:
+    extra = {"alarm_channel_mail": MAIL, "alarm_channel_webhook": WEBHOOK}
+    for path in sorted((support.ROLES / "alarm_channel/templates").glob("*.j2")):
+        text = support.render("alarm_channel", path.name, **extra)
+        for secret in ("pw-7d1e55aa", "tok-9c2f", "path-4411"):
+            assert (secret in text) == (path.name == "channels.json.j2"), path.name
+
+
+@pytest.mark.parametrize(("security", "port"), [("starttls", 587), ("tls", 465), ("none", 25)])
+def test_each_kind_of_encryption_has_its_port(security: str, port: int) -> None:
+    mail = {"to": ["ops@example.com"], "server": "smtp.example.com", "security": security}
+    assert rendered("channels.json.j2", alarm_channel_mail=mail)["mail"] == {
+        "to": ["ops@example.com"], "from": "ops@example.com", "server": "smtp.example.com", "security": security, "port": port,
+        "username": "", "password": ""}
+
+
+def test_only_the_hosts_own_mail_system_is_given_roots_account() -> None:
+    smtp = support.render("alarm_channel", "deliver.service.j2", alarm_channel_mail=MAIL)
+    local = support.render("alarm_channel", "deliver.service.j2", alarm_channel_mail={"to": ["root@localhost"]})
+    assert "\nUser=alarm-channel\n" in smtp and "\nCapabilityBoundingSet=\n" in smtp
+    assert "User=" not in local and "\nCapabilityBoundingSet=CAP_CHOWN" in local
+
+
+def test_metrics_are_linked_where_they_are_wanted() -> None:
+    assert ".prom" not in support.render("alarm_channel", "tmpfiles.conf.j2")
+    text = support.render("alarm_channel", "tmpfiles.conf.j2", alarm_channel_textfile_directory="/var/lib/node")
+    assert "\nL+ /var/lib/node/alarm-channel.prom - - - - /var/lib/alarm-channel/metrics.prom\n" in text
+
+
+@pytest.mark.parametrize(("mail", "part"), [
+    ({"server": "smtp.example.com"}, ".to is missing"),
+    ({"to": ["ops"]}, "e-mail address"),
+    ({"to": ["a@example.com\nBcc: b@example.com"]}, "e-mail address"),
+    ({"to": ["a@b.example"], "from": "x y@example.com"}, ".from must be an e-mail address"),
+    ({"to": ["a@b.example"], "password": "s3cret-word", "username": "u"}, "goes with a server"),
+    ({**MAIL, "security": "none"}, "in the clear"),
+    ({**MAIL, "username": ""}, "belong together"),
+    ({**MAIL, "server": "smtp://x"}, "name or address"),
+    ({**MAIL, "port": 70000}, "1 to 65535"),
+])
+def test_mail_that_cannot_work_is_refused_without_repeating_the_password(mail: dict[str, Any], part: str) -> None:
+    found = input_values.alarm_mail("alarm_channel_mail", mail)
+    assert part in " ".join(found)
+    assert not [text for text in found if "s3cret-word" in text or MAIL["password"] in text]
+
+
+def test_good_values_pass() -> None:
+    mails: list[dict[str, Any]] = [{}, {"to": ["root@localhost"]}, MAIL, {**MAIL, "security": "tls", "port": 465}]
+    assert [input_values.alarm_mail("m", mail) for mail in mails] == [[]] * 4
+    assert [input_values.alarm_webhook("w", hook) for hook in ({}, WEBHOOK, {"url": "http://10.0.0.1:9093/x"})] == [[]] * 3
+
+
+@pytest.mark.parametrize(("hook", "part"), [
+    ({"secret": "s3cret-word"}, ".url must be"),
+    ({"url": "ftp://s3cret-word"}, ".url must be"),
+    ({"url": "https://me:s3cret-word@example.com/"}, "user or password"),
+    ({"url": "http://example.com/", "secret": "s3cret-word"}, "in the clear"),
+    ({"url": "https://example.com/", "header": "X-Token"}, "goes with a secret"),
+    ({"url": "https://example.com/", "header": "X: Y", "secret": "s3cret-word"}, "header's name"),
+    ({"url": "https://example.com/", "secret": "s3cret-word\nX: y"}, "one line"),
+])
+def test_a_webhook_that_cannot_work_is_refused_without_repeating_its_secret(hook: dict[str, Any], part: str) -> None:
+    (problem,) = input_values.alarm_webhook("alarm_channel_webhook", hook)
+    assert part in problem
+    assert "s3cret-word" not in problem
+
+
+def test_a_misspelt_key_is_refused_with_the_right_one() -> None:
+    text = (support.ROLES / "alarm_channel/meta/argument_specs.yml").read_text()
+    spec = yaml.safe_load(text)["argument_specs"]["main"]["options"]["alarm_channel_mail"]
+    (problem,) = inputs.typed("alarm_channel_mail", "alarm_channel_mail", {"too": ["a@b.example"]}, spec)
+    assert "did you mean to?" in problem
