@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "tools"))
 
-from testhosts import Set  # noqa: E402  (found by the path above)
+from testhosts import Set, podman  # noqa: E402  (found by the path above)
 
 PREPARE = r"""
 mkdir -p /etc/collector /var/collector
@@ -73,18 +73,24 @@ class Collector:
 
     def stop(self) -> None:
         """Whatever listens."""
-        self.run("for pid in $(cat /var/collector/pid 2>/dev/null); do kill $pid 2>/dev/null && "
-                 "while kill -0 $pid 2>/dev/null; do sleep 0.1; done; done; rm -f /var/collector/pid")
+        self.run("""pid=$(cat /var/collector/pid 2>/dev/null) || exit 0
+                 rm /var/collector/pid
+                 kill "$pid"
+                 for _ in $(seq 100); do [ -d "/proc/$pid" ] || exit 0; sleep 0.1; done
+                 exit 1""")
+
+    def _instead(self, command: str) -> None:
+        self.stop()
+        podman("exec", "--detach", self.hosts.container("pebble"), "sh", "-c", f"echo $$ >/var/collector/pid; exec {command}")
 
     def start(self, name: str = "good") -> None:
         """With this certificate, in the place of what listened."""
-        self.stop()
-        self.run(f"rsyslogd -n -iNONE -f /etc/collector/{name}.conf >/dev/null 2>&1 & echo $! > /var/collector/pid")
+        self._instead(f"rsyslogd -n -iNONE -f /etc/collector/{name}.conf")
 
     def listen(self) -> None:
         """Without TLS."""
-        self.stop()
-        self.run(f"rm -f /var/collector/heard; python3 -c '{LISTENER}' >/dev/null 2>&1 & echo $! > /var/collector/pid")
+        self.run("rm -f /var/collector/heard")
+        self._instead(f"python3 -c '{LISTENER}'")
 
     def heard(self) -> bytes:
         """What came without TLS."""
