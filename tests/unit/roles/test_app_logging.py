@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import support
 
 
@@ -28,5 +30,28 @@ def test_the_web_server_finds_its_logs_made_for_adm_alone() -> None:
     assert "f /var/log/nginx/shop/error.log 0640 www-data adm -\n" in text
 
 
-def test_logrotate_looks_every_hour() -> None:
-    assert "OnCalendar=\nOnCalendar=hourly\n" in support.render("app_logging", "timer.conf.j2")
+def test_logrotate_looks_every_ten_minutes() -> None:
+    assert "OnCalendar=\nOnCalendar=*:0/10\n" in support.render("app_logging", "timer.conf.j2")
+
+
+def files(**section: Any) -> dict[str, dict[str, Any]]:
+    found = support.role_vars("app_logging", support.SHOP | {"app_logging": section})
+    ships = found["__app_logging_ship"]
+    return {entry["dest"]: entry for entry in found["__app_logging_ship_files" if ships else "__app_logging_no_ship_files"]}
+
+
+def test_nothing_is_shipped_unless_a_collector_is_named() -> None:
+    assert all(entry["state"] == "absent" for entry in files().values())
+    assert "/etc/systemd/system/flask-logs-shop.service" in files()
+    assert files(ship_host="logs.example.com")["/etc/flask-logs/shop.conf"]["template"] == "rsyslog.conf.j2"
+
+
+def test_lines_are_sent_over_tls_to_the_named_collector_alone() -> None:
+    app = support.SHOP | {"app_logging": {"ship_host": "logs.example.com", "ship_port": 10514, "ship_queue_max_mb": 70}}
+    text = support.render("app_logging", "rsyslog.conf.j2", app)
+    for setting in ('target="logs.example.com"', 'port="10514"', 'StreamDriverMode="1"', 'StreamDriverAuthMode="x509/name"',
+                    'StreamDriverPermittedPeers="logs.example.com"', 'StreamDriver.PermitExpiredCerts="off"',
+                    'action.resumeRetryCount="-1"', 'queue.maxDiskSpace="70m"', 'Ratelimit.Interval="0"',
+                    'defaultNetstreamDriverCAFile="/etc/ssl/certs/ca-certificates.crt"'):
+        assert setting in text
+    assert text.count("action(") == 1

@@ -1,0 +1,114 @@
+"""A syslog collector beside the ACME authority: rsyslog over TLS, with certificates good and bad.
+
+Run as a program it prepares the collector and leaves its authority in build/molecule/collector.pem.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path.insert(0, str(ROOT / "tools"))
+
+from testhosts import Set, podman  # noqa: E402  (found by the path above)
+
+PREPARE = r"""
+mkdir -p /etc/collector /var/collector
+cd /etc/collector
+if [ -s ready ]; then exit 0; fi
+apt-get update -qq >/dev/null 2>&1
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rsyslog-openssl >/dev/null 2>&1
+for ca in ca other; do
+    openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=$ca" -keyout $ca.key -out $ca.pem 2>/dev/null
+done
+certificate() { # NAME AUTHORITY SUBJECT DAYS
+    openssl req -newkey rsa:2048 -nodes -subj "/CN=$3" -keyout "$1.key" -out "$1.csr" 2>/dev/null
+    echo "subjectAltName=DNS:$3" >"$1.ext"
+    openssl x509 -req -in "$1.csr" -CA "$2.pem" -CAkey "$2.key" -CAcreateserial -days "$4" -extfile "$1.ext" -out "$1.pem" 2>/dev/null
+    cat >"$1.conf" <<CONF
+global(workDirectory="/var/collector" maxMessageSize="64k" defaultNetstreamDriver="ossl"
+       defaultNetstreamDriverCAFile="/etc/collector/ca.pem"
+       defaultNetstreamDriverCertFile="/etc/collector/$1.pem" defaultNetstreamDriverKeyFile="/etc/collector/$1.key")
+module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")
+input(type="imtcp" port="6514")
+template(name="line" type="string" string="%hostname% %app-name% %msg%\n")
+action(type="omfile" file="/var/collector/lines" template="line")
+CONF
+}
+certificate good ca pebble 30
+certificate stranger other pebble 30
+certificate misnamed ca elsewhere.example 30
+certificate expired ca pebble 0
+touch ready
+"""
+# What is no TLS at all: takes connections, answers nothing, keeps what it gets.
+LISTENER = r"""
+import socket, threading
+def keep(connection):
+    with open("/var/collector/heard", "ab", buffering=0) as heard:
+        while part := connection.recv(65536):
+            heard.write(part)
+server = socket.create_server(("", 6514))
+while True:
+    threading.Thread(target=keep, args=(server.accept()[0],), daemon=True).start()
+"""
+
+
+class Collector:
+    """One collector for all hosts."""
+
+    def __init__(self) -> None:
+        self.hosts = Set("molecule")
+
+    def run(self, script: str) -> str:
+        """In its container."""
+        return self.hosts.execute("pebble", script)
+
+    def prepare(self) -> None:
+        """Certificates and configurations; the authority for the hosts."""
+        self.run(PREPARE)
+        (self.hosts.folder / "collector.pem").write_text(self.run("cat /etc/collector/ca.pem") + "\n", encoding="utf-8")
+
+    def stop(self) -> None:
+        """Whatever listens."""
+        self.run("""pid=$(cat /var/collector/pid 2>/dev/null) || exit 0
+                 rm /var/collector/pid
+                 kill "$pid"
+                 for _ in $(seq 100); do [ -d "/proc/$pid" ] || exit 0; sleep 0.1; done
+                 exit 1""")
+
+    def _instead(self, command: str) -> None:
+        self.stop()
+        podman("exec", "--detach", self.hosts.container("pebble"), "sh", "-c", f"echo $$ >/var/collector/pid; exec {command}")
+
+    def start(self, name: str = "good") -> None:
+        """With this certificate, in the place of what listened."""
+        self._instead(f"rsyslogd -n -iNONE -f /etc/collector/{name}.conf")
+
+    def listen(self) -> None:
+        """Without TLS."""
+        self.run("rm -f /var/collector/heard")
+        self._instead(f"python3 -c '{LISTENER}'")
+
+    def heard(self) -> bytes:
+        """What came without TLS."""
+        return bytes.fromhex(self.run("od -An -v -tx1 /var/collector/heard"))
+
+    def lines(self, containing: str = "") -> list[str]:
+        """What it has got, in order."""
+        return [line for line in self.run("cat /var/collector/lines 2>/dev/null || :").splitlines() if containing in line]
+
+    def wait(self, containing: str, count: int, seconds: float = 90) -> list[str]:
+        """Until so many different lines with this word are there."""
+        end = time.monotonic() + seconds
+        while len(set(found := self.lines(containing))) < count and time.monotonic() < end:
+            time.sleep(1)
+        return found
+
+
+if __name__ == "__main__":
+    collector = Collector()
+    collector.prepare()
+    collector.start()

@@ -1,0 +1,109 @@
+"""Every line reaches the collector, over TLS and to the right one alone, whatever happens in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from logged import mark, tell
+from test_retention import ROTATION
+
+pytestmark = pytest.mark.where(lambda site: site.name == "shop")
+
+SENDER = r'''
+unit = "flask-logs-%s.service" % GIVEN["app"]
+pid = properties(unit, "MainPID")["MainPID"]
+status = dict(line.split(":\t", 1) for line in open("/proc/%s/status" % pid).read().splitlines() if ":\t" in line)
+root = "/proc/%s/root" % pid
+state = "/var/lib/private/flask-logs-" + GIVEN["app"]
+print(json.dumps({
+    "uid": int(status["Uid"].split()[0]), "capabilities": int(status["CapEff"], 16), "seccomp": status["Seccomp"],
+    "logs": sorted(os.path.relpath(os.path.join(folder, name), root + "/var/log")
+                   for folder, _, files in os.walk(root + "/var/log") for name in files if not name.endswith(".gz")),
+    "secrets": os.access(root + "/etc/flask-secrets", os.F_OK) and os.listdir(root + "/etc/flask-secrets"),
+    "state": oct(os.stat(state).st_mode), "files": sorted({oct(os.stat(path).st_mode & 0o7777) for path in glob.glob(state + "/*")}),
+    "host": [output("systemctl", verb, "rsyslog.service").decode().strip() for verb in ("is-enabled", "is-active")],
+    "host_files": glob.glob("/etc/rsyslog.d/*"), "changed": output("dpkg", "--verify", "rsyslog").decode()}))
+'''
+RESTART = r'''
+output("systemctl", "restart", "flask-logs-%s.service" % GIVEN["app"])
+print("null")
+'''
+
+
+@pytest.fixture(autouse=True)
+def listening(collector: Any) -> Iterator[None]:
+    """Each test begins and ends with a collector that is there."""
+    collector.start()
+    yield
+    collector.start()
+
+
+def numbered(found: list[str], word: str, before: str) -> list[int]:
+    """The numbers behind this word, in the order of arrival."""
+    return [int(line.split(f"{before}{word}-")[1].split(".")[0]) for line in found if f"{before}{word}-" in line]
+
+
+def test_a_collector_that_was_down_gets_every_line_in_order(site: Any, collector: Any) -> None:
+    word, count, told = mark(), 60, []
+    for number in range(count):
+        if number == 20:
+            collector.wait(word, 2 * number)
+            collector.stop()
+            # Syslog has no receipts: the sender learns by a line or two that nobody is there.
+            for _ in range(3):
+                site.get("/the-last-ones-under-way")
+                time.sleep(1)
+        if number == 40:
+            site.ask(RESTART)
+        told.append(site.get(f"/{word}-{number}.", method="GET")["X-Request-ID"])
+        tell(site, "log", f"{word}-{number}.".encode())
+    collector.start()
+    found = collector.wait(word, 2 * count)
+    for before in ('"path":"/', "told: "):
+        numbers = numbered(found, word, before)
+        assert list(dict.fromkeys(numbers)) == list(range(count)), "all, in order"
+    assert [one for one in told if not any(one in line for line in found)] == [], "with their ids"
+
+
+def test_lines_that_are_rotated_away_meanwhile_arrive_too(site: Any, collector: Any) -> None:
+    word = mark()
+    site.ask(ROTATION, word=word, count=1000, domain=site.domain)
+    numbers = numbered(collector.wait(word, 1000), word, '"path":"/')
+    assert sorted(set(numbers)) == list(range(1000))
+
+
+@pytest.mark.parametrize("certificate", ["stranger", "misnamed", "expired"])
+def test_a_collector_that_cannot_prove_its_name_gets_nothing(site: Any, collector: Any, certificate: str) -> None:
+    word = mark()
+    collector.start(certificate)
+    tell(site, "log", word.encode())
+    time.sleep(8)
+    assert collector.lines(word) == []
+    collector.start()
+    assert collector.wait(word, 1), "it waited for the right one"
+
+
+def test_nothing_is_sent_in_the_clear(site: Any, collector: Any) -> None:
+    word = mark()
+    collector.listen()
+    tell(site, "log", word.encode())
+    time.sleep(8)
+    heard = collector.heard()
+    assert heard.startswith(b"\x16\x03"), "a handshake, which nobody answers"
+    assert word.encode() not in heard and b"message" not in heard
+    collector.stop()
+    collector.start()
+    assert collector.wait(word, 1)
+
+
+def test_the_sender_sees_and_may_nothing_else_and_the_hosts_own_syslog_is_as_it_was(site: Any) -> None:
+    found = site.ask(SENDER)
+    assert found["uid"] >= 61184 and found["capabilities"] == 0 and found["seccomp"] == "2"
+    assert all(name.startswith((f"nginx/{site.name}/", "journal/")) for name in found["logs"]) and found["logs"]
+    assert not found["secrets"]
+    assert found["state"] == "0o40700" and set(found["files"]) <= {"0o600"}
+    assert found["host"] == (["enabled", "active"] if site.server.name == "debian12" else ["disabled", "inactive"])
+    assert found["host_files"] == [] and found["changed"] == ""
