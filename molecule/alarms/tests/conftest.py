@@ -1,0 +1,140 @@
+"""The suite's options and fixtures, a receiver of mail and webhooks, and the channel of a host."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT / "molecule/verify"), str(ROOT / "tools")]
+
+from suite import *  # noqa: E402, F403 - the path is set above; options and fixtures are taken over whole
+from suite import Server  # noqa: E402 - as above
+from testhosts import Set  # noqa: E402 - as above
+
+PUBLISHED = json.loads((ROOT / "molecule/shared/advisories.json").read_text().replace('"flask==3.1.0"', '"flask"'))
+
+
+class Receiver:
+    """What the mail server and the webhook in the neighbouring container got."""
+
+    def __init__(self) -> None:
+        self.hosts = Set("molecule")
+        self.hosts.execute("pebble", "command -v aiosmtpd >/dev/null || { apt-get update -qq; apt-get install -qq -y --no-install-recommends "
+                                     "python3-aiosmtpd; } >/dev/null 2>&1; rm -rf /tmp/got; mkdir -p /tmp/got; cat > /tmp/receiver.py",
+                           (ROOT / "molecule/alarms/receiver.py").read_bytes())
+        self.hosts.execute("pebble", "[ ! -e /tmp/receiver.pid ] || kill $(cat /tmp/receiver.pid) 2>/dev/null || :; setsid python3 "
+                                     "/tmp/receiver.py /tmp/got /etc/pebble/cert.pem /etc/pebble/key.pem >/tmp/receiver.log 2>&1 & "
+                                     "echo $! >/tmp/receiver.pid; sleep 2")
+
+    def switch(self, name: str, on: bool) -> None:
+        """`refuse` and `slow`."""
+        self.hosts.execute("pebble", f"{'touch' if on else 'rm -f'} /tmp/got/{name}")
+
+    def hooks(self, server: Server) -> list[dict[str, Any]]:
+        """Webhook calls of one host."""
+        text = self.hosts.execute("pebble", "cat /tmp/got/hook.jsonl 2>/dev/null || :")
+        return [call for call in map(json.loads, text.splitlines()) if call["host"] == server.name]
+
+    def events(self, server: Server, key: str) -> list[str]:
+        """What the webhook was told about one key."""
+        return [event["event"] for call in self.hooks(server) for event in call["events"] if event["key"] == key]
+
+    def mails(self, server: Server) -> list[dict[str, Any]]:
+        """Mails of one host."""
+        text = self.hosts.execute("pebble", "cat /tmp/got/mail.jsonl 2>/dev/null || :")
+        return [mail for mail in map(json.loads, text.splitlines()) if mail["subject"].startswith(f"[{server.name}]")]
+
+
+class Channel:
+    """The alarm channel of one host."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def sh(self, script: str, ok: bool = True) -> str:
+        """Run a script as root; its output."""
+        done = self.server.host.run(script)
+        assert done.rc == 0 or not ok, f"{script}\n{done.stdout}{done.stderr}"
+        return str(done.stdout)
+
+    def _unit(self, name: str) -> None:
+        # One that the timer has just started may have looked before the test did what it did.
+        self.sh(f"while [ $(systemctl is-active {name}) = activating ]; do sleep 0.1; done; systemctl start {name}")
+
+    def check(self) -> set[str]:
+        """One look; the keys of all that is raised."""
+        self._unit("alarm-channel-check")
+        return set(json.loads(self.sh("cat /var/lib/alarm-channel/state.json"))["alarms"])
+
+    def deliver(self) -> None:
+        """One delivery of everything that waits."""
+        self.sh("find /var/lib/alarm-channel/spool -name '[!.]*.json' -exec sed -i 's/\"next\": [0-9.]*/\"next\": 0/' {} +")
+        self._unit("alarm-channel-deliver")
+
+    def waiting(self) -> int:
+        """Messages in the spool."""
+        return int(self.sh("find /var/lib/alarm-channel/spool -name '[!.]*.json' | wc -l"))
+
+    def journal(self, since: str) -> str:
+        """What the channel said."""
+        return self.sh(f"journalctl -t alarm-channel --output=cat --no-pager --since='{since}'")
+
+    def now(self) -> str:
+        """The host's clock."""
+        return self.sh("date '+%F %T'").strip()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> None:
+    """Until it is so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} seconds: {what}"
+        time.sleep(1)
+
+
+@pytest.fixture(scope="session")
+def receiver() -> Receiver:
+    return Receiver()
+
+
+@pytest.fixture
+def channel(server: Server, receiver: Receiver) -> Channel:
+    """The host's channel, with a receiver that takes everything and a spool that is empty."""
+    receiver.switch("refuse", False)
+    receiver.switch("slow", False)
+    return Channel(server)
+
+
+@pytest.fixture
+def advisories(receiver: Receiver) -> Iterator[Callable[..., None]]:
+    """Change what the advisory service answers: `advisories(mode="error")`."""
+    def change(**more: Any) -> None:
+        receiver.hosts.execute("pebble", "cat > /etc/pebble/new; mv /etc/pebble/new /etc/pebble/advisories.json",
+                               json.dumps(PUBLISHED | more).encode())
+    change()
+    yield change
+    change()
+
+
+@pytest.fixture(scope="session")
+def playbook(request: pytest.FixtureRequest) -> Callable[..., tuple[int, str]]:
+    """Run a playbook against one host; status and output."""
+    inventories = [f"--inventory={path}" for path in request.config.getoption("--inventory").split(":")]
+
+    def run(path: str, server: Server, *more: str) -> tuple[int, str]:
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
+                       "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible/collections")}
+        done = subprocess.run([str(Path(sys.executable).parent / "ansible-playbook"), *inventories, "--limit", server.name, *more, str(ROOT / path)],
+                              env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    return run

@@ -1,0 +1,129 @@
+"""Audits through cron, socket and sandbox, and what they lead to: three results, and news once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from conftest import Channel, Receiver, wait_for
+
+FLASK = "audit/shop/flask/CVE-2025-47278"
+# A release as it is before it goes live, with the versions that advisories were published about.
+OLD = """
+set -eu
+packages=/srv/shop/releases/verify-old/venv/lib/python3.12/site-packages
+for what in Flask-3.1.0 Jinja2-2.10 Werkzeug-2.2.2 itsdangerous-2.2.0; do
+    mkdir -p $packages/${what%-*}-${what##*-}.dist-info
+    printf 'Metadata-Version: 2.1\\nName: %s\\nVersion: %s\\n' ${what%-*} ${what##*-} >$packages/${what%-*}-${what##*-}.dist-info/METADATA
+done
+chgrp -R shop /srv/shop/releases/verify-old; chmod -R o= /srv/shop/releases/verify-old
+"""
+
+
+def audit(channel: Channel) -> int:
+    """One audit of the live release; its exit status."""
+    return int(channel.server.host.run("pip-audit-app shop").rc)
+
+
+def test_published_facts_about_old_versions_are_found_before_they_go_live(channel: Channel, advisories: Callable[..., None]) -> None:
+    channel.sh(OLD)
+    before = channel.sh("cat /var/lib/pip-audit/shop/report.json 2>/dev/null || :")
+    done = channel.server.host.run("pip-audit-app shop --release /srv/shop/releases/verify-old")
+    channel.sh("rm -rf /srv/shop/releases/verify-old")
+    report = json.loads(done.stdout)
+    assert (done.rc, report["state"], report["release"]) == (1, "vulnerable", "verify-old")
+    assert {(f["package"].lower(), f["installed"], tuple(f["fixed"])) for f in report["findings"]} == {
+        ("flask", "3.1.0", ("3.1.1",)), ("jinja2", "2.10", ("2.10.1",)), ("werkzeug", "2.2.2", ("3.0.3",))}
+    assert [(f["package"].lower(), f["reason"]) for f in report["ignored"]] == [("werkzeug", "no form is taken")]
+    assert [rule["id"] for rule in report["expired_ignores"]] == ["CVE-2019-10906"], "what has expired must count, and be said"
+    assert channel.sh("cat /var/lib/pip-audit/shop/report.json 2>/dev/null || :") == before
+
+
+def test_a_finding_is_told_once_and_its_end_once_with_failed_audits_in_between(
+        channel: Channel, receiver: Receiver, advisories: Callable[..., None]) -> None:
+    advisories(mode="clean")
+    assert audit(channel) == 0
+    assert not [key for key in channel.check() if key.startswith("audit/")]
+    channel.deliver()
+    told = receiver.events(channel.server, FLASK)
+    since = channel.now()
+    advisories()
+    for _ in range(2):
+        assert audit(channel) == 1
+        assert FLASK in channel.check()
+    for mode in ("error", "garbage", "nonsense", "unreadable"):
+        advisories(mode=mode)
+        assert audit(channel) == 2
+        assert {FLASK, "audit/shop/could-not-audit"} <= channel.check(), mode
+    advisories()
+    assert audit(channel) == 1
+    assert "audit/shop/could-not-audit" not in channel.check()
+    channel.deliver()
+    assert receiver.events(channel.server, FLASK) == [*told, "raised"]
+    advisories(mode="clean")
+    assert audit(channel) == 0
+    assert not [key for key in channel.check() if key.startswith("audit/")]
+    channel.deliver()
+    assert receiver.events(channel.server, FLASK) == [*told, "raised", "resolved"]
+    mails = [mail["body"] for mail in receiver.mails(channel.server) if FLASK in mail["body"]]
+    assert "fixed in 3.1.1" in mails[-2]
+    journal = channel.sh(f"journalctl -t pip-audit-shop --output=cat --no-pager --since='{since}'")
+    assert journal.count("new finding: flask") == 1
+    assert journal.count("finding gone: flask") == 1
+
+
+def test_a_service_that_does_not_answer_in_time_is_could_not_audit(channel: Channel, advisories: Callable[..., None]) -> None:
+    advisories(mode="slow", delay_seconds=20)
+    assert audit(channel) == 2
+
+
+def test_the_audit_is_in_a_sandbox_of_its_own_account_and_a_second_one_does_not_run(
+        channel: Channel, advisories: Callable[..., None]) -> None:
+    advisories(mode="slow", delay_seconds=4)
+    channel.sh("setsid pip-audit-app shop >/tmp/verify-first 2>&1 & sleep 2")
+    second = channel.server.host.run("pip-audit-app shop")
+    pid = channel.sh("pgrep -u pip-audit -f -- --answer | head -n 1").strip()
+    status = dict(line.split(":\t", 1) for line in channel.sh(f"cat /proc/{pid}/status").splitlines() if ":\t" in line)
+    mounts = [line.split() for line in channel.sh(f"cat /proc/{pid}/mountinfo").splitlines()]
+    assert (status["NoNewPrivs"], status["Seccomp"], int(status["CapBnd"], 16)) == ("1", "2", 0)
+    assert channel.sh(f"ps -o user= -p {pid}").strip() == "pip-audit"
+    assert {m[5].split(",")[0] for m in mounts if m[4] == "/"} == {"ro"}
+    assert second.rc == 2
+    assert "another audit" in second.stdout
+
+
+def test_a_report_older_than_two_periods_is_an_alarm_until_there_is_a_new_one(channel: Channel, advisories: Callable[..., None]) -> None:
+    advisories(mode="clean")
+    audit(channel)
+    channel.sh("sed -i 's/\"time\": \"[^\"]*\"/\"time\": \"2026-01-01T00:00:00Z\"/' /var/lib/pip-audit/shop/report.json")
+    assert "audit/shop/stale" in channel.check()
+    audit(channel)
+    assert "audit/shop/stale" not in channel.check()
+
+
+def test_the_playbook_shows_a_table_and_its_status_is_the_result(
+        channel: Channel, advisories: Callable[..., None], playbook: Callable[..., tuple[int, str]]) -> None:
+    advisories(mode="clean")
+    status, text = playbook("playbooks/audit.yml", channel.server)
+    assert status == 0, text
+    assert f"{channel.server.name} " in text and " clean " in text
+    advisories()
+    status, text = playbook("playbooks/audit.yml", channel.server, "-e", "app=shop")
+    assert status != 0
+    assert "vulnerable" in text and "CVE-2025-47278" in text and "fixed in 3.1.1" in text
+    advisories(mode="error")
+    status, text = playbook("playbooks/audit.yml", channel.server)
+    assert status != 0
+    assert "could-not-audit" in text
+
+
+def test_cron_runs_it_as_an_account_that_can_do_nothing_else(channel: Channel) -> None:
+    # The very command of the entry, at the next full minute instead of its own.
+    channel.sh("sed -n 's/^[0-9* ]*pip-audit/* * * * * pip-audit/p' /etc/cron.d/pip-audit-shop "
+               "| sed 's/--scheduled/--json >\\/tmp\\/verify-cron 2>\\&1/' >/etc/cron.d/verify")
+    try:
+        wait_for(lambda: channel.sh("cat /tmp/verify-cron 2>/dev/null || :").strip(), 120, "cron has run the audit")
+        assert json.loads(channel.sh("cat /tmp/verify-cron"))["application"] == "shop"
+        assert channel.sh("stat -c %U /tmp/verify-cron").strip() == "pip-audit"
+    finally:
+        channel.sh("rm -f /etc/cron.d/verify /tmp/verify-cron")
