@@ -17,7 +17,7 @@ SETTINGS = {
 def test_an_alarm_reaches_a_mailbox_of_the_host(channel: Channel, playbook: Callable[..., tuple[int, str]]) -> None:
     package = PACKAGE[channel.server.name]
     channel.sh(f"export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; apt-get install -qq -y --no-install-recommends {package} >/dev/null 2>&1")
-    channel.sh(SETTINGS[package] + "; id ops >/dev/null 2>&1 || useradd ops; : >/var/mail/ops; chown ops:mail /var/mail/ops")
+    channel.sh(SETTINGS[package] + "; id ops >/dev/null 2>&1 || useradd --create-home ops; : >/var/mail/ops; chown ops:mail /var/mail/ops")
     status, text = playbook("molecule/alarms/local_mail.yml", channel.server)
     assert status == 0, text
     channel.sh("alarm-channel send verify/local 'through the queue'")
