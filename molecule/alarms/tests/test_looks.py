@@ -113,7 +113,8 @@ def test_a_process_that_crashes_over_and_over_is_seen(channel: Channel) -> None:
     assert f"crash-loop/{unit}" in channel.check()
 
 
-def test_many_5xx_are_seen_also_when_the_log_was_just_rotated(site: Site, channel: Channel) -> None:
+def test_many_5xx_are_seen_also_when_the_log_was_just_rotated(channel: Channel) -> None:
+    site = Site(channel.server, channel.server.target.apps[0])
     instance = channel.sh("basename $(readlink -f /srv/shop/current)").strip()
     units = f"gunicorn-shop@{instance}.socket gunicorn-shop@{instance}.service"
     channel.sh(f"systemctl stop {units}")

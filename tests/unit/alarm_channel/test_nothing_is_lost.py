@@ -219,7 +219,7 @@ def test_the_hosts_own_mail_system_gets_the_mail_and_its_refusal_is_said(host: A
     monkeypatch.setattr(host.program.subprocess, "run", lambda command, **more: ran.append((command, more["input"])) or Done)
     host.run(monkeypatch, "send", "disk", "full")
     host.deliver(mail=MAIL)
-    assert ran[0][0] == ["/usr/sbin/sendmail", "-i", "-f", "web1@example.com", "--", "ops@example.com", "b@example.com"]
+    assert ran[0][0] == ["/usr/sbin/sendmail", "-i", "-odq", "-f", "web1@example.com", "--", "ops@example.com", "b@example.com"]
     assert b"Subject: [web1] critical: full" in ran[0][1]
     assert "status 75: queue full" in host.said[-1][1]
     assert len(host.program.spooled()) == 1
