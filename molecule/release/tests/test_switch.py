@@ -34,6 +34,16 @@ print(json.dumps({
         and not os.path.exists("%s/releases/%s/manifest.json" % (base, name))]}))
 '''
 
+FROM_THE_HOST = r'''
+import socket, ssl
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+with context.wrap_socket(socket.create_connection(("127.0.0.1", 443), 10), server_hostname=GIVEN["domain"]) as tls:
+    tls.sendall(("GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % GIVEN["domain"]).encode())
+    print(json.dumps(int(tls.recv(100).split()[1])))
+'''
+
+
 def sites(servers: list[Any]) -> list[Any]:
     """The one application of every host."""
     from suite import Site  # noqa: PLC0415 - the suite is importable once its conftest has run
@@ -207,13 +217,25 @@ def test_maintenance_sends_visitors_away_at_once_and_lets_them_in_again(servers:
     site = sites(servers)[0]
     assert site.get("/").status == 200
     playbooks.good("maintenance", state="on")
-    for path, method in (("/", "GET"), ("/static/shop.css", "GET"), ("/cart/1", "POST")):
-        answer = site.get(path, method=method)
-        assert answer.status == 503 and b"Maintenance" in answer.body, path
-        assert int(answer["Retry-After"]) > 0
-        assert "default-src" in answer["Content-Security-Policy"]
-    assert site.get("/healthz").status == 200, "whoever watches sees the application"
-    assert set(playbooks.good("maintenance", state="on").count("changed").values()) == {0}
-    assert "maintenance" in playbooks.good("status").output
-    playbooks.good("maintenance", state="off")
+    try:
+        for path, method in (("/", "GET"), ("/static/shop.css", "GET"), ("/cart/1", "POST")):
+            answer = site.get(path, method=method)
+            assert answer.status == 503 and b"Maintenance" in answer.body, path
+            assert int(answer["Retry-After"]) > 0
+            assert "default-src" in answer["Content-Security-Policy"]
+        assert site.get("/healthz").status == 200, "whoever watches sees the application"
+        assert set(playbooks.good("maintenance", state="on").count("changed").values()) == {0}
+        assert "maintenance" in playbooks.good("status").output
+    finally:
+        playbooks.good("maintenance", state="off")
     assert site.get("/").status == 200
+
+
+def test_addresses_on_the_list_pass_during_maintenance(servers: list[Any], playbooks: Playbooks, live: str) -> None:
+    site = sites(servers)[0]
+    playbooks.good("maintenance", state="on")
+    try:
+        # The host itself has one of the addresses on the list.
+        assert (site.get("/").status, site.server.ask(FROM_THE_HOST, domain=site.domain)) == (503, 200)
+    finally:
+        playbooks.good("maintenance", state="off")

@@ -43,18 +43,15 @@ with open(Path(os.environ["STATE_DIRECTORY"]) / "before", "a") as file:
 
 def make(version: str, *changes: tuple[str, str, str]) -> None:
     """Make the copy anew; each change is a file, what to replace in it (all when empty) and by what."""
-    COPY.parent.mkdir(parents=True, exist_ok=True)
-    if not (COPY / ".git").is_dir():
-        shutil.rmtree(COPY, ignore_errors=True)
-        shutil.copytree(ROOT / "examples" / "shop", COPY, ignore=shutil.ignore_patterns("__pycache__", ".venv", "instance"))
-        # Of a work tree, what its repository ignores is left out: it needs one of its own.
-        subprocess.run(["git", "init", "--quiet", str(COPY)], check=True)
-    for name in [*MORE, *(path.relative_to(COPY).as_posix() for path in (COPY / "shop").glob("*.py"))]:
-        origin = ROOT / "examples" / "shop" / name
-        text = (origin.read_text() if origin.exists() else "") + MORE.get(name, "")
-        if name == "shop/health.py":
-            text = text.replace("import sqlite3\n", f"import sqlite3\nimport time\n\nVERSION = {version!r}\n", 1)
-        (COPY / name).write_text(text)
+    shutil.rmtree(COPY, ignore_errors=True)
+    shutil.copytree(ROOT / "examples" / "shop", COPY, ignore=shutil.ignore_patterns("__pycache__", ".venv", "instance"))
+    # Of a work tree, what its repository ignores is left out: it needs one of its own.
+    subprocess.run(["git", "init", "--quiet", str(COPY)], check=True)
+    for name, text in MORE.items():
+        with open(COPY / name, "a", encoding="utf-8") as file:
+            file.write(text)
+    health = COPY / "shop" / "health.py"
+    health.write_text(health.read_text().replace("import sqlite3\n", f"import sqlite3\nimport time\n\nVERSION = {version!r}\n", 1))
     for name, old, new in changes:
         text = (COPY / name).read_text()
         assert not old or old in text, f"{name} has no {old!r}"
