@@ -56,8 +56,9 @@ molecule: setup  ## All Molecule scenarios, on Debian 13 and 12
 	@tools/scenario collection
 
 .PHONY: bench
-bench: setup  ## Wall time and tasks of a first and of a no-op run
+bench: setup  ## Wall time and tasks of a first and of a no-op run; releases under load, for ten minutes
 	@tools/bench.py
+	@tools/bench_release.py
 
 .PHONY: test
 test: lint unit molecule  ## Everything above
