@@ -20,8 +20,9 @@ sys.path[:0] = [str(ROOT / "molecule" / "verify"), str(ROOT / "molecule" / "rele
 
 import working_copy  # noqa: E402 - found by the line above
 from load import Load, percentile  # noqa: E402
-from playbooks import Playbooks  # noqa: E402
 from suite import Site, _servers  # noqa: E402
+
+from playbooks import Playbooks  # noqa: E402
 
 INVENTORIES = ["molecule/inventory", "molecule/release/inventory"]
 BAD = {
