@@ -119,7 +119,7 @@ def test_an_encrypted_credential_is_on_no_disk(server: Server, value: str) -> No
 
 
 @pytest.fixture(scope="session")
-def changes(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str, list[Any]]:
+def changes(play: Callable[..., Any], everywhere: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """By host, what arrives after each: one credential changes, nothing changes, none is left, all are back, none can be written."""
     def arrive() -> dict[str, Any]:
         return everywhere(lambda server: (json.loads(site_of(server, "notes").get("/").body)["credentials"], server.ask(LEFT)))
@@ -128,8 +128,11 @@ def changes(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[st
     for credentials in ({"second": "changed"}, {"second": "changed"}, {}):
         steps.append((play(alone, "-e", json.dumps({"credentials": credentials})), arrive()))
     steps.append((play(alone), arrive()))
+    # From a file: what stands in a command line is printed.
+    given = tmp_path_factory.mktemp("given") / "credentials.json"
+    given.write_text(json.dumps({"credentials": {"second": UNWRITTEN}}))
     everywhere(lambda server: server.ask(HOST_KEY, there=False))
-    steps.append((play(alone, "-e", json.dumps({"credentials": {"second": UNWRITTEN}})), arrive()))
+    steps.append((play(alone, "-e", f"@{given}"), arrive()))
     everywhere(lambda server: server.ask(HOST_KEY, there=True))
     return {name: [(done, arrived[name]) for done, arrived in steps] for name in steps[0][1]}
 
