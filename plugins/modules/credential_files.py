@@ -56,6 +56,10 @@ removed:
   type: list
   elements: str
   returned: success
+reason:
+  description: Why they could not be written, without a value, for a task that has C(no_log).
+  type: str
+  returned: failure
 """
 
 import os
@@ -72,7 +76,8 @@ def systemd_creds(*arguments: str, data: bytes = b"") -> bytes:
     """Run the tool; values go in and out through pipes, never through arguments."""
     done = subprocess.run([TOOL, *arguments], input=data, capture_output=True, check=False)
     if done.returncode:
-        raise OSError(done.stderr.decode(errors="replace").strip())
+        said = done.stderr.decode(errors="replace").strip()
+        raise OSError(f"systemd-creds {arguments[0]}: {said or f'exit code {done.returncode}'}")
     return done.stdout
 
 
@@ -115,7 +120,8 @@ def main() -> None:
             for name in removed:
                 os.unlink(os.path.join(folder, name))
     except OSError as error:
-        module.fail_json(msg=f"The credentials in {folder} could not be written: {error}")
+        reason = f"The credentials in {folder} could not be written: {error}"
+        module.fail_json(msg=reason, reason=reason)
     module.exit_json(changed=bool(written or removed or unsafe), written=written, removed=removed)
 
 

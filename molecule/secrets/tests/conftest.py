@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path.insert(0, str(ROOT / "molecule" / "verify"))
 
 from suite import *  # noqa: E402,F403 - the path above is where it is
-from suite import Server, Site, _chosen  # noqa: E402 - as above
+from suite import Server, Site, chosen  # noqa: E402 - as above
 
 ALL_OUTPUT: list[bytes] = []
 
@@ -45,7 +45,7 @@ def printed() -> Callable[[], bytes]:
 @pytest.fixture(scope="session")
 def everywhere(request: pytest.FixtureRequest) -> Callable[[Callable[[Server], Any]], dict[str, Any]]:
     """Do something on every host, by its name."""
-    return lambda what: {server.name: what(server) for server in _chosen(request.config)}
+    return lambda what: {server.name: what(server) for server in chosen(request.config)}
 
 
 def site_of(server: Server, name: str) -> Site:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,19 @@ LEFT = r'''
 print(json.dumps({"files": sorted(os.listdir("/etc/flask-secrets/notes.credentials")), "instance": live("notes")[0],
                   "drop_in": os.path.exists("/etc/systemd/system/gunicorn-notes@.service.d/50-credentials.conf")}))
 '''
+
+# The host's key for credentials, taken away and given back.
+HOST_KEY = r'''
+path = "/var/lib/systemd/credential.secret"
+if GIVEN["there"]:
+    os.rmdir(path)
+    os.rename(path + ".kept", path)
+else:
+    os.rename(path, path + ".kept")
+    os.mkdir(path)
+print("null")
+'''
+UNWRITTEN = secrets.token_hex(16)
 
 
 @pytest.fixture(scope="session")
@@ -105,8 +119,8 @@ def test_an_encrypted_credential_is_on_no_disk(server: Server, value: str) -> No
 
 
 @pytest.fixture(scope="session")
-def changes(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str, list[Any]]:
-    """By host, what arrives after each: one credential changes, nothing changes, none is left, all are back."""
+def changes(play: Callable[..., Any], everywhere: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """By host, what arrives after each: one credential changes, nothing changes, none is left, all are back, none can be written."""
     def arrive() -> dict[str, Any]:
         return everywhere(lambda server: (json.loads(site_of(server, "notes").get("/").body)["credentials"], server.ask(LEFT)))
 
@@ -114,6 +128,12 @@ def changes(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[st
     for credentials in ({"second": "changed"}, {"second": "changed"}, {}):
         steps.append((play(alone, "-e", json.dumps({"credentials": credentials})), arrive()))
     steps.append((play(alone), arrive()))
+    # From a file: what stands in a command line is printed.
+    given = tmp_path_factory.mktemp("given") / "credentials.json"
+    given.write_text(json.dumps({"credentials": {"second": UNWRITTEN}}))
+    everywhere(lambda server: server.ask(HOST_KEY, there=False))
+    steps.append((play(alone, "-e", f"@{given}"), arrive()))
+    everywhere(lambda server: server.ask(HOST_KEY, there=True))
     return {name: [(done, arrived[name]) for done, arrived in steps] for name in steps[0][1]}
 
 
@@ -131,6 +151,15 @@ def test_an_application_without_credentials_has_nothing_left_of_them(server: Ser
     assert done.returncode == 0, done.stdout[-3000:]
     assert (held, left["files"], left["drop_in"]) == ({}, [], False)
     assert changes[server.name][3][1][0] == {"sealed.key": _digest(value), "second": _digest(value[::-1])}
+
+
+def test_why_a_credential_cannot_be_written_is_said_without_its_value(server: Server, changes: dict[str, list[Any]]) -> None:
+    before, (done, after) = changes[server.name][3][1], changes[server.name][4]
+    assert re.search(rf"{server.name} +: .* failed=1 .* rescued=1 ", done.stdout), done.stdout[-3000:]
+    told = " ".join(done.stdout.split())
+    assert "The credentials in /etc/flask-secrets/notes.credentials could not be written: systemd-creds encrypt: " in told
+    assert UNWRITTEN not in done.stdout + done.stderr
+    assert after == before
 
 
 def test_no_value_was_printed(value: str, printed: Callable[[], bytes], converge_log: bytes) -> None:

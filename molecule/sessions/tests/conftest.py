@@ -28,12 +28,12 @@ def cli() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def play() -> Callable[..., int]:
-    """Run the role alone, with variables; the number of changes."""
-    def run(server: Any, *options: str, **variables: Any) -> int:
+    """Run the role alone, or another playbook of the scenario, with variables; the number of changes."""
+    def run(server: Any, *options: str, playbook: str = "role.yml", **variables: Any) -> int:
         inventory = [f"--inventory={ROOT}/molecule/inventory", f"--inventory={HERE.parent}/inventory"]
         done = subprocess.run(
             ["ansible-playbook", *inventory, f"--limit={server.name}", f"--extra-vars={json.dumps(variables)}", *options,
-             str(HERE.parent / "role.yml")], capture_output=True, text=True, cwd=ROOT, check=False)
+             str(HERE.parent / playbook)], capture_output=True, text=True, cwd=ROOT, check=False)
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
         return int(re.search(r"changed=(\d+)", done.stdout)[1])
     return run
