@@ -46,11 +46,12 @@ def test_each_kind_of_encryption_has_its_port(security: str, port: int) -> None:
         "username": "", "password": ""}
 
 
-def test_only_the_hosts_own_mail_system_is_given_roots_account() -> None:
-    smtp = support.render("alarm_channel", "deliver.service.j2", alarm_channel_mail=MAIL)
-    local = support.render("alarm_channel", "deliver.service.j2", alarm_channel_mail={"to": ["root@localhost"]})
-    assert "\nUser=alarm-channel\n" in smtp and "\nCapabilityBoundingSet=\n" in smtp
-    assert "User=" not in local and "\nCapabilityBoundingSet=CAP_CHOWN" in local
+def test_without_a_server_the_hosts_own_mail_system_is_spoken_to_by_the_same_account() -> None:
+    mail = {"to": ["root@localhost"]}
+    found = rendered("channels.json.j2", alarm_channel_mail=mail)["mail"]
+    assert (found["server"], found["port"], found["security"]) == ("127.0.0.1", 25, "none")
+    unit = support.render("alarm_channel", "deliver.service.j2", alarm_channel_mail=mail)
+    assert "\nUser=alarm-channel\n" in unit and "\nCapabilityBoundingSet=\n" in unit
 
 
 def test_metrics_are_linked_where_they_are_wanted() -> None:
