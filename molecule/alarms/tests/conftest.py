@@ -87,7 +87,7 @@ class Channel:
     def deliver(self) -> None:
         """One delivery of everything that waits."""
         # Not beside a delivery that the timer started: it would get back what has just gone.
-        self.sh("runuser -u alarm-channel -- flock /var/lib/alarm-channel/.deliver.lock find /var/lib/alarm-channel/spool "
+        self.sh("cd /; runuser -u alarm-channel -- flock /var/lib/alarm-channel/.deliver.lock find /var/lib/alarm-channel/spool "
                 "-name '[!.]*.json' -exec sed -i 's/\"next\": [0-9.]*/\"next\": 0/' {} +")
         self._unit("alarm-channel-deliver")
 

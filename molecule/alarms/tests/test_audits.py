@@ -93,7 +93,7 @@ wait $first || :
 
 def test_the_audit_is_in_a_sandbox_of_its_own_account_and_a_second_one_does_not_run(
         channel: Channel, advisories: Callable[..., None]) -> None:
-    advisories(mode="slow", delay_seconds=4)
+    advisories(mode="slow", delay_seconds=1)
     seen = [line.split(":", 1) for line in channel.sh(TWO_AUDITS).splitlines()]
     status = {name: value.strip() for name, value in seen}
     assert (status["NoNewPrivs"], status["Seccomp"], int(status["CapBnd"], 16), status["User"]) == ("1", "2", 0, "pip-audit")
