@@ -2,8 +2,8 @@
 """Takes mail and webhooks for tests: `receiver.py DIRECTORY CERTIFICATE KEY`.
 
 SMTP on port 2587, which wants STARTTLS and a login before it takes a mail; HTTPS on port 2443. What comes is
-appended to DIRECTORY/mail.jsonl and hook.jsonl. DIRECTORY/refuse makes both refuse, DIRECTORY/slow makes the
-webhook take five seconds.
+appended to DIRECTORY/mail.jsonl and hook.jsonl. DIRECTORY/refuse makes both refuse, DIRECTORY/slow keeps the
+webhook from answering for as long as it is there, 15 seconds at most.
 """
 
 from __future__ import annotations
@@ -59,8 +59,9 @@ class Hooks(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # noqa: N802 - the name is the library's
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if (FOLDER / "slow").exists():
-            time.sleep(5)
+        end = time.monotonic() + 15
+        while (FOLDER / "slow").exists() and time.monotonic() < end:
+            time.sleep(0.1)
         refused = (FOLDER / "refuse").exists()
         if not refused:
             keep("hook", {"secret": self.headers["Authorization"], "key": self.headers["Idempotency-Key"], **body})

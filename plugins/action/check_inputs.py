@@ -169,6 +169,7 @@ class ActionModule(ActionBase):
         found: list[str] = []
         spec, defaults, app = known[role], _load(role, "defaults/main.yml"), variables.get("flask_app")
         app = app if isinstance(app, Mapping) else None
+        readable = {}
         place = f"flask_apps.{app['name']}" if app is not None and "name" in app else "flask_app"
         for name, option in spec.items():
             short = name[len(role) + 1:]
@@ -183,7 +184,9 @@ class ActionModule(ActionBase):
                 hint = "" if app is not None or short not in inputs.IDENTITY else "; set it, or give the role an entry of flask_apps as flask_app"
                 found += [f"{where} is required{hint}"] if option.get("required") else []
             else:
+                readable[name] = value
                 found += inputs.role_value(where, name, role, value, option, unwritable)
+        found += inputs.host_agreement(readable, known)
         if app is not None and role in app:
             section = self._read(f"{place}.{role}", app[role], [])
             found += inputs.section(place, role, section, known)

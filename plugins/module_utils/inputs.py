@@ -227,6 +227,13 @@ def agreement(where: str, app: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def host_agreement(given: Mapping[str, Any], specs: Specs) -> list[str]:
+    """Settings of a host that only make sense together; what is not given has its default."""
+    warning, critical = (f"alarm_channel_certificate_{name}_percent" for name in ("warning", "critical"))
+    limit, lower = (_number(given.get(name), specs["alarm_channel"][name]["default"]) for name in (warning, critical))
+    return [] if lower < limit else [f"{critical} must be below {warning} ({limit}), or nothing is ever a warning"]
+
+
 def conflicts(merged: Mapping[str, Any]) -> list[str]:
     """What two applications of one host must not share."""
     found, domain_of, name_of, owner = [], {}, {}, {}
@@ -279,7 +286,7 @@ def host_variables(given: Mapping[str, Any], specs: Specs, apps: Mapping[str, An
             found += [f"{name} would hide flask_apps.{app}.{role}.{option}; keep one of the two, "
                       f"or write the first as flask_app_defaults: {{{role}: {{{option}: …}}}}"
                       for app, own in apps.items() if isinstance(own, Mapping) and _setting(own, role, option) is not None]
-    return found
+    return found + host_agreement(given, specs)
 
 
 def role_value(where: str, variable: str, role: str, value: Any, spec: Spec,

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / "molecule/verify"), str(ROOT / "tools")]
 
 from suite import *  # noqa: E402, F403 - the path is set above; options and fixtures are taken over whole
-from suite import Server  # noqa: E402 - as above
+from suite import Server, chosen  # noqa: E402 - as above
 from testhosts import Set  # noqa: E402 - as above
 
 PUBLISHED = json.loads((ROOT / "molecule/shared/advisories.json").read_text().replace('"flask==3.1.0"', '"flask"'))
@@ -31,9 +31,13 @@ class Receiver:
         self.hosts.execute("pebble", "command -v aiosmtpd >/dev/null || { apt-get update -qq; apt-get install -qq -y --no-install-recommends "
                                      "python3-aiosmtpd; } >/dev/null 2>&1; rm -rf /tmp/got; mkdir -p /tmp/got; cat > /tmp/receiver.py",
                            (ROOT / "molecule/alarms/receiver.py").read_bytes())
-        self.hosts.execute("pebble", "[ ! -e /tmp/receiver.pid ] || kill $(cat /tmp/receiver.pid) 2>/dev/null || :; setsid python3 "
-                                     "/tmp/receiver.py /tmp/got /etc/pebble/cert.pem /etc/pebble/key.pem >/tmp/receiver.log 2>&1 & "
-                                     "echo $! >/tmp/receiver.pid; sleep 2")
+        self.hosts.execute("pebble",
+                           # One of an earlier run goes first; what is left of it afterwards has no command line.
+                           "if [ -e /tmp/receiver.pid ]; then pid=$(cat /tmp/receiver.pid); kill $pid 2>/dev/null || :; "
+                           "while grep -q receiver /proc/$pid/cmdline 2>/dev/null; do sleep 0.1; done; fi; "
+                           "setsid python3 /tmp/receiver.py /tmp/got /etc/pebble/cert.pem /etc/pebble/key.pem >/tmp/receiver.log 2>&1 & "
+                           "echo $! >/tmp/receiver.pid; for n in $(seq 150); do "
+                           "curl -sk -o /dev/null https://localhost:2443/ && exit; sleep 0.2; done; cat /tmp/receiver.log >&2; exit 1")
 
     def switch(self, name: str, on: bool) -> None:
         """`refuse` and `slow`."""
@@ -70,6 +74,11 @@ class Channel:
         # One that the timer has just started may have looked before the test did what it did.
         self.sh(f"while [ $(systemctl is-active {name}) = activating ]; do sleep 0.1; done; systemctl start {name}")
 
+    def clear(self) -> None:
+        """Nothing that a test raised, or left to be delivered."""
+        self.sh("alarm-channel status | grep -o ' sent/[^ ]*' | while read -r key; do alarm-channel send ${key#sent/} --resolved || exit; done; "
+                "find /var/lib/alarm-channel/spool -name '[!.]*.json' -delete")
+
     def check(self) -> set[str]:
         """One look; the keys of all that is raised."""
         self._unit("alarm-channel-check")
@@ -77,7 +86,9 @@ class Channel:
 
     def deliver(self) -> None:
         """One delivery of everything that waits."""
-        self.sh("find /var/lib/alarm-channel/spool -name '[!.]*.json' -exec sed -i 's/\"next\": [0-9.]*/\"next\": 0/' {} +")
+        # Not beside a delivery that the timer started: it would get back what has just gone.
+        self.sh("cd /; runuser -u alarm-channel -- flock /var/lib/alarm-channel/.deliver.lock find /var/lib/alarm-channel/spool "
+                "-name '[!.]*.json' -exec sed -i 's/\"next\": [0-9.]*/\"next\": 0/' {} +")
         self._unit("alarm-channel-deliver")
 
     def waiting(self) -> int:
@@ -101,9 +112,38 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> None:
         time.sleep(1)
 
 
+MAIL_SYSTEMS = {"debian13": "postfix", "debian12": "exim4-daemon-light"}
+CRON = "/tmp/verify-cron"
+ALONE = "sent/verify/alone"
+
+
 @pytest.fixture(scope="session")
 def receiver() -> Receiver:
     return Receiver()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def by_themselves(request: pytest.FixtureRequest, receiver: Receiver) -> dict[str, tuple[list[str], str]]:
+    """What timers and cron do when nobody asks, of all hosts in one wait: events of an alarm, and cron's audit.
+
+    The time is used to install the mail systems.
+    """
+    channels = [Channel(server) for server in chosen(request.config)]
+    for channel in channels:
+        channel.clear()
+        # The very command of the entry, at the next full minute instead of its own.
+        channel.sh("sed -n 's/^[0-9* ]*pip-audit/* * * * * pip-audit/p' /etc/cron.d/pip-audit-shop "
+                   f"| sed 's#--scheduled#--json >>{CRON} 2>\\&1#' >/etc/cron.d/verify; rm -f {CRON}; alarm-channel send verify/alone 'nobody pushed'; "
+                   "systemd-run --quiet --collect --unit=verify-install --setenv=DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -qq && "
+                   f"apt-get install -qq -y --no-install-recommends {MAIL_SYSTEMS[channel.server.name]}'")
+    found = {}
+    for channel in channels:
+        wait_for(lambda: receiver.events(channel.server, ALONE), 90, "the timer has delivered")  # noqa: B023 - called here
+        wait_for(lambda: channel.sh(f"cat {CRON} 2>/dev/null || :").endswith("\n"), 150, "cron has run the audit")  # noqa: B023 - as above
+        channel.sh("rm /etc/cron.d/verify; while systemctl -q is-active verify-install || pgrep -u pip-audit >/dev/null; do sleep 0.5; done; "
+                   f"dpkg -s {MAIL_SYSTEMS[channel.server.name]} >/dev/null")
+        found[channel.server.name] = (receiver.events(channel.server, ALONE), channel.sh(f"cat {CRON}; stat -c %U {CRON}"))
+    return found
 
 
 @pytest.fixture
@@ -111,7 +151,9 @@ def channel(server: Server, receiver: Receiver) -> Channel:
     """The host's channel, with a receiver that takes everything and a spool that is empty."""
     receiver.switch("refuse", False)
     receiver.switch("slow", False)
-    return Channel(server)
+    found = Channel(server)
+    found.clear()
+    return found
 
 
 @pytest.fixture

@@ -43,7 +43,10 @@ class Certificates:
 
     def reload(self) -> None:
         """Have it served."""
-        self.channel.sh("nginx -t -q 2>/dev/null && systemctl reload nginx && sleep 1")
+        # Until none of the processes takes connections that did before.
+        self.channel.sh("workers() { pgrep -x -f 'nginx: worker process' | sort; }; nginx -t -q 2>/dev/null || exit; workers >/run/verify-workers; "
+                        "systemctl reload nginx; for n in $(seq 100); do [ -n \"$(workers)\" ] && "
+                        "[ -z \"$(workers | comm -12 - /run/verify-workers)\" ] && break; sleep 0.1; done; rm /run/verify-workers")
 
     def restore(self) -> None:
         """As it was."""

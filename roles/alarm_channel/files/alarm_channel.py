@@ -45,8 +45,8 @@ ACCOUNT = "alarm-channel"
 SEVERITIES = ("warning", "critical")
 PRIORITY = {"warning": syslog.LOG_WARNING, "critical": syslog.LOG_ERR}
 # Units of this collection's other roles. A name without a star is looked at even where nothing has loaded it.
-UNITS = ("nginx.service", "cron.service", "logrotate.timer", "gunicorn-*", "acme-cert-*", "pip-audit-*", "alarm-channel-*",
-         "systemd-journald@*")
+UNITS = ("nginx.service", "cron.service", "session-store.service", "logrotate.timer", "gunicorn-*", "acme-cert-*", "pip-audit-*",
+         "alarm-channel-*", "systemd-journald@*")
 # Bounds: of the spool in messages and age, of one message in events, of alarms raised by others, of a log in bytes read.
 SPOOL_MAX, SPOOL_DAYS, EVENTS_MAX, SENT_MAX, TAIL_BYTES = 500, 7, 100, 200, 8 << 20
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, LATE_SECONDS = 60, 3600, 900
@@ -73,13 +73,6 @@ def utc(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def hand_over(descriptor: int) -> None:
-    """What root writes while it delivers through the host's mail system stays the account's."""
-    if os.geteuid() == 0:
-        owner = STATE.stat()
-        os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
 def write(path: Path, text: str, mode: int) -> None:
     """Replace a file atomically."""
     temporary = path.with_name(f".{path.name}.new")
@@ -87,7 +80,6 @@ def write(path: Path, text: str, mode: int) -> None:
         stream.write(text)
         stream.flush()
         os.fchmod(stream.fileno(), mode)
-        hand_over(stream.fileno())
         os.fsync(stream.fileno())
     os.replace(temporary, path)
 
@@ -96,7 +88,6 @@ def write(path: Path, text: str, mode: int) -> None:
 def locked(name: str) -> Iterator[None]:
     """One at a time."""
     with open(STATE / f".{name}.lock", "w", encoding="utf-8") as lock:
-        hand_over(lock.fileno())
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -418,22 +409,14 @@ def as_mail(channel: dict, entry: dict) -> email.message.EmailMessage:
 
 
 def deliver_mail(channel: dict, entry: dict, trust: ssl.SSLContext) -> None:
-    """To a server, or to the host's own mail system where no server is given."""
-    mail = as_mail(channel, entry)
-    if not channel["server"]:
-        # -odq: into the queue alone. What delivers from there has rights this process has not.
-        done = subprocess.run(["/usr/sbin/sendmail", "-i", "-odq", "-f", channel["from"], "--", *channel["to"]], input=mail.as_bytes(),
-                              capture_output=True, timeout=60, check=False, cwd="/")
-        if done.returncode:
-            raise Undeliverable(f"sendmail ended with status {done.returncode}: {done.stderr.decode(errors='replace')}")
-        return
+    """To a server, which may be the host's own mail system."""
     where = (channel["server"], channel["port"])
     with smtplib.SMTP_SSL(*where, timeout=TIMEOUT, context=trust) if channel["security"] == "tls" else smtplib.SMTP(*where, timeout=TIMEOUT) as server:
         if channel["security"] == "starttls":
             server.starttls(context=trust)
         if channel["username"]:
             server.login(channel["username"], channel["password"])
-        if refused := server.send_message(mail, channel["from"], channel["to"]):
+        if refused := server.send_message(as_mail(channel, entry), channel["from"], channel["to"]):
             raise Undeliverable(f"the server refused {', '.join(refused)}")
 
 

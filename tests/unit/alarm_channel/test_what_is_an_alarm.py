@@ -112,6 +112,7 @@ def test_a_self_signed_certificate_and_none_at_all_are_alarms(host: Any, monkeyp
     (unit("acme-cert-renew@shop.service", "failed"), [("raised", "unit/acme-cert-renew@shop.service")]),
     (unit("gunicorn-shop@r2.service", "failed"), [("raised", "unit/gunicorn-shop@r2.service")]),
     (unit("cron.service", "inactive"), [("raised", "unit/cron.service")]),
+    (unit("session-store.service", "inactive"), [("raised", "unit/session-store.service")]),
     (unit("pip-audit-shop.socket", "failed"), [("raised", "unit/pip-audit-shop.socket")]),
     (unit("acme-cert-renew@shop.timer", "inactive"), [("raised", "unit/acme-cert-renew@shop.timer")]),
     (unit("cron.service", "inactive", UnitFileState="disabled"), []),

@@ -16,10 +16,10 @@ GOOD = {"domains": ["shop.example.com"], "source": {"git": "https://git.example.
 PLAY = [{"hosts": "all", "gather_facts": False, "tasks": [{"bulwark.flask.check_inputs": None}]}]
 
 
-def check(tmp_path, variables):
+def check(tmp_path, variables, play=PLAY):
     """Whether the inventory passes, and what was said."""
     (tmp_path / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": variables}}))
-    (tmp_path / "play.yml").write_text(yaml.safe_dump(PLAY))
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(support.ROOT / ".ansible/collections"), "ANSIBLE_NOCOLOR": "1",
                    "ANSIBLE_CONFIG": str(support.ROOT / "ansible.cfg"), "COLUMNS": "400"}
     done = subprocess.run([str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory.yml", "play.yml"],
@@ -106,3 +106,10 @@ def test_secrets_that_cannot_be_made_or_passed_on_are_named_and_not_shown(tmp_pa
     assert "hunter" not in text
     assert "424242" not in text
     assert "good.pem" not in text
+
+
+def test_a_role_by_itself_is_told_that_its_settings_do_not_fit_each_other(tmp_path):
+    alone = [{"hosts": "all", "gather_facts": False, "tasks": [{"bulwark.flask.check_inputs": {"role": "alarm_channel"}}]}]
+    good, text = check(tmp_path, {"alarm_channel_sites": {}, "alarm_channel_certificate_critical_percent": 30}, alone)
+    assert not good
+    assert "alarm_channel_certificate_critical_percent must be below alarm_channel_certificate_warning_percent (25)" in text

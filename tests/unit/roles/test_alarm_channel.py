@@ -46,11 +46,12 @@ def test_each_kind_of_encryption_has_its_port(security: str, port: int) -> None:
         "username": "", "password": ""}
 
 
-def test_only_the_hosts_own_mail_system_is_given_roots_account() -> None:
-    smtp = support.render("alarm_channel", "deliver.service.j2", alarm_channel_mail=MAIL)
-    local = support.render("alarm_channel", "deliver.service.j2", alarm_channel_mail={"to": ["root@localhost"]})
-    assert "\nUser=alarm-channel\n" in smtp and "\nCapabilityBoundingSet=\n" in smtp
-    assert "User=" not in local and "\nCapabilityBoundingSet=CAP_CHOWN" in local
+def test_without_a_server_the_hosts_own_mail_system_is_spoken_to_by_the_same_account() -> None:
+    mail = {"to": ["root@localhost"]}
+    found = rendered("channels.json.j2", alarm_channel_mail=mail)["mail"]
+    assert (found["server"], found["port"], found["security"]) == ("127.0.0.1", 25, "none")
+    unit = support.render("alarm_channel", "deliver.service.j2", alarm_channel_mail=mail)
+    assert "\nUser=alarm-channel\n" in unit and "\nCapabilityBoundingSet=\n" in unit
 
 
 def test_metrics_are_linked_where_they_are_wanted() -> None:
@@ -102,3 +103,12 @@ def test_a_misspelt_key_is_refused_with_the_right_one() -> None:
     spec = yaml.safe_load(text)["argument_specs"]["main"]["options"]["alarm_channel_mail"]
     (problem,) = inputs.typed("alarm_channel_mail", "alarm_channel_mail", {"too": ["a@b.example"]}, spec)
     assert "did you mean to?" in problem
+
+
+@pytest.mark.parametrize(("given", "refused"), [
+    ({}, False), ({"warning": 30, "critical": 29}, False), ({"warning": 10}, True), ({"critical": 25}, True), ({"critical": "40"}, True)])
+def test_a_certificate_is_first_a_warning_and_then_critical(given: dict[str, Any], refused: bool) -> None:
+    variables = {f"alarm_channel_certificate_{name}_percent": value for name, value in given.items()}
+    specs = {"alarm_channel": yaml.safe_load((support.ROLES / "alarm_channel/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]}
+    found = inputs.host_variables(variables, specs, {})
+    assert ["alarm_channel_certificate_critical_percent must be below" in problem for problem in found] == [True] * refused
