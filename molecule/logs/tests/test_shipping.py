@@ -43,8 +43,14 @@ print("null")
 
 
 @pytest.fixture(autouse=True)
-def listening(collector: Any) -> Iterator[None]:
-    """Each test ends with the good collector there, as the playbook left it for the first."""
+def listening(site: Any, collector: Any) -> Iterator[None]:
+    """Each test begins with a sender whose lines arrive, and ends with the good collector there."""
+    end = time.monotonic() + 90
+    # A connection to the one before it swallows a line or two: syslog has no receipts.
+    tell(site, "log", (word := mark()).encode())
+    while not collector.wait(word, 1, seconds=5):
+        assert time.monotonic() < end, "nothing arrives"
+        tell(site, "log", word.encode())
     yield
     collector.start()
 
