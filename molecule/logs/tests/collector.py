@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,7 +20,7 @@ mkdir -p /etc/collector /var/collector
 cd /etc/collector
 if [ -s ready ]; then exit 0; fi
 apt-get update -qq >/dev/null 2>&1
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rsyslog-openssl >/dev/null 2>&1
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rsyslog-openssl iproute2 >/dev/null 2>&1
 for ca in ca other; do
     openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj "/CN=$ca" -keyout $ca.key -out $ca.pem 2>/dev/null
 done
@@ -54,6 +55,10 @@ server = socket.create_server(("", 6514))
 while True:
     threading.Thread(target=keep, args=(server.accept()[0],), daemon=True).start()
 """
+# Who has the port, as its own network namespace knows it.
+LISTENING = r"""
+listening() { ss -Hltnp "sport = :6514" | grep -o "pid=[0-9]*" | cut -d= -f2 | sort -u; }
+"""
 
 
 class Collector:
@@ -72,16 +77,30 @@ class Collector:
         (self.hosts.folder / "collector.pem").write_text(self.run("cat /etc/collector/ca.pem") + "\n", encoding="utf-8")
 
     def stop(self) -> None:
-        """Whatever listens."""
-        self.run("""pid=$(cat /var/collector/pid 2>/dev/null) || exit 0
-                 rm /var/collector/pid
-                 kill "$pid"
-                 for _ in $(seq 100); do [ -d "/proc/$pid" ] || exit 0; sleep 0.1; done
+        """Whoever listens, until nobody does and the process and its connections are gone."""
+        self.run(LISTENING + """
+                 pids=$(listening)
+                 for pid in $pids; do kill "$pid" || [ ! -d "/proc/$pid" ]; done
+                 for _ in $(seq 300); do
+                     left=$(listening)
+                     for pid in $pids; do [ ! -d "/proc/$pid" ] || left=$pid; done
+                     [ -n "$left" ] || exit 0
+                     sleep 0.1
+                 done
+                 echo "process $left does not go" >&2
                  exit 1""")
 
     def _instead(self, command: str) -> None:
         self.stop()
         podman("exec", "--detach", self.hosts.container("pebble"), "sh", "-c", f"echo $$ >/var/collector/pid; exec {command}")
+        # It has the port alone, or it is no collector: the test would talk to another.
+        self.run(LISTENING + """
+                 for _ in $(seq 300); do
+                     [ -z "$(listening)" ] || [ "$(listening)" != "$(cat /var/collector/pid)" ] || exit 0
+                     sleep 0.1
+                 done
+                 echo "$(listening) listens, not $(cat /var/collector/pid)" >&2
+                 exit 1""")
 
     def start(self, name: str = "good") -> None:
         """With this certificate, in the place of what listened."""
@@ -94,7 +113,14 @@ class Collector:
 
     def heard(self) -> bytes:
         """What came without TLS."""
-        return bytes.fromhex(self.run("od -An -v -tx1 /var/collector/heard"))
+        return bytes.fromhex(self.run("if [ -e /var/collector/heard ]; then od -An -v -tx1 /var/collector/heard; fi"))
+
+    def until_heard(self, again: Callable[[], object], seconds: float = 90) -> None:
+        """Repeat what makes a sender send, until something came without TLS."""
+        end = time.monotonic() + seconds
+        while not self.heard() and time.monotonic() < end:
+            again()
+            time.sleep(0.5)
 
     def lines(self, containing: str = "") -> list[str]:
         """What it has got, in order."""

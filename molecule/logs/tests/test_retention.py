@@ -30,12 +30,14 @@ while any(visitor.is_alive() for visitor in visitors) or rotations < 4:
     time.sleep(1.1)
 [visitor.join() for visitor in visitors]
 time.sleep(1)
-seen = []
+seen, holding = [], 0
 paths = glob.glob("/var/log/nginx/%s/access.log*" % app)
 for path in paths:
     with (gzip.open if path.endswith(".gz") else open)(path, "rb") as stream:
-        seen += [int(found) for found in re.findall(('"path":"/%s-([0-9]+)[.]"' % word).encode(), stream.read())]
-print(json.dumps({"seen": sorted(seen), "rotations": rotations, "failed": failed, "files": sorted(map(os.path.basename, paths)),
+        found = [int(number) for number in re.findall(('"path":"/%s-([0-9]+)[.]"' % word).encode(), stream.read())]
+    seen += found
+    holding += bool(found)
+print(json.dumps({"seen": sorted(seen), "holding": holding, "rotations": rotations, "failed": failed, "files": sorted(map(os.path.basename, paths)),
                   "modes": sorted({mode(path) for path in paths})}))
 '''
 # More rotations than files are kept.
@@ -99,6 +101,7 @@ def test_no_line_is_lost_or_doubled_while_logs_are_rotated(site: Any) -> None:
     found = site.ask(ROTATION, word=mark(), count=count, domain=site.domain)
     assert found["failed"] == [] and found["rotations"] >= 4
     assert found["seen"] == list(range(count))
+    assert found["holding"] >= 2, "the web server writes to the new file"
     assert found["modes"] == ["www-data:adm 0640"]
     assert any(name.endswith(".gz") for name in found["files"]), "older ones are compressed"
 
