@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tomllib
 from preflight.variants import VARIANTS, Variant
 from support import ROOT
 
@@ -24,17 +23,14 @@ HERE = Path(__file__).parent
 INSPECTOR = ROOT / "plugins/module_utils/app_inspector.py"
 LOCK = ROOT / "examples/shop/uv.lock"
 EXTRA = (HERE / "stores.txt", ROOT / "roles/app_release/files/bandit.txt")
+UV = ROOT / "roles/app_release/files/uv.txt"
 DOMAINS = ["shop.example.com", "www.shop.example.com"]
 
 
-def _requirements() -> str:
-    """The shop's lock, as pip reads it."""
-    lines = []
-    for package in tomllib.loads(LOCK.read_text())["package"]:
-        files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
-        if files:
-            lines.append(" ".join([f"{package['name']}=={package['version']}", *(f"--hash={file['hash']}" for file in files)]))
-    return "\n".join(lines)
+def _requirements(uv: Path) -> str:
+    """The shop's lock, as pip reads it; uv knows which of its packages are for this Python."""
+    return subprocess.run([uv, "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--project", LOCK.parent],
+                          check=True, capture_output=True, text=True).stdout
 
 
 @pytest.fixture(scope="session")
@@ -47,10 +43,12 @@ def venv() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / "made").exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
-            (place / "shop.txt").write_text(_requirements())
+            install = [place / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                       "--require-hashes", "-r"]
+            subprocess.run([*install, UV], check=True)
+            (place / "shop.txt").write_text(_requirements(place / "bin/uv"))
             for file in (place / "shop.txt", *EXTRA):
-                subprocess.run([place / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-                                "--require-hashes", "-r", file], check=True)
+                subprocess.run([*install, file], check=True)
             (place / "made").touch()
     return place
 
