@@ -161,7 +161,7 @@ def test_a_waiver_lets_exactly_its_check_through(servers: list[Any], playbooks: 
 
 
 def test_a_command_after_the_switch_may_fail(servers: list[Any], playbooks: Playbooks, live: str) -> None:
-    wanted = f"good-after-{time.time_ns()}"
+    wanted = f"after-{time.time_ns()}"
     working_copy.make(wanted, ("shop/after.py", '"""Comes after the switch."""', 'raise SystemExit("the cache is cold")'))
     run = playbooks.good("deploy")
     assert "the cache is cold" in run.words and "live all the same" in run.words, run.output
