@@ -43,6 +43,13 @@ class Run:
         line = next(line for line in reversed(self.output.splitlines()) if line.startswith(f"{host} ") and "ok=" in line)
         return {key: int(value) for key, _, value in (part.partition("=") for part in line.split(":")[1].split())}
 
+    def says(self, *all_words: str) -> None:
+        """Each of these was printed; where one was not, show the errors that were, not the whole run."""
+        errors = "\n".join(line for line in self.output.splitlines() if line.startswith(("[ERROR]", "    \"msg\"")))
+        for words in all_words:
+            if words not in self.output:
+                pytest.fail(f"{words!r} is not in what was printed:\n{errors}", pytrace=False)
+
 
 BOUND = {"eab_kid": "kid-1", "eab_hmac_key": "{{ lookup('ansible.builtin.file', test_state ~ '/eab-key') }}"}
 STEPS = {
@@ -82,7 +89,8 @@ def play(step: Step) -> Run:
 @pytest.fixture(scope="session")
 def broken_sources() -> None:
     """Applications of examples/ with one thing wrong in each."""
-    for name, file, old, new in (("changed-package", "requirements.txt", r"sha256:\w+", "sha256:" + "0" * 64),
+    changed = "sha256:" + "0" * 64
+    for name, file, old, new in (("changed-package", "requirements.txt", r"(?<=\n)(flask==\S+)(?: \\\n +--hash=\S+)+", rf"\1 --hash={changed}"),
                                  ("not-importable", "minimal.py", "from flask import Flask", "from flask import Flask, Flusk")):
         folder = STATE / f"edge-{name}"
         folder.mkdir(exist_ok=True)
