@@ -1,8 +1,6 @@
 """The suite's fixtures, and what the tests of logs share."""
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,14 +16,3 @@ from suite import *  # noqa: E402,F403  (fixtures and hooks; found by the path a
 def collector() -> Collector:
     """The syslog collector the hosts send to."""
     return Collector()
-
-
-@pytest.fixture
-def collected(collector: Collector) -> Callable[[], str]:
-    """All it has, once what is under way has arrived."""
-
-    def text() -> str:
-        time.sleep(3)
-        return "\n".join(collector.lines())
-
-    return text

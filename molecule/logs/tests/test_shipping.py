@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -43,16 +42,15 @@ print("null")
 
 
 @pytest.fixture(autouse=True)
-def listening(site: Any, collector: Any) -> Iterator[None]:
-    """Each test begins with a sender whose lines arrive, and ends with the good collector there."""
+def listening(site: Any, collector: Any) -> None:
+    """Each test begins with the good collector there, and a sender whose lines arrive."""
+    collector.start()
     end = time.monotonic() + 90
     # A connection to the one before it swallows a line or two: syslog has no receipts.
     tell(site, "log", (word := mark()).encode())
     while not collector.wait(word, 1, seconds=5):
         assert time.monotonic() < end, "nothing arrives"
         tell(site, "log", word.encode())
-    yield
-    collector.start()
 
 
 def refused(site: Any, reason: str) -> None:
@@ -122,7 +120,7 @@ def test_nothing_is_sent_in_the_clear(site: Any, collector: Any) -> None:
     assert heard.startswith(b"\x16\x03"), "a handshake, which nobody answers"
     assert word.encode() not in heard and b"message" not in heard
     collector.start()
-    assert collector.wait(word, 1)
+    assert collector.wait(word, 1), "it waited for the right one"
 
 
 def test_the_sender_sees_and_may_nothing_else_and_the_hosts_own_syslog_is_as_it_was(site: Any) -> None:
