@@ -18,7 +18,7 @@ from testhosts import Set, podman  # noqa: E402  (found by the path above)
 PREPARE = r"""
 mkdir -p /etc/collector /var/collector
 cd /etc/collector
-if [ -s ready ]; then exit 0; fi
+if [ -e ready ]; then exit 0; fi
 apt-get update -qq >/dev/null 2>&1
 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends rsyslog-openssl iproute2 >/dev/null 2>&1
 for ca in ca other; do
