@@ -73,7 +73,7 @@ class Channel:
     def _unit(self, name: str) -> None:
         # One that the timer has just started may have looked before the test did what it did.
         self.sh(f"while [ $(systemctl is-active {name}) = activating ]; do sleep 0.1; done; "
-                "systemctl reset-failed {name}; systemctl start {name}")
+                f"systemctl reset-failed {name}; systemctl start {name}")
 
     def clear(self) -> None:
         """Nothing that a test raised, or left to be delivered."""
