@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import tempfile
@@ -9,6 +10,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+
+# nginx ends a connection after 1,000 requests, and h2load, when it keeps to a rate, does not go on over another.
+PER_CONNECTION = 900
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,11 @@ class Request:
 
 
 class Load:
-    """h2load against one site for as long as the block lasts; `rate` requests per second over `clients` connections."""
+    """h2load against one site for as long as the block lasts; `rate` requests per second."""
 
-    def __init__(self, site: Any, path: str = "/healthz", rate: int = 60, clients: int = 4, limit_seconds: int = 900) -> None:
+    def __init__(self, site: Any, path: str = "/healthz", rate: int = 60, limit_seconds: int = 900) -> None:
         outside = site.server.outside
+        clients = math.ceil(rate * limit_seconds / PER_CONNECTION)
         self.folder = tempfile.TemporaryDirectory()
         self.log = Path(self.folder.name) / "log"
         self.command = ["h2load", f"--connect-to={outside.address}:{outside.https_port}", f"--duration={limit_seconds}",
@@ -40,6 +46,7 @@ class Load:
         return self
 
     def __exit__(self, *_: object) -> None:
+        ended = time.time()
         self.running.send_signal(signal.SIGINT)
         try:
             self.running.wait(timeout=5)
@@ -49,6 +56,7 @@ class Load:
         self.requests = [Request(int(began) / 1e6, int(status), int(took) / 1e6) for began, status, took
                          in (line.split("\t") for line in self.log.read_text().splitlines() if line.count("\t") == 2)]
         self.folder.cleanup()
+        assert self.requests[-1].began > ended - 10, f"the load was over {ended - self.requests[-1].began:.0f} s before the end"
 
     def failed(self) -> list[Request]:
         """Requests that did not get what they asked for."""

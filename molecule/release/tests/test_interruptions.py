@@ -55,7 +55,7 @@ def test_a_run_that_is_killed_is_repeated_and_heals(servers: list[Any], playbook
     site = sites(servers)[0]
     before, wanted = version(site), f"killed-{point}-{time.time_ns()}"
     working_copy.make(wanted)
-    with Load(site, rate=20, clients=2) as load:
+    with Load(site, rate=20) as load:
         running = playbooks.start("deploy", "--limit", site.server.name)
         site.ask(KILL, point=point)
         output, _ = running.communicate(timeout=120)
