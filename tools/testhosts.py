@@ -143,9 +143,11 @@ class Set:
 
     def prepare(self, host: Host) -> None:
         """What a hosting company does: a key for root, a name; and this machine's trust."""
-        # Parts of the kernel's settings are the machine's own: tests must not reach them.
+        # Parts of the kernel's settings are the machine's own: tests must not reach them. Those of the network
+        # belong to the container's own.
         self.execute(host.name, "mount --make-rshared /; mountpoint -q /proc/sys || { mount --bind /proc/sys /proc/sys; "
-                                "mount -o remount,bind,ro /proc/sys; }")
+                                "mount -o remount,bind,ro /proc/sys; }; mountpoint -q /proc/sys/net || "
+                                "{ mount --bind /proc/sys/net /proc/sys/net; mount -o remount,bind,rw /proc/sys/net; }")
         self.execute(host.name, "mkdir -p -m 700 /root/.ssh; cat > /root/.ssh/authorized_keys",
                      Path(f"{self.key()}.pub").read_bytes())
         known = set(PEM.findall(self.execute(host.name, "cat /etc/ssl/certs/ca-certificates.crt")))

@@ -339,6 +339,18 @@ NATURAL = (lambda v: int(v) >= 0, "must be 0 or more")
 UNIT_PATH = r"-?/[\w.@+:/-]*"
 URL = r"https?://[^\s/@]+(/[^\s@]*)?"
 
+
+def kernel_settings(where: str, value: Mapping[str, Any]) -> list[str]:
+    """Kernel settings by name."""
+    found = []
+    for name, setting in value.items():
+        if not re.fullmatch(r"[a-z0-9_]+([./][\w*./-]+)+", str(name)):
+            found.append(f"{where}: {name} is not the name of a setting; write it like net.ipv4.tcp_syncookies")
+        elif isinstance(setting, bool) or not isinstance(setting, (str, int, type(None))) or CONTROL.search(str(setting)):
+            found.append(f"{where}.{name} must be a number or one line of text, or null to leave it as it is")
+    return found
+
+
 # A role variable's name, and what its value must be like beyond its type.
 VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "acme_cert_email": _matches(r"|[^@\s,;]+@[^@\s.,;]+(\.[^@\s.,;]+)+", "must be an e-mail address such as ops@example.com"),
@@ -374,6 +386,10 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "gunicorn_app_environment_files": _each(UNIT_PATH, "must be absolute paths, with a - before those that may be absent"),
     "gunicorn_app_groups": _each(r"[a-z_][a-z0-9_-]*", "must be names of groups"),
     "gunicorn_app_socket_group": _matches(r"[a-z_][a-z0-9_-]*", "must be a group such as www-data"),
+    "host_baseline_reboot_at": _matches(r"|([01][0-9]|2[0-3]):[0-5][0-9]", "must be a time such as \"04:30\", in quotes, or empty"),
+    "host_baseline_blocked_modules": _each(r"[A-Za-z0-9_-]+", "must be names of kernel modules, such as usb-storage"),
+    "host_baseline_packages_absent": _each(r"[a-z0-9][a-z0-9+.-]+", "must be names of Debian packages, such as telnetd"),
+    "host_baseline_journal_max_mb": (lambda v: int(v) >= 16, "must be 16 or more"),
     "nginx_server_keepalive_seconds": NATURAL,
     "nginx_server_writable_paths": _each(r"-?/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be absolute paths without spaces, / itself excepted"),
     "nginx_server_sandbox": _each(r"[A-Z][A-Za-z]+", "must be settings of systemd by name, such as {PrivateTmp: \"no\"}"),
@@ -403,6 +419,7 @@ STRUCTURES: dict[str, Callable[[str, Any], list[str]]] = {
     "app_release_policy": policy,
     "app_secrets_credentials": credentials,
     "app_secrets_generated": generated,
+    "host_baseline_sysctl": kernel_settings,
     "pip_audit_ignores": ignores,
 }
 

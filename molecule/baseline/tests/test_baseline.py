@@ -1,0 +1,146 @@
+"""What host.yml sets is in effect; what a host does not let it set is said by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from suite import Server
+
+# As a name, and where it is found.
+SETTINGS = r'''
+def values(name):
+    for path in sorted(glob.glob("/proc/sys/" + name.replace(".", "/"))):
+        with open(path) as stream:
+            yield path, " ".join(stream.read().split())
+found = {}
+with open("/etc/sysctl.d/60-host-baseline.conf") as stream:
+    for line in stream:
+        if line.startswith("-"):
+            name, _, value = line[1:].partition("=")
+            found[name.strip()] = {"wanted": value.strip(), "is": dict(values(name.strip()))}
+print(json.dumps(found))
+'''
+
+
+def run(server: Server, command: str, *arguments: str) -> str:
+    """What a command prints that must succeed."""
+    done = server.host.run(command, *arguments)
+    assert done.rc == 0, f"{command}: {done.stderr or done.stdout}"
+    return done.stdout
+
+
+def test_the_machine_below_the_hosts_is_out_of_reach(server: Server) -> None:
+    assert server.host.run("echo core > /proc/sys/kernel/core_pattern").rc != 0
+
+
+def test_settings_are_in_effect_or_named(server: Server, converge_log: bytes) -> None:
+    log, settings = converge_log.decode(errors="replace"), server.ask(SETTINGS)
+    assert len(settings) > 25
+    in_effect = [name for name, found in settings.items() if found["is"] and set(found["is"].values()) == {found["wanted"]}]
+    assert len([name for name in in_effect if name.startswith("net.")]) >= 10
+    for name, found in settings.items():
+        said = [line for line in log.splitlines() if f"{name} = {found['wanted']}: " in line]
+        assert (name in in_effect) != bool(said), (name, found, said)
+
+
+def test_the_operators_settings_win(server: Server) -> None:
+    settings = server.ask(SETTINGS)
+    assert settings["net.ipv4.tcp_max_syn_backlog"]["wanted"] == "2048"
+    assert "net.ipv4.tcp_rfc1337" not in settings
+    assert set(settings["net.ipv4.tcp_max_syn_backlog"]["is"].values()) == {"2048"}
+
+
+def test_what_does_not_run_here_is_named(server: Server, converge_log: bytes) -> None:
+    log = converge_log.decode(errors="replace")
+    for words, unit in (("time: ", "systemd-timesyncd"), ("audit: ", "auditd"), ("AppArmor: ", "apparmor")):
+        assert run(server, "systemctl is-enabled %s", unit).strip() == "enabled"
+        assert (words in log) == (server.host.run("systemctl is-active --quiet %s", unit).rc != 0)
+
+
+@pytest.mark.parametrize("folder", ["/tmp", "/dev/shm", "/var/tmp"])
+def test_nothing_runs_from_where_everybody_writes(server: Server, folder: str, again: Callable[[], str]) -> None:
+    again()
+    path = f"{folder}/baseline-program"
+    run(server, "rm -f %s && cp /bin/true %s && chmod 755 %s", path, path, path)
+    runs = server.host.run("%s", path).rc == 0
+    run(server, "rm %s", path)
+    # Whoever has to run something for a moment has a place left.
+    assert runs == (folder == "/var/tmp")
+
+
+def test_an_account_sees_its_own_processes_alone(server: Server, again: Callable[[], str]) -> None:
+    again()
+    count = "ls /proc | grep -c '^[0-9]'"
+    alone = run(server, "setpriv --reuid nobody --regid nogroup --clear-groups sh -c %s", f"{count}; test -d /proc/1 || echo hidden")
+    assert alone.split()[-1] == "hidden"
+    assert int(alone.split()[0]) < 8
+    allowed = run(server, "setpriv --reuid nobody --regid nogroup --groups proc sh -c %s", "test -d /proc/1 && echo seen")
+    assert allowed.strip() == "seen"
+
+
+def test_who_has_to_see_all_processes_does(server: Server) -> None:
+    assert "proc" in run(server, "systemctl show systemd-logind.service --property=SupplementaryGroups").split("=")[1].split()
+
+
+def test_a_service_that_crashes_leaves_no_memory_on_disk(server: Server) -> None:
+    run(server, "rm -rf /var/tmp/crash && mkdir /var/tmp/crash")
+    run(server, "! systemd-run --quiet --wait --collect --working-directory=/var/tmp/crash python3 -c %s",
+        "import os; os.kill(os.getpid(), 11)")
+    assert run(server, "ls /var/tmp/crash") == ""
+    assert run(server, "systemd-run --quiet --wait --collect --pipe sh -c 'ulimit -Hc'").strip() == "0"
+
+
+def test_a_person_makes_no_core_dump(server: Server, person: str) -> None:
+    for name in (person, "root"):
+        assert run(server, "su - %s -c %s", name, "ulimit -Hc").strip() == "0"
+
+
+def test_what_a_person_makes_is_not_for_everybody_and_roots_is(server: Server, person: str) -> None:
+    assert run(server, "su - %s -c umask", person).strip() == "0027"
+    assert run(server, "su - root -c umask").strip() == "0022"
+
+
+def test_the_journal_is_limited(server: Server) -> None:
+    started = run(server, "journalctl --quiet --output=cat _SYSTEMD_UNIT=systemd-journald.service + SYSLOG_IDENTIFIER=systemd-journald")
+    sizes = [line for line in started.splitlines() if line.startswith(("System Journal", "Runtime Journal"))]
+    assert "max 64.0M" in sizes[-1] or "max 64M" in sizes[-1], sizes
+    config = run(server, "systemd-analyze cat-config systemd/journald.conf")
+    assert "\nMaxRetentionSec=90day\n" in config
+
+
+def test_security_updates_come_by_themselves(server: Server) -> None:
+    settings = run(server, "apt-config dump").splitlines()
+    for wanted in ('APT::Periodic::Update-Package-Lists "1";', 'APT::Periodic::Unattended-Upgrade "1";',
+                   'Unattended-Upgrade::Automatic-Reboot "true";', 'Unattended-Upgrade::Automatic-Reboot-Time "04:30";'):
+        assert wanted in settings
+    assert run(server, "systemctl is-active apt-daily.timer apt-daily-upgrade.timer").split() == ["active", "active"]
+    allowed = next(line for line in run(server, "unattended-upgrade --dry-run --verbose").splitlines() if "Allowed origins are" in line)
+    assert "label=Debian-Security" in allowed
+
+
+def test_what_uses_a_replaced_library_starts_anew_at_night(server: Server) -> None:
+    assert "/usr/sbin/needrestart" in run(server, "systemctl show apt-daily-upgrade.service --property=ExecStartPost")
+    run(server, "needrestart -r l -b")
+
+
+def test_a_banner_is_shown_and_the_old_text_kept(server: Server) -> None:
+    for path in ("/etc/issue", "/etc/issue.net"):
+        assert "unauthorised use is prohibited" in server.host.file(path).content_string
+        assert "Debian" in server.host.file(f"{path}.orig").content_string
+
+
+def test_what_has_no_place_here_is_removed_and_what_is_needed_stays(server: Server, again: Callable[[], str]) -> None:
+    printed = again()
+    assert not server.host.package("tftpd-hpa").is_installed
+    assert server.host.package("rpcbind").is_installed
+    assert "rpcbind is unwanted and stays: nfs-common would have to go with it" in " ".join(printed.split())
+
+
+def test_a_setting_changed_by_hand_is_set_again(server: Server, again: Callable[[], str]) -> None:
+    again()
+    assert run(server, "cat /proc/sys/net/ipv4/conf/all/accept_redirects").strip() == "0"
+
+
+def test_an_auditor_finds_the_rules(server: Server) -> None:
+    assert "-w /etc/shadow -p wa -k accounts" in server.host.file("/etc/audit/rules.d/50-host-baseline.rules").content_string

@@ -1,0 +1,117 @@
+"""The kernel's settings, mounts and services of a host: what is in effect, and why not. No Ansible imports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+# In the order systemd-sysctl gives them: a file hides those of its name in later directories, all are read by name.
+SYSCTL_DIRECTORIES = ("etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d")
+HIDEPID = {"2": "invisible", "1": "noaccess", "0": "off"}
+
+
+def path_of(name: str) -> str:
+    """Where a setting is below /proc/sys; a name with slashes may have dots in its parts."""
+    return name if "/" in name else name.replace(".", "/")
+
+
+def name_of(path: str) -> str:
+    """The way a person writes it."""
+    return path.replace("/", ".") if "." not in path else path
+
+
+def expand(root: Path, name: str) -> list[str]:
+    """The settings a name stands for, as paths below /proc/sys; none when the kernel has none."""
+    base = root / "proc/sys"
+    return sorted(str(path.relative_to(base)) for path in base.glob(path_of(name)) if path.is_file())
+
+
+def read(root: Path, path: str) -> Optional[str]:
+    """A setting's value, or None when even root may not read it."""
+    try:
+        return " ".join((root / "proc/sys" / path).read_text(encoding="utf-8", errors="replace").split())
+    except OSError:
+        return None
+
+
+def write(root: Path, path: str, value: str) -> str:
+    """Set it; why not, in the kernel's words."""
+    try:
+        (root / "proc/sys" / path).write_text(value, encoding="utf-8")
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def writable(root: Path, path: str) -> bool:
+    """Whether it could be set: asks without setting anything."""
+    place = root / "proc/sys" / path
+    return bool(place.stat().st_mode & 0o200) and os.access(place, os.W_OK)
+
+
+def overrides(root: Path, own: str) -> dict[str, tuple[str, str]]:
+    """What files that are read after our own set: {name as written: (value, file)}."""
+    files: dict[str, Path] = {}
+    for directory in SYSCTL_DIRECTORIES:
+        for path in sorted((root / directory).glob("*.conf")):
+            files.setdefault(path.name, path)
+    found: dict[str, tuple[str, str]] = {}
+    for path in (files[name] for name in sorted(files) if name > own):
+        try:
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            name, equals, value = line.strip().lstrip("-").partition("=")
+            if equals and not line.lstrip().startswith(("#", ";")):
+                found[name.strip()] = (" ".join(value.split()), "/" + str(path.relative_to(root)))
+    return found
+
+
+def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool) -> tuple[list[str], list[str]]:
+    """Set what differs (or predict it): the names that were set, and a sentence for each that could not be."""
+    done, refused = [], []
+    later = {path: entry for name, entry in overrides(root, own).items() for path in expand(root, name)}
+    values: dict[str, str] = {}
+    for name, value in sorted(wanted.items(), key=lambda item: "*" not in item[0]):
+        paths = expand(root, name)
+        if not paths:
+            refused.append(f"{name} = {value}: this kernel has no such setting")
+        # A name that is given in full wins over a star.
+        values.update({path: " ".join(str(value).split()) for path in paths})
+    for path, value in sorted(values.items()):
+        name, now = name_of(path), read(root, path)
+        if now == value:
+            continue
+        if path in later and later[path][0] != value:
+            refused.append(f"{name} = {value}: {later[path][1]} sets {later[path][0]} after it")
+            continue
+        reason = "" if writable(root, path) else "this host may not change it (read-only)"
+        if not reason and not predict:
+            reason = write(root, path, value)
+            if not reason and (now := read(root, path)) not in (value, None):
+                reason = "the kernel keeps its own value"
+        if reason:
+            refused.append(f"{name} = {value}: {reason}; it is {now if now is not None else 'unknown'}")
+        else:
+            done.append(name)
+    return done, refused
+
+
+def mount_options(table: str, where: str) -> set[str]:
+    """The options of the topmost mount of a place, those of the mount and those of the file system."""
+    found: set[str] = set()
+    for line in table.splitlines():
+        before, _, after = line.partition(" - ")
+        fields = before.split()
+        if len(fields) > 5 and fields[4] == where:
+            found = set(fields[5].split(",")) | set(after.split()[2].split(","))
+    return {f"hidepid={HIDEPID.get(option[8:], option[8:])}" if option.startswith("hidepid=") else option for option in found}
+
+
+def mounts(table: str, wanted: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """By place, a sentence for each that lacks an option."""
+    lacks = {where: [o for o in options if o not in mount_options(table, where)] for where, options in wanted.items()}
+    return {where: f"{where} is mounted without {', '.join(options)}" for where, options in lacks.items() if options}

@@ -1,0 +1,120 @@
+#!/usr/bin/python
+"""Set the kernel of a host, and say what is not in effect."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_settings
+short_description: Set kernel settings, and say by name what this host does not let be set
+version_added: "0.1.0"
+description:
+  - Sets kernel settings that differ in the running kernel, in one round trip; writing them to a file for the next boot is
+    the business of M(bulwark.flask.file_set).
+  - Looks whether mounts have their options, services run and AppArmor is on. What is not as it should be, a kernel without a
+    setting or a container that may not change one, is no failure but a sentence in RV(refused).
+options:
+  sysctl:
+    description:
+      - Values by name. A C(*) in a name stands for every interface; a name in full wins over one with a star.
+    type: dict
+    default: {}
+  own_file:
+    description: Name of the file in C(sysctl.d) that has them; what a file that is read after it says is left alone, and said.
+    type: str
+    default: 60-host-baseline.conf
+  mounts:
+    description: Options by mount point that must be in effect.
+    type: dict
+    default: {}
+  mounts_unit:
+    description: The unit that sets them. It is started again where one is missing.
+    type: str
+    default: host-baseline-mounts.service
+  running:
+    description: By purpose, the units of which one must be active.
+    type: dict
+    default: {}
+  apparmor:
+    description: Whether the kernel must have AppArmor on.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Predicts what would be set. Units are not looked at, as they may be yet to come.
+    support: full
+author:
+  - The bulwark.flask authors
+"""
+
+EXAMPLES = r"""
+- name: Accept no routes from strangers
+  bulwark.flask.host_settings:
+    sysctl: {"net.ipv4.conf.*.accept_redirects": 0}
+"""
+
+RETURN = r"""
+set:
+  description: Kernel settings and mounts that were or would be set.
+  type: list
+  elements: str
+  returned: always
+refused:
+  description: A sentence for each thing that is not in effect, with its name and the reason.
+  type: list
+  elements: str
+  returned: always
+"""
+
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import kernel_settings
+
+APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
+
+
+def idle(module, running):
+    """A sentence for each purpose that no unit serves."""
+    found = []
+    for purpose, units in sorted(running.items()):
+        states = module.run_command(["systemctl", "is-active", *units])[1].split()
+        if "active" not in states:
+            found.append(f"{purpose}: {' or '.join(units)} does not run here ({', '.join(dict.fromkeys(states))})")
+    return found
+
+
+def remount(module, unit, wanted):
+    """Mounts that lack an option and get it, and a sentence for each that does not."""
+    def lacking():
+        return kernel_settings.mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), wanted)
+    before = lacking()
+    if not before or module.check_mode:
+        return sorted(before), []
+    # Whether it helped is seen below.
+    module.run_command(["systemctl", "restart", unit])
+    after = lacking()
+    return sorted(set(before) - set(after)), [f"{sentence}; {unit} did not change that" for sentence in after.values()]
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"sysctl": {"type": "dict", "default": {}}, "own_file": {"type": "str", "default": "60-host-baseline.conf"},
+                       "mounts": {"type": "dict", "default": {}},
+                       "mounts_unit": {"type": "str", "default": "host-baseline-mounts.service"}, "running": {"type": "dict", "default": {}},
+                       "apparmor": {"type": "bool", "default": False}},
+        supports_check_mode=True,
+    )
+    given = module.params
+    done, refused = kernel_settings.settle(Path("/"), given["sysctl"], given["own_file"], module.check_mode)
+    mounted, lacking = remount(module, given["mounts_unit"], given["mounts"])
+    done, refused = done + mounted, refused + lacking
+    if not module.check_mode:
+        refused += idle(module, given["running"])
+    if given["apparmor"] and not (APPARMOR.exists() and APPARMOR.read_text(encoding="ascii").startswith("Y")):
+        refused.append("AppArmor: the running kernel does not have it, or it is off at boot (apparmor=1 security=apparmor)")
+    module.exit_json(changed=bool(done), set=done, refused=refused)
+
+
+if __name__ == "__main__":
+    main()

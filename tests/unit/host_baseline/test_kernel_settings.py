@@ -1,0 +1,76 @@
+"""kernel_settings: what is set, what wins, and the reason where nothing can be set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils import kernel_settings
+
+OWN = "60-host-baseline.conf"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name, value in {"net/ipv4/conf/all/accept_redirects": "1", "net/ipv4/conf/eth0.7/accept_redirects": "1",
+                        "net/ipv4/tcp_syncookies": "0", "kernel/sysrq": "438"}.items():
+        path = tmp_path / "proc/sys" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{value}\n")
+    (tmp_path / "etc/sysctl.d").mkdir(parents=True)
+    return tmp_path
+
+
+def settle(root: Path, predict: bool = False, **wanted: object) -> tuple[list[str], list[str]]:
+    return kernel_settings.settle(root, {name.replace("__", "."): value for name, value in wanted.items()}, OWN, predict)
+
+
+def test_what_differs_is_set_and_a_second_time_nothing(root: Path) -> None:
+    assert settle(root, kernel__sysrq=0) == (["kernel.sysrq"], [])
+    assert (root / "proc/sys/kernel/sysrq").read_text() == "0"
+    assert settle(root, kernel__sysrq=0) == ([], [])
+
+
+def test_a_prediction_sets_nothing(root: Path) -> None:
+    assert settle(root, predict=True, kernel__sysrq=0) == (["kernel.sysrq"], [])
+    assert (root / "proc/sys/kernel/sysrq").read_text() == "438\n"
+
+
+def test_a_star_is_every_interface_and_a_whole_name_wins(root: Path) -> None:
+    wanted = {"net.ipv4.conf.all.accept_redirects": 1, "net.ipv4.conf.*.accept_redirects": 0}
+    done, refused = kernel_settings.settle(root, wanted, OWN, False)
+    assert (done, refused) == (["net/ipv4/conf/eth0.7/accept_redirects"], [])
+    assert (root / "proc/sys/net/ipv4/conf/all/accept_redirects").read_text() == "1\n"
+
+
+def test_a_setting_the_kernel_lacks_is_named(root: Path) -> None:
+    assert settle(root, kernel__kexec=1) == ([], ["kernel.kexec = 1: this kernel has no such setting"])
+
+
+def test_a_setting_nobody_may_change_is_named_in_a_prediction_too(root: Path) -> None:
+    (root / "proc/sys/kernel/sysrq").chmod(0o444)
+    for predict in (True, False):
+        done, refused = settle(root, predict, kernel__sysrq=0)
+        assert (done, refused) == ([], ["kernel.sysrq = 0: this host may not change it (read-only); it is 438"])
+
+
+@pytest.mark.parametrize(("file", "line", "wins"), [
+    ("99-theirs.conf", "kernel.sysrq = 1", True), ("99-theirs.conf", "-kernel/sysrq=1", True), ("99-theirs.conf", "# kernel.sysrq = 1", False),
+    ("10-theirs.conf", "kernel.sysrq = 1", False), ("99-theirs.conf", "kernel.sysrq = 0", False)])
+def test_what_a_later_file_says_is_left_alone_and_named(root: Path, file: str, line: str, wins: bool) -> None:
+    (root / "etc/sysctl.d" / file).write_text(f"{line}\n")
+    done, refused = settle(root, kernel__sysrq=0)
+    expected = ([], [f"kernel.sysrq = 0: /etc/sysctl.d/{file} sets 1 after it"]) if wins else (["kernel.sysrq"], [])
+    assert (done, refused) == expected
+
+
+MOUNTS = """22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+30 22 0:5 / /proc rw,nosuid,nodev,noexec - proc proc rw,gid=994,hidepid=2
+31 22 0:6 / /tmp rw,nosuid - tmpfs tmpfs rw
+32 22 0:7 / /tmp rw,nosuid,nodev - tmpfs tmpfs rw
+"""
+
+
+def test_a_mount_lacks_what_the_topmost_does_not_have() -> None:
+    assert kernel_settings.mounts(MOUNTS, {"/tmp": ["nosuid", "nodev", "noexec"], "/dev/shm": ["noexec"], "/proc": ["hidepid=invisible"]}) == {
+        "/tmp": "/tmp is mounted without noexec", "/dev/shm": "/dev/shm is mounted without noexec"}

@@ -1,0 +1,51 @@
+"""host_baseline: what is written for which choice."""
+
+from __future__ import annotations
+
+import pytest
+import support
+from ansible_collections.bulwark.flask.plugins.module_utils import input_values
+
+
+def render(template: str, **given: object) -> str:
+    return support.render("host_baseline", template, **given)
+
+
+def test_a_reboot_is_a_choice_with_a_time() -> None:
+    assert 'Automatic-Reboot "false";' in render("apt.conf.j2")
+    found = render("apt.conf.j2", host_baseline_reboot_at="04:30")
+    assert 'Automatic-Reboot "true";' in found and 'Automatic-Reboot-Time "04:30";' in found
+
+
+def test_restarts_at_night_are_a_choice() -> None:
+    assert "ExecStartPost=/usr/sbin/needrestart" in render("restart.conf.j2")
+    assert "Exec" not in render("restart.conf.j2", host_baseline_restart_services=False)
+    assert "needrestart" not in support.role_vars("host_baseline", host_baseline_restart_services=False)["__host_baseline_packages"]
+
+
+def test_settings_of_the_operator_win_and_null_leaves_one_alone() -> None:
+    lines = render("sysctl.conf.j2", host_baseline_sysctl={"kernel.sysrq": 1, "fs.suid_dumpable": None, "vm.swappiness": 10}).splitlines()
+    assert {"-kernel.sysrq = 1", "-vm.swappiness = 10"} <= set(lines)
+    assert not any("suid_dumpable" in line or line == "-kernel.sysrq = 0" for line in lines)
+
+
+def test_a_blocked_module_is_loaded_by_nobody() -> None:
+    lines = render("modprobe.conf.j2", host_baseline_blocked_modules=["usb-storage"]).splitlines()
+    assert lines[-2:] == ["blacklist usb-storage", "install usb-storage /bin/false"]
+
+
+def test_what_is_chosen_is_mounted_and_looked_for() -> None:
+    unit = render("mounts.service.j2", host_baseline_tmp_exec=True, host_baseline_hide_processes=False)
+    assert "remount,bind,nosuid,nodev,exec /tmp" in unit and "hidepid=off" in unit
+    mounts = support.role_vars("host_baseline", host_baseline_tmp_exec=True, host_baseline_hide_processes=False)["__host_baseline_mounts"]
+    assert mounts == {"/tmp": ["nosuid", "nodev"], "/dev/shm": ["nosuid", "nodev", "noexec"]}
+
+
+@pytest.mark.parametrize(("variable", "kind", "value", "good"), [
+    ("host_baseline_reboot_at", "str", "04:30", True), ("host_baseline_reboot_at", "str", "4:30", False),
+    ("host_baseline_sysctl", "dict", {"net.ipv4.conf.*.rp_filter": 1, "kernel.core_pattern": "|/bin/false", "kernel.sysrq": None}, True),
+    ("host_baseline_sysctl", "dict", {"sysrq": 0}, False), ("host_baseline_sysctl", "dict", {"kernel.sysrq": [0]}, False),
+    ("host_baseline_sysctl", "dict", {"kernel.core_pattern": "a\nkernel.sysrq = 1"}, False),
+    ("host_baseline_blocked_modules", "list", ["usb storage"], False), ("host_baseline_packages_absent", "list", ["rpcbind -y"], False)])
+def test_values_are_looked_at(variable: str, kind: str, value: object, good: bool) -> None:
+    assert (input_values.form(variable, variable, kind, value) == []) == good
