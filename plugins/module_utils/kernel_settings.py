@@ -1,4 +1,4 @@
-"""The kernel's settings, mounts and services of a host: what is in effect, and why not. No Ansible imports."""
+"""The kernel's settings, mounts and accounts of a host: what is in effect, and why not. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -115,3 +115,17 @@ def mounts(table: str, wanted: Mapping[str, Iterable[str]]) -> dict[str, str]:
     """By place, a sentence for each that lacks an option."""
     lacks = {where: [o for o in options if o not in mount_options(table, where)] for where, options in wanted.items()}
     return {where: f"{where} is mounted without {', '.join(options)}" for where, options in lacks.items() if options}
+
+
+def open_accounts(passwd: str, shadow: str) -> list[str]:
+    """A sentence for each account that is root by another name, or that needs no password."""
+    found = []
+    for line in passwd.splitlines():
+        name, _, number = (line.split(":") + ["", "", ""])[:3]
+        if number == "0" and name != "root":
+            found.append(f"accounts: {name} is root by another name (user id 0)")
+    for line in shadow.splitlines():
+        name, password = (line.split(":") + ["", "*"])[:2]
+        if name and not password:
+            found.append(f"accounts: {name} needs no password; `passwd --lock {name}` ends that")
+    return found

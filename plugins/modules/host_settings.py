@@ -10,8 +10,8 @@ version_added: "0.1.0"
 description:
   - Sets kernel settings that differ in the running kernel, in one round trip; writing them to a file for the next boot is
     the business of M(bulwark.flask.file_set).
-  - Looks whether mounts have their options, services run and AppArmor is on. What is not as it should be, a kernel without a
-    setting or a container that may not change one, is no failure but a sentence in RV(refused).
+  - Looks whether mounts have their options, services run, AppArmor is on and accounts are closed. What is not as it should
+    be, a kernel without a setting or a container that may not change one, is no failure but a sentence in RV(refused).
 options:
   sysctl:
     description:
@@ -36,6 +36,10 @@ options:
     default: {}
   apparmor:
     description: Whether the kernel must have AppArmor on.
+    type: bool
+    default: false
+  accounts:
+    description: Whether accounts are looked at. One that is root by another name, or needs no password, is named, not changed.
     type: bool
     default: false
 attributes:
@@ -102,7 +106,7 @@ def main():
         argument_spec={"sysctl": {"type": "dict", "default": {}}, "own_file": {"type": "str", "default": "60-host-baseline.conf"},
                        "mounts": {"type": "dict", "default": {}},
                        "mounts_unit": {"type": "str", "default": "host-baseline-mounts.service"}, "running": {"type": "dict", "default": {}},
-                       "apparmor": {"type": "bool", "default": False}},
+                       "apparmor": {"type": "bool", "default": False}, "accounts": {"type": "bool", "default": False}},
         supports_check_mode=True,
     )
     given = module.params
@@ -113,6 +117,8 @@ def main():
         refused += idle(module, given["running"])
     if given["apparmor"] and not (APPARMOR.exists() and APPARMOR.read_text(encoding="ascii").startswith("Y")):
         refused.append("AppArmor: the running kernel does not have it, or it is off at boot (apparmor=1 security=apparmor)")
+    if given["accounts"]:
+        refused += kernel_settings.open_accounts(*(Path(path).read_text(encoding="utf-8") for path in ("/etc/passwd", "/etc/shadow")))
     module.exit_json(changed=bool(done), set=done, refused=refused)
 
 

@@ -19,7 +19,8 @@ from suite import Server, chosen  # noqa: E402 - as above
 # What the hosts of others have on them, and what somebody changes by hand. One of the packages is needed by another.
 UNDONE = ("apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tftpd-hpa nfs-common "
           "&& sysctl -qw net.ipv4.conf.all.accept_redirects=1 && mount -o remount,exec /dev/shm && mount -o remount,bind,exec /tmp "
-          "&& mount -o remount,hidepid=0 /proc")
+          "&& mount -o remount,hidepid=0 /proc && (id -u open >/dev/null 2>&1 || useradd --no-create-home open) && passwd -q -d open "
+          "&& echo 'APT::Periodic::Unattended-Upgrade \"0\";' > /etc/apt/apt.conf.d/20auto-upgrades")
 
 
 @pytest.fixture(scope="session")

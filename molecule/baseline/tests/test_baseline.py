@@ -109,7 +109,8 @@ def test_the_journal_is_limited(server: Server) -> None:
     assert "\nMaxRetentionSec=90day\n" in config
 
 
-def test_security_updates_come_by_themselves(server: Server) -> None:
+def test_security_updates_come_by_themselves(server: Server, again: Callable[[], str]) -> None:
+    again()
     settings = run(server, "apt-config dump").splitlines()
     for wanted in ('APT::Periodic::Update-Package-Lists "1";', 'APT::Periodic::Unattended-Upgrade "1";',
                    'Unattended-Upgrade::Automatic-Reboot "true";', 'Unattended-Upgrade::Automatic-Reboot-Time "04:30";'):
@@ -140,6 +141,17 @@ def test_what_has_no_place_here_is_removed_and_what_is_needed_stays(server: Serv
 def test_a_setting_changed_by_hand_is_set_again(server: Server, again: Callable[[], str]) -> None:
     again()
     assert run(server, "cat /proc/sys/net/ipv4/conf/all/accept_redirects").strip() == "0"
+
+
+def test_an_account_that_needs_no_password_is_named(server: Server, again: Callable[[], str]) -> None:
+    assert "accounts: open needs no password" in " ".join(again().split())
+
+
+@pytest.mark.parametrize(("password", "good"), [("Summer2026!", False), ("visitor-visitor", False), ("copper kettle, seven moons", True)])
+def test_a_person_chooses_no_weak_password(server: Server, person: str, password: str, good: bool) -> None:
+    run(server, "echo %s | chpasswd", f"{person}:first")
+    changed = server.host.run("printf '%%s\\n' first %s %s | su %s -c passwd", password, password, person)
+    assert (changed.rc == 0) == good, changed.stderr
 
 
 def test_an_auditor_finds_the_rules(server: Server) -> None:

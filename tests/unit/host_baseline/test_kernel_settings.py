@@ -64,6 +64,12 @@ def test_what_a_later_file_says_is_left_alone_and_named(root: Path, file: str, l
     assert (done, refused) == expected
 
 
+def test_an_account_that_is_open_is_named() -> None:
+    found = kernel_settings.open_accounts("root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\nme:x:1000:1000::/:/bin/sh\n",
+                                          "root:*:1::\ntoor:!:1::\nme::1::\n")
+    assert [sentence.split()[1] for sentence in found] == ["toor", "me"]
+
+
 MOUNTS = """22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 30 22 0:5 / /proc rw,nosuid,nodev,noexec - proc proc rw,gid=994,hidepid=2
 31 22 0:6 / /tmp rw,nosuid - tmpfs tmpfs rw
