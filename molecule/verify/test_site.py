@@ -253,6 +253,7 @@ def test_the_certificate_chains_to_the_root_and_names_exactly_the_domains(site: 
             assert names == set(site.app.domains)
 
 
+@pytest.mark.where(lambda site: site.app.tls_profile == "intermediate")
 def test_the_certificate_has_an_elliptic_curve_key(site: Any) -> None:
     context = site.server.outside.context()
     context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -264,6 +265,9 @@ def test_the_certificate_has_an_elliptic_curve_key(site: Any) -> None:
 def test_current_tls_is_spoken(site: Any, version: ssl.TLSVersion) -> None:
     context = site.server.outside.context()
     context.minimum_version = context.maximum_version = version
+    if site.app.tls_profile == "modern" and version == ssl.TLSVersion.TLSv1_2:
+        assert refused_with(lambda: site.server.outside.tls(site.domain, context)) == "TLSV1_ALERT_PROTOCOL_VERSION"
+        return
     with site.server.outside.tls(site.domain, context) as connection:
         assert connection.version() == version.name.replace("_", ".")
 
@@ -277,6 +281,7 @@ def test_old_tls_is_refused_by_the_server(site: Any, version: ssl.TLSVersion) ->
     assert refused_with(lambda: site.server.outside.tls(site.domain, context)) == "TLSV1_ALERT_PROTOCOL_VERSION"
 
 
+@pytest.mark.where(lambda site: site.app.tls_profile == "intermediate")
 @pytest.mark.parametrize("cipher", ["ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-CAMELLIA128-SHA256"])
 def test_weak_ciphers_are_refused_by_the_server(site: Any, cipher: str) -> None:
     context = site.server.outside.context(verify=False)

@@ -28,6 +28,13 @@ def test_only_current_tls_is_spoken_with_forward_secrecy() -> None:
     assert ciphers and all(c.startswith("ECDHE-") and ("GCM" in c or "CHACHA20" in c) for c in ciphers)
 
 
+def test_the_modern_profile_speaks_tls_1_3_alone() -> None:
+    text = render("nginx_server", "nginx.conf.j2", nginx_server_tls_profile="modern")
+    assert directive(text, "ssl_protocols") == ["TLSv1.3"]
+    assert directive(text, "ssl_ciphers") == []
+    assert directive(text, "ssl_session_tickets") == ["off"]
+
+
 def test_the_post_quantum_curve_is_first_where_openssl_has_it_and_absent_where_nginx_would_not_start() -> None:
     assert directive(render("nginx_server", "nginx.conf.j2"), "ssl_ecdh_curve") == ["X25519MLKEM768:X25519:prime256v1:secp384r1"]
     old = render("nginx_server", "nginx.conf.j2", ansible_facts=BOOKWORM)
