@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 # nginx ends a connection after 1,000 requests, and h2load, when it keeps to a rate, does not go on over another.
 PER_CONNECTION = 900
 
