@@ -389,6 +389,7 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "host_baseline_reboot_at": _matches(r"|([01][0-9]|2[0-3]):[0-5][0-9]", "must be a time such as \"04:30\", in quotes, or empty"),
     "host_baseline_blocked_modules": _each(r"[A-Za-z0-9_-]+", "must be names of kernel modules, such as usb-storage"),
     "host_baseline_packages_absent": _each(r"[a-z0-9][a-z0-9+.-]+", "must be names of Debian packages, such as telnetd"),
+    "host_baseline_idle_minutes": NATURAL,
     "host_baseline_password_min_length": (lambda v: 8 <= int(v) <= 64, "must be from 8 to 64"),
     "host_baseline_journal_max_mb": (lambda v: int(v) >= 16, "must be 16 or more"),
     "nginx_server_keepalive_seconds": NATURAL,

@@ -147,6 +147,11 @@ def test_an_account_that_needs_no_password_is_named(server: Server, again: Calla
     assert "accounts: open needs no password" in " ".join(again().split())
 
 
+def test_a_forgotten_shell_ends(server: Server, person: str) -> None:
+    assert run(server, "su - %s -c %s", person, "echo $TMOUT").strip() == "3600"
+    assert run(server, "TMUX=x bash -c %s", ". /etc/profile; echo ${TMOUT:-stays}").strip() == "stays"
+
+
 @pytest.mark.parametrize(("password", "good"), [("Summer2026!", False), ("visitor-visitor", False), ("copper kettle, seven moons", True)])
 def test_a_person_chooses_no_weak_password(server: Server, person: str, password: str, good: bool) -> None:
     run(server, "echo %s | chpasswd", f"{person}:first")
