@@ -13,7 +13,7 @@ from ansible.parsing.vault import AnsibleVaultError
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_entries
 from ansible_collections.bulwark.flask.plugins.filter.env_file import problems as unwritable
-from ansible_collections.bulwark.flask.plugins.module_utils import inputs
+from ansible_collections.bulwark.flask.plugins.module_utils import inputs, site_values
 from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
@@ -187,6 +187,9 @@ class ActionModule(ActionBase):
                 readable[name] = value
                 found += inputs.role_value(where, name, role, value, option, unwritable)
         found += inputs.host_agreement(readable, known)
+        if role == "nginx_site" and app is None:
+            own = {name[len(role) + 1:]: value for name, value in readable.items()}
+            found += site_values.agreement(lambda key: f"{role}_{key}", own, own.get("static") or ())
         if app is not None and role in app:
             section = self._read(f"{place}.{role}", app[role], [])
             found += inputs.section(place, role, section, known)

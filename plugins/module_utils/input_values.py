@@ -16,7 +16,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible_collections.bulwark.flask.plugins.module_utils import preflight
+from ansible_collections.bulwark.flask.plugins.module_utils import preflight, site_values
 from ansible_collections.bulwark.flask.plugins.module_utils.generated_values import KINDS
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -160,8 +160,8 @@ def wsgi(where: str, value: Any) -> list[str]:
 
 def health_path(where: str, value: Any) -> list[str]:
     """What is asked to know whether an application is well."""
-    ok = isinstance(value, str) and re.fullmatch(r"/[!-~]*", value)
-    return [] if ok else [f"{where} must begin with / and have no spaces, such as /healthz"]
+    ok = isinstance(value, str) and re.fullmatch(r"/[A-Za-z0-9._~%!&'()*+,=:@/?-]*", value)
+    return [] if ok else [f"{where} must begin with / and be written as in a URL, such as /healthz"]
 
 
 def body_max_mb(where: str, value: Any) -> list[str]:
@@ -401,9 +401,8 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "nginx_site_connections_per_client": NATURAL,
     "nginx_site_hsts_seconds": NATURAL,
     "nginx_site_static_cache_seconds": NATURAL,
-    "nginx_site_csp": _each(r"[a-z][a-z-]+", "must be directives by name, such as {script-src: [\"'self'\"]}"),
     "nginx_site_log_parameters": _each(r"[a-z0-9_]+", "must be names of query parameters: lower-case letters, digits and _"),
-    "nginx_site_headers": _each(r"[A-Za-z0-9-]+", "must be headers by name, such as {X-Robots-Tag: noindex}"),
+    "nginx_site_client_ca": _matches(r"|/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be an absolute path without spaces and .., or empty"),
     "session_store_apps": _each(r"[a-z][a-z0-9_-]{0,24}", "must be names of applications, such as shop"),
     "session_store_memory_mb": (lambda v: int(v) >= 16, "must be 16 or more"),
     "pip_audit_osv_url": _matches(URL, "must be a URL without user and password, such as https://api.osv.dev/v1/query"),
@@ -422,6 +421,15 @@ STRUCTURES: dict[str, Callable[[str, Any], list[str]]] = {
     "app_secrets_credentials": credentials,
     "app_secrets_generated": generated,
     "host_baseline_sysctl": kernel_settings,
+    "nginx_site_cookie_flags": site_values.cookie_flags,
+    "nginx_site_csp": site_values.policy,
+    "nginx_site_csp_report_only": site_values.policy,
+    "nginx_site_headers": site_values.headers,
+    "nginx_site_maintenance_allow": site_values.addresses,
+    "nginx_site_paths": site_values.paths,
+    "nginx_site_proxies": site_values.proxies,
+    "nginx_site_unlimited": site_values.addresses,
+    "nginx_site_users": site_values.users,
     "pip_audit_ignores": ignores,
 }
 

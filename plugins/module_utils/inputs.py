@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import input_values as values
+from ansible_collections.bulwark.flask.plugins.module_utils import site_values
 from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
 
 Spec = Mapping[str, Any]
@@ -222,6 +223,9 @@ def agreement(where: str, app: Mapping[str, Any]) -> list[str]:
             _setting(app, "nginx_site", "hsts_subdomains") is not True
             or _number(_setting(app, "nginx_site", "hsts_seconds"), 63072000) < 31536000):
         found.append(f"{where}.nginx_site.hsts_preload needs hsts_subdomains: true and hsts_seconds of a year (31536000) or more")
+    site, static = app.get("nginx_site"), app.get("static")
+    if isinstance(site, Mapping):
+        found += site_values.agreement(lambda key: f"{where}.nginx_site.{key}", site, static if isinstance(static, Mapping) else ())
     if bool(_setting(app, "acme_cert", "eab_kid")) != bool(_setting(app, "acme_cert", "eab_hmac_key")):
         found.append(f"{where}.acme_cert.eab_kid and {where}.acme_cert.eab_hmac_key belong together; give both or none")
     return found

@@ -113,3 +113,14 @@ def test_a_role_by_itself_is_told_that_its_settings_do_not_fit_each_other(tmp_pa
     good, text = check(tmp_path, {"alarm_channel_sites": {}, "alarm_channel_certificate_critical_percent": 30}, alone)
     assert not good
     assert "alarm_channel_certificate_critical_percent must be below alarm_channel_certificate_warning_percent (25)" in text
+
+
+def test_a_path_of_a_site_that_is_wrong_is_refused(tmp_path):
+    site = {"paths": {"/admin": {"users": ["alice"]}, "/x;y": {"websocket": True}}, "headers": {"X-A": "$cookie_session"},
+            "proxies": {"addresses": ["0.0.0.0/0"]}, "users": {"bob": "hunter2"}}
+    good, text = check(tmp_path, {"flask_apps": {"shop": {**GOOD, "nginx_site": site, "health_path": '/x";}'}}})
+    assert not good
+    for part in ("nginx_site.paths./admin.users: alice", "nginx_site.paths: '/x;y'", "nginx_site.headers.X-A", "nginx_site.proxies.addresses[0]",
+                 "nginx_site.users.bob", "health_path"):
+        assert part in text, part
+    assert "hunter2" not in text

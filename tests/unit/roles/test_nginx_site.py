@@ -147,7 +147,7 @@ def test_static_files_come_from_the_live_release() -> None:
     static = site()[site().index("location ^~ /static/"):]
     assert values(static, "root")[0] == "/srv/shop/current/release/static"
     assert values(static, "expires") == ["3600s"]
-    assert "location ~ /\\.|~$ {" in static
+    assert values(static, "root")[0] and "if ($flask_shop_hidden) {" in static.partition("root ")[0]
 
 
 def test_no_line_of_the_access_log_holds_a_secret() -> None:

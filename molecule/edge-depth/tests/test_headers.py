@@ -1,0 +1,99 @@
+"""Every header of the set is on every answer, once, and the application's own win."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from conftest import sent, somebody
+from test_site import assert_hardened
+
+TWO_HOSTS = b"GET / HTTP/1.1\r\nHost: DOMAIN\r\nHost: DOMAIN\r\n\r\n"
+NO_HOST = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
+NOT_HTTP = b"GET / HTTP/x\r\nHost: DOMAIN\r\n\r\n"
+ANSWERS = {
+    "200": (200, {"path": "/heard"}),
+    "200 of a file": (200, {"path": "/static/page.css"}),
+    "301": (301, {"path": "/moved"}),
+    "304": (304, {"path": "/tagged", "headers": {"If-None-Match": '"same"'}}),
+    "400 for a path": (400, {"path": "/a/../b"}),
+    "401": (401, {"path": "/private"}),
+    "403": (403, {"path": "/office/x"}),
+    "403 of a file": (403, {"path": "/office/static/page.css"}),
+    "403 without a certificate": (403, {"path": "/vault/x"}),
+    "404": (404, {"path": "/no/such/page"}),
+    "404 of a file": (404, {"path": "/static/no-such-file"}),
+    "404 of a hidden file": (404, {"path": "/.env"}),
+    "405": (405, {"path": "/login", "method": "PUT"}),
+    "405 of a file": (405, {"path": "/static/page.css", "method": "DELETE"}),
+    "413": (413, {"path": "/heard", "method": "POST", "headers": {"Content-Length": str(2 << 20)}}),
+    "414": (414, {"path": "/" + "x" * 9000}),
+    "501": (501, {"path": "/heard", "method": "PROPFIND"}),
+    "502": (502, {"path": "/broken"}),
+}
+
+
+def assert_complete(site: Any, answer: Any) -> None:
+    """The usual set, and what this site adds to it."""
+    assert_hardened(site, answer)
+    assert answer["Cross-Origin-Embedder-Policy"] == "require-corp"
+    assert "script-src 'self' https://cdn.example.com" in answer["Content-Security-Policy"]
+    assert answer["Content-Security-Policy-Report-Only"].endswith("require-trusted-types-for 'script'")
+    assert "require-trusted-types-for" not in answer["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_every_answer_carries_the_headers(edge: Any, case: str) -> None:
+    status, request = ANSWERS[case]
+    answer = edge.get(**{**request, "headers": somebody() | request.get("headers", {})})
+    assert answer.status == status
+    assert_complete(edge, answer)
+
+
+def test_a_file_that_is_known_carries_the_headers(edge: Any) -> None:
+    first = edge.get("/static/page.css")
+    answer = edge.get("/static/page.css", headers={"If-None-Match": first["ETag"]})
+    assert answer.status == 304
+    assert_complete(edge, answer)
+
+
+@pytest.mark.parametrize("request_", [TWO_HOSTS, NOT_HTTP], ids=["two hosts", "not HTTP"])
+def test_what_is_no_request_is_refused_with_the_headers(edge: Any, request_: bytes) -> None:
+    answer = sent(edge, request_.replace(b"DOMAIN", edge.domain.encode()))
+    assert answer.status == 400
+    assert_complete(edge, answer)
+
+
+def test_what_asks_for_no_name_is_refused_with_headers_all_the_same(edge: Any) -> None:
+    answer = sent(edge, NO_HOST)
+    assert answer.status == 400
+    assert answer["Content-Security-Policy"].startswith("default-src 'none'")
+    assert answer["X-Content-Type-Options"] == "nosniff"
+
+
+def test_maintenance_carries_the_headers(maintained: Any) -> None:
+    answer = maintained.get("/heard")
+    assert answer.status == 503
+    assert_complete(maintained, answer)
+
+
+def test_a_limit_carries_the_headers(edge: Any) -> None:
+    visitor = somebody()
+    answers = [edge.get("/login", headers=visitor) for _ in range(5)]
+    assert answers[-1].status == 429
+    assert_complete(edge, answers[-1])
+
+
+def test_a_policy_of_the_applications_own_wins_with_its_nonce(edge: Any) -> None:
+    answer = edge.get("/nonce", headers=somebody())
+    nonce = re.search(rb'nonce="([^"]+)"', answer.body)
+    assert nonce and answer["Content-Security-Policy"] == f"script-src 'nonce-{nonce[1].decode()}'"
+    assert answer["Content-Security-Policy-Report-Only"]
+
+
+def test_a_policy_is_tried_out_where_somebody_says_so_alone(plain: Any) -> None:
+    answer = plain.get("/heard")
+    assert_hardened(plain, answer)
+    assert answer.all("Content-Security-Policy-Report-Only") == []
+    assert answer.all("Cross-Origin-Embedder-Policy") == []

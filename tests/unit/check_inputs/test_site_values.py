@@ -1,0 +1,98 @@
+"""Nothing an operator writes can become another directive, a variable or a second line of nginx's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils import site_values
+
+BREAKOUTS = ['x";', "x;", "x\n", "x\r", "$http_cookie", "x\0", "x\\", "x{", "x y", "é"]
+PEOPLE = {"alice": "a password of hers"}
+
+
+def problems(check: Callable[[str, Any], list[str]], value: Any) -> str:
+    return "\n".join(check("it", value))
+
+
+@pytest.mark.parametrize("text", BREAKOUTS)
+def test_nothing_breaks_out_of_a_name_a_path_or_an_address(text: str) -> None:
+    for check, value in ((site_values.paths, {f"/{text}": {"websocket": True}}), (site_values.users, {text: PEOPLE["alice"]}),
+                         (site_values.addresses, [text]), (site_values.addresses, [f"fe80::1%{text}"]), (site_values.headers, {text: "x"}),
+                         (site_values.policy, {text: ["x"]}), (site_values.proxies, {"addresses": ["192.0.2.1"], "header": text}),
+                         (site_values.proxies, {"addresses": [f"192.0.2.1{text}"]}), (site_values.paths, {"/x": {"allow": [text]}}),
+                         (site_values.paths, {"/x": {"methods": [text]}}), (site_values.paths, {"/x": {"rate_per_second": text}}),
+                         (site_values.cookie_flags, {"x": [text]}), (site_values.paths, {"/x": {text: 1}}),
+                         (site_values.paths, {"/x": {"body_max_mb": text}}), (site_values.paths, {"/x": {"rate_per_minute": 1, "rate_burst": text}})):
+        assert problems(check, value), (check.__name__, value)
+
+
+@pytest.mark.parametrize("text", ['x";', "x;", "x\n", "$http_cookie", "x\\", "x y", "x,y", "é"])
+def test_nothing_breaks_out_of_a_source(text: str) -> None:
+    assert problems(site_values.policy, {"script-src": [text]})
+
+
+@pytest.mark.parametrize("text", ["x\n", "$http_cookie", "é", "x\x7f"])
+def test_nothing_breaks_out_of_a_header(text: str) -> None:
+    assert problems(site_values.headers, {"X-A": text})
+
+
+@pytest.mark.parametrize("name", ['x";', "x;", "x y", "$x", "x\\", "'x", "{", "~("])
+def test_nothing_breaks_out_of_a_cookie(name: str) -> None:
+    assert problems(site_values.cookie_flags, {name: ["secure"]})
+
+
+@pytest.mark.parametrize(("check", "value"), [
+    (site_values.policy, {"script-src": ["'self'", "https://cdn.example.com:8443/x/", "'sha256-abc+/='", "*.example.com", "data:"],
+                          "upgrade-insecure-requests": [], "img-src": "'self' data:"}),
+    (site_values.headers, {"Permissions-Policy": 'camera=(self "https://example.com")', "X-Robots-Tag": "", "Reporting-Endpoints": 'csp="/csp"'}),
+    (site_values.cookie_flags, {"session": ["secure", "httponly", "samesite=lax"], "~^__Host-": ["secure"], "~": ["secure"]}),
+    (site_values.addresses, ["192.0.2.7", "192.0.2.0/24", "2001:db8::/32", "2001:DB8::1"]),
+    (site_values.proxies, {}),
+    (site_values.proxies, {"addresses": ["173.245.48.0/20"], "header": "CF-Connecting-IP"}),
+    (site_values.users, {"alice": "a password of hers", "bob@example.com": "$y$j9T$0123456789$abcdefghijklmnopqrstuvw"}),
+    (site_values.paths, {"/": {"methods": ["GET"]}, "/a.b/c-d_e~/": {"hidden": True}, "/login": {"rate_per_minute": "5", "rate_burst": 0}}),
+])
+def test_good_values_pass(check: Callable[[str, Any], list[str]], value: Any) -> None:
+    assert problems(check, value) == ""
+
+
+@pytest.mark.parametrize(("check", "value", "said"), [
+    (site_values.addresses, ["0.0.0.0/0"], "everybody"),
+    (site_values.addresses, ["10.0.0.1/8"], "write 10.0.0.0/8"),
+    (site_values.addresses, ["10.0.0.1", "10.0.0.1"], "there twice"),
+    (site_values.proxies, {"header": "X-Real-IP"}, "it.addresses is missing"),
+    (site_values.headers, {"Content-Length": "5"}, "server's own"),
+    (site_values.headers, {"X-A": "1", "x-a": "2"}, "there twice"),
+    (site_values.users, {"alice": "short"}, "12 characters"),
+    (site_values.users, {"alice": 123456789012}, "in quotes"),
+    (site_values.paths, {"/a": {"websockets": True}}, "did you mean websocket?"),
+    (site_values.paths, {"/a": {"websocket": "yes"}}, "true or false"),
+    (site_values.paths, {"/a": {}}, "mapping of settings"),
+    (site_values.paths, {"/a/../b": {"hidden": True}}, "must begin with /"),
+    (site_values.paths, {"/a": {"hidden": True}, "/A/": {"hidden": True}}, "there twice"),
+    (site_values.paths, {"/a": {"rate_per_second": 1, "rate_per_minute": 1}}, "contradict"),
+    (site_values.paths, {"/a": {"rate_burst": 1}}, "goes with a rate"),
+    (site_values.paths, {"/a": {"methods": ["TRACE"]}}, "never served"),
+    (site_values.paths, {"/a": {"methods": []}}, "must be methods"),
+    (site_values.paths, {"/a": {"allow": []}}, "must be a list"),
+])
+def test_what_is_wrong_is_said(check: Callable[[str, Any], list[str]], value: Any, said: str) -> None:
+    assert said in problems(check, value)
+
+
+def test_no_message_repeats_a_password() -> None:
+    assert "hunter2" not in problems(site_values.users, {"alice": "hunter2", "bob": "hunter2\nhunter2hunter2"})
+
+
+def agreed(site: dict[str, Any], static: tuple[str, ...] = ()) -> str:
+    return "\n".join(site_values.agreement(lambda key: f"site.{key}", site, static))
+
+
+def test_settings_that_need_others_say_which() -> None:
+    assert "alice is not in site.users" in agreed({"paths": {"/a": {"users": ["alice"]}}})
+    assert "site.client_ca" in agreed({"paths": {"/a": {"client_certificate": True}}})
+    assert "among the files of /static/" in agreed({"paths": {"/static/x": {"users": ["alice"]}}, "users": PEOPLE}, ("/static/",))
+    assert agreed({"paths": {"/a": {"users": ["alice"], "client_certificate": True}, "/static": {"hidden": True}}, "users": PEOPLE,
+                   "client_ca": "/x"}, ("/static/", "/a/static/")) == ""

@@ -1,0 +1,65 @@
+"""Locations that no spelling of a path gets around, and inner paths that keep what outer ones say."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.filter.site_paths import METHODS, pattern, site_paths
+
+
+def at(path: str, paths: dict[str, Any], static: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What holds for a path, as nginx finds it: files by their prefix, then the first expression that fits."""
+    locations = site_paths(paths, static)
+    for one in locations:
+        if path.startswith(one["path"]) if one["files"] else re.search(one["pattern"], path, re.IGNORECASE):
+            return one
+    raise AssertionError(path)
+
+
+@pytest.mark.parametrize("path", ["/admin", "/admin/", "/admin/x", "/ADMIN", "/admin.json", "/admin;x", "/admin x", "/admin\n", "/admin\u00e9"])
+def test_a_path_is_itself_and_all_below_it_in_any_spelling(path: str) -> None:
+    assert at(path, {"/admin": {"users": ["a"]}})["users"] == ["a"]
+    assert at(path, {"/admin/": {"users": ["a"]}})["users"] == ["a"]
+
+
+@pytest.mark.parametrize("path", ["/", "/administrator", "/admin-x", "/admin_x", "/admin2", "/x/admin"])
+def test_a_path_is_no_other_that_begins_alike(path: str) -> None:
+    assert at(path, {"/admin": {"users": ["a"]}})["users"] == []
+
+
+def test_a_dot_in_a_path_is_a_dot() -> None:
+    assert not re.search(pattern("/a.b"), "/axb") and re.search(pattern("/a.b"), "/a.b")
+
+
+def test_inner_paths_keep_what_outer_ones_say() -> None:
+    paths = {"/": {"methods": ["GET"]}, "/admin/upload": {"body_max_mb": 5}, "/Admin": {"users": ["a"], "allow": ["192.0.2.1"]},
+             "/admin/upload/open": {"allow": ["192.0.2.2"]}}
+    inner = at("/admin/upload/open", paths)
+    assert (inner["users"], inner["body_max_mb"], inner["allow"], inner["methods"]) == (["a"], 5, ["192.0.2.2"], ["GET", "HEAD"])
+    assert at("/admin/upload", paths)["allow"] == ["192.0.2.1"]
+    assert at("/else", paths)["methods"] == ["GET", "HEAD"] and at("/else", paths)["users"] == []
+
+
+def test_files_are_for_those_who_may_come_to_the_path_they_are_in() -> None:
+    assert at("/admin/static/x.css", {"/admin": {"users": ["a"]}}, ("/admin/static/",))["users"] == ["a"]
+    assert at("/static/x.css", {"/admin": {"users": ["a"]}}, ("/static/",))["users"] == []
+    assert at("/static/x.css", {"/": {"users": ["a"]}}, ("/static/",))["users"] == ["a"]
+
+
+def test_an_inner_path_shares_the_limit_of_an_outer_one_that_sets_it() -> None:
+    paths = {"/login": {"rate_per_minute": 5}, "/login/x": {"methods": ["POST"]}, "/api": {"rate_per_second": 9, "rate_burst": 3}}
+    assert (at("/login", paths)["rate"], at("/api", paths)["rate"]) == ("5r/m", "9r/s")
+    assert at("/login/x", paths)["rate_zone"] == at("/login", paths)["rate_zone"] != at("/api", paths)["rate_zone"]
+    assert [one["path"] for one in site_paths(paths) if one["sets"]] == ["/login", "/api"]
+
+
+def test_a_site_that_says_nothing_has_one_location() -> None:
+    (only,) = site_paths({})
+    assert only["match"] == "/" and only["methods"] == METHODS
+
+
+def test_what_lasts_long_has_a_long_time_out_unless_it_says_another() -> None:
+    paths = {"/ws": {"websocket": True}, "/events": {"stream_answers": True, "answer_timeout_seconds": 90}}
+    assert (at("/ws", paths)["answer_timeout_seconds"], at("/events", paths)["answer_timeout_seconds"]) == (3600, 90)
