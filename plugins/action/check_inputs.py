@@ -162,6 +162,8 @@ class ActionModule(ActionBase):
         elif "flask_apps" not in variables:
             found.append("flask_apps is missing; describe your applications there, such as "
                          "{shop: {domains: [shop.example.com], …}}")
+        if "nginx_server" in chosen:
+            found += inputs.nginx_agreement(readable, merged)
         return found + inputs.host_variables(readable, known, merged)
 
     def _single(self, role: str, known: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:

@@ -401,6 +401,7 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "nginx_site_connections_per_client": NATURAL,
     "nginx_site_hsts_seconds": NATURAL,
     "nginx_site_static_cache_seconds": NATURAL,
+    "nginx_site_static_immutable": _each(r"/([A-Za-z0-9_.~-]+/)+", "must be URL prefixes that begin and end with /, such as /static/assets/"),
     "nginx_site_log_parameters": _each(r"[a-z0-9_]+", "must be names of query parameters: lower-case letters, digits and _"),
     "nginx_site_client_ca": _matches(r"|/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be an absolute path without spaces and .., or empty"),
     "session_store_apps": _each(r"[a-z][a-z0-9_-]{0,24}", "must be names of applications, such as shop"),

@@ -238,6 +238,18 @@ def host_agreement(given: Mapping[str, Any], specs: Specs) -> list[str]:
     return [] if lower < limit else [f"{critical} must be below {warning} ({limit}), or nothing is ever a warning"]
 
 
+def nginx_agreement(given: Mapping[str, Any], apps: Mapping[str, Any]) -> list[str]:
+    """What a site asks for and the host's nginx must have."""
+    found = []
+    for name, app in apps.items():
+        for option in ("brotli", "http3"):
+            if _setting(app, "nginx_site", option) is True and given.get(f"nginx_server_{option}") is not True:
+                found.append(f"flask_apps.{name}.nginx_site.{option} needs nginx_server_{option}: true, a variable of the host")
+    if given.get("nginx_server_http3") is True and given.get("nginx_server_catch_all") is False:
+        found.append("nginx_server_http3 needs nginx_server_catch_all, which opens the port for all sites; leave one of them out")
+    return found
+
+
 def conflicts(merged: Mapping[str, Any]) -> list[str]:
     """What two applications of one host must not share."""
     found, domain_of, name_of, owner = [], {}, {}, {}

@@ -124,3 +124,12 @@ def test_a_path_of_a_site_that_is_wrong_is_refused(tmp_path):
                  "nginx_site.users.bob", "health_path"):
         assert part in text, part
     assert "hunter2" not in text
+
+
+def test_a_site_that_asks_for_what_the_hosts_nginx_has_not_is_refused(tmp_path):
+    app = {**GOOD, "nginx_site": {"brotli": True, "http3": True}}
+    good, text = check(tmp_path, {"flask_apps": {"shop": app}, "nginx_server_http3": True, "nginx_server_catch_all": False})
+    assert not good
+    for part in ("nginx_site.brotli needs nginx_server_brotli", "nginx_server_http3 needs nginx_server_catch_all"):
+        assert part in text, part
+    assert check(tmp_path, {"flask_apps": {"shop": app}, "nginx_server_http3": True, "nginx_server_brotli": True})[0]

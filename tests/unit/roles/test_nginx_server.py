@@ -112,3 +112,10 @@ def test_debians_welcome_page_goes_and_the_old_configuration_is_kept() -> None:
 def test_the_proof_runs_nginx_with_every_line_of_the_sandbox() -> None:
     script = (ROLES / "nginx_server" / "templates" / "test-in-sandbox.sh.j2").read_text()
     assert "systemd-run" in script and '"--property=$line"' in script
+
+
+def test_http3_is_listened_for_once_where_nginx_has_it() -> None:
+    text = render("nginx_server", "catch-all.conf.j2", nginx_server_http3=True)
+    assert [one for one in directive(text, "listen") if "quic" in one] == ["443 quic reuseport default_server", "[::]:443 quic reuseport default_server"]
+    assert "quic" not in render("nginx_server", "catch-all.conf.j2", nginx_server_http3=True, ansible_facts=BOOKWORM)
+    assert "quic" not in render("nginx_server", "catch-all.conf.j2")

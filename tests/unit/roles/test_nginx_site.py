@@ -146,7 +146,6 @@ def test_limits_can_be_switched_off() -> None:
 def test_static_files_come_from_the_live_release() -> None:
     static = site()[site().index("location ^~ /static/"):]
     assert values(static, "root")[0] == "/srv/shop/current/release/static"
-    assert values(static, "expires") == ["3600s"]
     assert values(static, "root")[0] and "if ($flask_shop_hidden) {" in static.partition("root ")[0]
 
 
@@ -238,3 +237,105 @@ def test_paths_follow_the_name_and_can_be_chosen() -> None:
     text = site(certificate="/etc/ssl/mine", current="/opt/x")
     assert "ssl_certificate /etc/ssl/mine/fullchain.pem;" in text
     assert "server unix:/opt/x/gunicorn.sock max_fails=0;" in text
+
+
+# --- paths ---------------------------------------------------------------------------------------
+PATHS = {"/login": {"rate_per_minute": 6, "rate_burst": 2, "methods": ["GET", "POST"]}, "/admin": {"allow": ["192.0.2.0/24"], "users": ["alice"]},
+         "/admin/sub": {"client_certificate": True}, "/ws": {"websocket": True}, "/up": {"stream_requests": True, "connections_per_client": 3}}
+MORE = {"paths": PATHS, "users": {"alice": "a password of hers"}, "client_ca": "/etc/ssl/people.pem"}
+
+
+def location(text: str, begin: str) -> str:
+    """One location of the site."""
+    found = re.search(rf"^    location {re.escape(begin)}.*?^    }}", servers(text)[-1], re.MULTILINE | re.DOTALL)
+    assert found, begin
+    return found[0]
+
+
+def test_paths_come_before_the_rest_and_inner_ones_before_outer_ones() -> None:
+    found = re.findall(r"^    location (.*) \{", servers(site(**MORE))[-1], re.MULTILINE)
+    assert found.index('~* "^/admin/sub(?![A-Za-z0-9_-])"') < found.index('~* "^/admin(?![A-Za-z0-9_-])"') < found.index("/") == len(found) - 1
+
+
+def test_every_way_to_the_application_keeps_forged_headers_out_and_refuses_what_is_refused() -> None:
+    main = servers(site(**MORE))[-1]
+    for begin in ("/ {", '~* "^/login', '~* "^/admin(', '~* "^/admin/sub', '~* "^/ws', '~* "^/up'):
+        block = location(main, begin)
+        assert 'proxy_set_header X-Real-Ip "";' in block and "$flask_shop_hidden" in block and "$request_method !~" in block
+        assert len(values(block, "limit_req")) == len(values(block, "limit_conn")) == 1
+
+
+def test_who_may_come_to_a_path_may_come_to_the_paths_below_it_alone() -> None:
+    text = site(**MORE)
+    for begin in ('~* "^/admin(', '~* "^/admin/sub'):
+        assert values(location(text, begin), "allow") == ["192.0.2.0/24"] and "deny all;" in location(text, begin)
+        assert values(location(text, begin), "auth_basic_user_file") == ["/etc/nginx/users/shop/alice"]
+    assert "$ssl_client_verify" in location(text, '~* "^/admin/sub') and "$ssl_client_verify" not in location(text, '~* "^/admin(')
+    assert "ssl_verify_client" not in site(paths={"/ws": {"websocket": True}})
+
+
+def test_a_path_has_limits_of_its_own() -> None:
+    text = site(**MORE)
+    assert "limit_req_zone $flask_shop_who zone=flask_shop_rate1:10m rate=6r/m;" in text
+    assert values(location(text, '~* "^/login'), "limit_req") == ["zone=flask_shop_rate1 burst=2 nodelay"]
+    assert values(location(text, '~* "^/up'), "limit_conn") == ["flask_shop_connections5 3"]
+    assert values(location(text, "/ {"), "limit_req") == ["zone=flask_shop_rate burst=100 nodelay"]
+
+
+def test_only_what_asks_for_it_is_upgraded_or_streamed() -> None:
+    text = site(**MORE)
+    assert text.count("proxy_set_header Upgrade $flask_shop_upgrade;") == 1 and "Upgrade" in location(text, '~* "^/ws')
+    assert text.count("proxy_request_buffering off;") == 1 and "proxy_buffering off" not in text
+    assert "$http_upgrade" not in site()
+
+
+def test_proxies_are_believed_where_they_are_declared_alone() -> None:
+    assert "real_ip" not in site()
+    text = site(proxies={"addresses": ["192.0.2.0/24"], "header": "X-Edge-Client"})
+    assert values(text, "set_real_ip_from") == ["192.0.2.0/24"] * 3 and values(text, "real_ip_header") == ["X-Edge-Client"] * 3
+    assert 'X-Edge-Client ""' in values(text, "proxy_set_header")
+
+
+def test_passwords_are_in_files_for_nginx_alone_and_not_in_the_site() -> None:
+    files = role_vars("nginx_site", {**SHOP, "nginx_site": MORE})["__nginx_site_user_files"]
+    assert [(one["dest"], one["mode"], one.get("sensitive")) for one in files] == [
+        ("/etc/nginx/users", "0750", None), ("/etc/nginx/users/shop", "0750", None), ("/etc/nginx/users/shop/alice", "0640", True)]
+    assert files[2]["content"].startswith("alice:$6$") and "$6$" not in site(**MORE)
+    assert role_vars("nginx_site")["__nginx_site_user_files"] == []
+
+
+def test_a_policy_is_tried_out_beside_the_one_that_holds() -> None:
+    assert "Report-Only" not in site()
+    text = site(csp_report_only={"script-src": ["'none'"]})
+    assert "script-src 'none'" in header_value(text, "Content-Security-Policy-Report-Only")
+    assert "script-src" not in header_value(text, "Content-Security-Policy")
+
+
+# --- files ---------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("path", "forever"), [
+    ("/static/app.3f2a9c1b.js", True), ("/static/app-3f2a9c1b2d.min.css", True), ("/static/a/3f2a9c1b.js.map", True), ("/static/b/x.js", True),
+    ("/static/report-20260131.pdf", False), ("/static/facade2020.jpg", False), ("/static/page.css", False), ("/static/x/b/x.js", False),
+    ("/static/3f2a9c1b", False), ("/static/defaced.css", False)])
+def test_files_are_immutable_where_their_name_tells_the_contents(path: str, forever: bool) -> None:
+    text = site(static_immutable=["/static/b/"], static_cache_seconds=60)
+    block = re.search(r"^map \$uri \$flask_shop_cache {\n(.*?)^}", text, re.MULTILINE | re.DOTALL)
+    assert block
+    for pattern, value in re.findall(r'^    "~(.*)" "(.*)";$', block[1], re.MULTILINE):
+        if re.search(pattern, path):
+            assert value == ("max-age=31536000, immutable" if forever else "max-age=60")
+            return
+    pytest.fail("a file that is kept for no time")
+
+
+def test_brotli_and_compressed_files_are_asked_for() -> None:
+    assert "brotli" not in site(static_precompressed=True) and values(site(static_precompressed=True), "gzip_static") == ["on"]
+    text = site(brotli=True, static_precompressed=True)
+    assert values(location(text, "^~ /static/"), "brotli") == values(location(text, "^~ /static/"), "brotli_static") == ["on"]
+    assert values(location(text, "/ {"), "brotli") == ["off"] and values(location(site(brotli=True, gzip_answers=True), "/ {"), "brotli") == ["on"]
+
+
+def test_http3_is_offered_where_nginx_has_it() -> None:
+    text = site(http3=True, redirect_port=8443)
+    assert text.count("listen 443 quic;") == text.count("listen [::]:443 quic;") == 2
+    assert text.count("add_header Alt-Svc 'h3=\":8443\"; ma=86400' always;") == 2
+    assert "quic" not in site(http3=True, facts=BOOKWORM) and "Alt-Svc" not in site(http3=True, facts=BOOKWORM) and "quic" not in site()

@@ -1,0 +1,80 @@
+"""Files: kept as long as their names tell they may be, compressed, and by HTTP/3 too."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from typing import Any
+
+import pytest
+from conftest import ROOT, STATE, somebody
+
+sys.path.insert(0, str(ROOT / "tools"))
+from testhosts import Set  # noqa: E402 - found by the line above
+
+FOREVER = "max-age=31536000, immutable"
+
+
+# --- how long they are kept ----------------------------------------------------------------------
+@pytest.mark.parametrize(("path", "kept"), [
+    ("/static/app.3f2a9c1b.js", FOREVER), ("/static/assets/index-BfG3kdQs.js", FOREVER), ("/static/page.css", "max-age=3600"),
+    ("/static/report-20260131.css", "max-age=3600"), ("/static/facade2020.css", "max-age=3600")])
+def test_files_are_kept_for_good_where_the_name_tells_the_contents(edge: Any, path: str, kept: str) -> None:
+    answer = edge.get(path)
+    assert answer.status == 200
+    assert answer["Cache-Control"] == kept
+    again = edge.get(path, headers={"If-None-Match": answer["ETag"]})
+    assert (again.status, again["Cache-Control"]) == (304, kept)
+
+
+def test_files_that_are_not_for_all_are_kept_by_browsers_alone(edge: Any) -> None:
+    assert edge.get("/office/static/page.css", headers=somebody("198.51.100"))["Cache-Control"] == "private, max-age=3600"
+
+
+@pytest.mark.parametrize("path", ["/static/no.3f2a9c1b.js", "/heard"])
+def test_what_is_not_there_and_pages_are_not_kept_by_us(edge: Any, path: str) -> None:
+    assert edge.get(path, headers=somebody()).all("Cache-Control") == []
+
+
+# --- compressed ----------------------------------------------------------------------------------
+def test_files_are_compressed_as_a_browser_takes_them(edge: Any) -> None:
+    for accepted, coding in (("gzip", "gzip"), ("gzip, br", "br"), ("identity", None)):
+        answer = edge.get("/static/long.css", headers={"Accept-Encoding": accepted})
+        assert answer.all("Content-Encoding") == ([coding] if coding else [])
+        assert answer["Vary"] == "Accept-Encoding"
+        assert len(answer.body) < 1000 or not coding
+
+
+def test_files_that_the_build_has_compressed_are_served(edge: Any, plain: Any) -> None:
+    answer = edge.get("/static/ready.css", headers={"Accept-Encoding": "gzip"})
+    assert gzip.decompress(answer.body) == b"/* gzip */\n"
+    answer = edge.get("/static/ready.css", headers={"Accept-Encoding": "br"})
+    assert answer["Content-Encoding"] == "br" and answer.body == (ROOT / "molecule/edge-depth/depth/files/ready.css.br").read_bytes()
+    assert plain.get("/static/ready.css", headers={"Accept-Encoding": "gzip, br"}).body == b"/* plain */\n"
+
+
+def test_pages_are_not_compressed_with_brotli_either(edge: Any) -> None:
+    answer = edge.get("/heard", headers=somebody() | {"Accept-Encoding": "gzip, br", "X-Long": "x" * 2000})
+    assert len(answer.body) > 2000 and answer.all("Content-Encoding") == []
+
+
+# --- HTTP/3 --------------------------------------------------------------------------------------
+def by_http3(site: Any, path: str) -> list[str]:
+    """Version, status and HSTS of an answer, as another host's curl gets it; nothing where there is no HTTP/3."""
+    script = ("cat >/tmp/ca.pem; curl --silent --http3-only --max-time 10 --cacert /tmp/ca.pem --output /dev/null "
+              f"--resolve {site.domain}:443:{site.server.target.address} "
+              "--write-out '%{http_version} %{response_code} %header{strict-transport-security}' "
+              f"https://{site.domain}{path} || echo")
+    return Set("molecule").execute("pebble", script, (STATE / "ca.pem").read_bytes()).split()
+
+
+def test_http3_is_spoken_where_nginx_has_it_and_offered_by_name(edge: Any) -> None:
+    has_it = edge.server.host.run("nginx -V 2>&1 | grep -q http_v3_module").rc == 0
+    assert has_it is (edge.server.name == "debian13")
+    assert edge.get("/heard", headers=somebody()).all("Alt-Svc") == (['h3=":443"; ma=86400'] if has_it else [])
+    assert by_http3(edge, "/heard") == (["3", "200", "max-age=63072000"] if has_it else [])
+
+
+def test_a_site_that_does_not_offer_http3_does_not_speak_it(plain: Any) -> None:
+    assert plain.get("/heard").all("Alt-Svc") == []
+    assert by_http3(plain, "/heard") == []
