@@ -31,7 +31,7 @@ RIGHTS = ["--systemd=always", "--privileged", "--ulimit=nofile=4096:4096", "--ul
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
 PEBBLE = """{"pebble": {"listenAddress": "0.0.0.0:%(port)d", "managementListenAddress": "0.0.0.0:%(management)d",
  "certificate": "/etc/pebble/cert.pem", "privateKey": "/etc/pebble/key.pem", "httpPort": 80, "tlsPort": 443,
- "ocspResponderURL": "", "externalAccountBindingRequired": %(bound)s, "externalAccountMACKeys": {"kid-1": "$key"}}}
+ "certificateValidityPeriod": 7776000, "ocspResponderURL": "", "externalAccountBindingRequired": %(bound)s, "externalAccountMACKeys": {"kid-1": "$key"}}}
 """
 # The second authority issues to accounts alone that are bound to one it knows.
 AUTHORITIES = {"ca.pem": {"port": 14000, "management": 15000, "bound": "false"},
@@ -62,7 +62,7 @@ def bench_hosts() -> list[Host]:
 def molecule_hosts() -> list[Host]:
     """Both supported releases side by side."""
     def names(host: str) -> list[str]:
-        return [f"{host}.example.test", f"www.{host}.example.test", f"notes.{host}.example.test"]
+        return [f"{name}{host}.example.test" for name in ("", "www.", "notes.", "httpbin.", "money.")]
     return [Host("debian13", "trixie", names("debian13")), Host("debian12", "bookworm", names("debian12"))]
 
 
@@ -225,7 +225,7 @@ class Set:
 
     def down(self) -> None:
         """Remove it all."""
-        for name in ["pebble", *[host.name for host in self.hosts]]:
+        for name in ["pebble", "auditor", *[host.name for host in self.hosts]]:
             podman("rm", "--force", "--ignore", "--time", "2", self.container(name))
         podman("network", "rm", "--force", self.network, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)

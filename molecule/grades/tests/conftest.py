@@ -1,0 +1,42 @@
+"""The suite's fixtures, the machine with the scanners, and the table of what they say."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT / "molecule" / "verify"), str(ROOT / "tools"), str(Path(__file__).resolve().parent)]
+
+from auditor import Auditor  # noqa: E402 - the path above is where it is
+from scanners import Scanners  # noqa: E402 - as above
+from suite import *  # noqa: E402,F403 - as above
+
+TABLE = ROOT / "build" / "grades.md"
+READINGS = ROOT / "build" / "grades.json"
+
+
+@pytest.fixture(scope="session")
+def scanners(request: pytest.FixtureRequest) -> Callable[..., Scanners]:
+    """The scanners, pointed at one host; each scans once."""
+    made: dict[str, Scanners] = {}
+    return lambda server: made.setdefault(server.name, Scanners(Auditor(), server))
+
+
+@pytest.fixture(scope="session")
+def record() -> Iterator[Callable[[str, str, str, str], None]]:
+    """Note a reading; the table is written at the end. One of a part of the bars leaves the others' readings in it."""
+    readings: dict[str, dict[str, str]] = json.loads(READINGS.read_text(encoding="utf-8")) if READINGS.exists() else {}
+
+    def note(tool: str, bar: str, host: str, reading: str) -> None:
+        readings.setdefault(tool, {}).update({"bar": bar, host: reading.replace("|", "\\|").replace("\n", " ")})
+
+    yield note
+    READINGS.write_text(json.dumps(readings, indent=1), encoding="utf-8")
+    lines = ["# What other people's tools say of our defaults", "", "| tool | bar | Debian 12 | Debian 13 |", "|---|---|---|---|"]
+    lines += [f"| {tool} | {row['bar']} | {row.get('debian12', '-')} | {row.get('debian13', '-')} |" for tool, row in readings.items()]
+    TABLE.write_text("\n".join([*lines, ""]), encoding="utf-8")
