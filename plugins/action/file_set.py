@@ -16,7 +16,8 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.template import generate_ansible_template_vars, trust_as_template
 
-OPTIONS = ("files", "purge", "validate", "apply", "apply_always", "state_dir")
+COMMANDS = ("validate", "apply", "apply_always")
+OPTIONS = ("files", "purge", *COMMANDS, "state_dir")
 SOURCES = ("template", "content", "link", "state")
 ALWAYS = ("dest", "owner", "group", "sensitive")
 # Which keys mean something for which kind of entry.
@@ -112,11 +113,11 @@ def _is_command(command: Any) -> bool:
         isinstance(part, (str, int, float)) and not isinstance(part, bool) for part in command)
 
 
-def problems_of(arguments: dict[str, Any]) -> list[str]:
+def problems_of(arguments: dict[str, Any], known: tuple[str, ...] = OPTIONS, commands: tuple[str, ...] = COMMANDS) -> list[str]:
     """Everything that is wrong with the arguments of a task, in words."""
-    found = [f"unknown option {key}{_nearest(key, OPTIONS)}" for key in arguments if key not in OPTIONS]
+    found = [f"unknown option {key}{_nearest(key, known)}" for key in arguments if key not in known]
     lists = {}
-    for key in OPTIONS[:-1]:
+    for key in ("files", "purge", *commands):
         lists[key] = arguments.get(key) if arguments.get(key) is not None else []
         if not isinstance(lists[key], list) or key == "files" and key not in arguments:
             found.append(f"{key} must be a list")
@@ -132,7 +133,7 @@ def problems_of(arguments: dict[str, Any]) -> list[str]:
     found += _set_problems(whole)
     for number, rule in enumerate(lists["purge"], 1):
         found += [f"purge, entry {number}: {text}" for text in _purge_problems(rule)]
-    for key in ("validate", "apply", "apply_always"):
+    for key in commands:
         found += [
             f"{key}, command {number}: must be a list of arguments, such as [nginx, -t]"
             for number, command in enumerate(lists[key], 1) if not _is_command(command)
@@ -177,14 +178,8 @@ class ActionModule(ActionBase):
                                         "sensitive") from None
             raise AnsibleActionFail(f"{where}: {error.message}") from error
 
-    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Check the arguments, render, and run the module once."""
-        super().run(tmp, task_vars)
-        arguments, variables = self._task.args, task_vars or {}
-        found = problems_of(arguments)
-        if found:
-            title = f"file_set found {len(found)} problem(s) in its arguments:"
-            raise AnsibleActionFail("\n".join([title, *(f"- {text}" for text in found)]))
+    def packed(self, arguments: dict[str, Any], variables: dict[str, Any], commands: tuple[str, ...]) -> dict[str, Any]:
+        """The rendered set and its commands, as the module takes them."""
         files, contents = [], []
         for entry in arguments["files"]:
             kind, sensitive = kind_of(entry), boolean(entry.get("sensitive", False))
@@ -196,13 +191,21 @@ class ActionModule(ActionBase):
             })
             data = self._content(entry, variables) if kind in ("template", "content") else None
             contents.append(None if data is None else base64.b64encode(data).decode())
-        packed = base64.b64encode(zlib.compress(json.dumps(contents).encode())).decode()
-        commands = {
-            key: [[str(part) for part in command] for command in arguments.get(key) or []]
-            for key in ("validate", "apply", "apply_always")
+        return {
+            "files": files, "_contents": base64.b64encode(zlib.compress(json.dumps(contents).encode())).decode(),
+            **{key: [[str(part) for part in command] for command in arguments.get(key) or []] for key in commands},
         }
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Check the arguments, render, and run the module once."""
+        super().run(tmp, task_vars)
+        arguments, variables = self._task.args, task_vars or {}
+        found = problems_of(arguments)
+        if found:
+            title = f"file_set found {len(found)} problem(s) in its arguments:"
+            raise AnsibleActionFail("\n".join([title, *(f"- {text}" for text in found)]))
         rest = {key: arguments[key] for key in ("purge", "state_dir") if arguments.get(key)}
         return self._execute_module(
             module_name="bulwark.flask.file_set", task_vars=variables,
-            module_args={"files": files, "_contents": packed, **commands, **rest},
+            module_args={**self.packed(arguments, variables, COMMANDS), **rest},
         )

@@ -6,6 +6,7 @@ None of them repeats a value that may be a secret.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import math
 import os
@@ -332,6 +333,54 @@ def _each(pattern: str, right: str) -> tuple[Callable[[Any], bool], str]:
     return lambda v: all(re.fullmatch(pattern, str(item)) for item in v), right
 
 
+def _network(text: Any) -> bool:
+    try:
+        ipaddress.ip_network(str(text))
+    except ValueError:
+        return False
+    return isinstance(text, str)
+
+
+def _ports(value: Any) -> bool:
+    return all(1 <= int(port) <= 65535 for port in value) and len(set(map(int, value))) == len(value)
+
+
+def ssh_ports(where: str, value: Any) -> list[str]:
+    """Where sshd listens; never nowhere."""
+    return [] if value and _ports(value) else [f"{where} must be one or more ports, such as [22]"]
+
+
+def ssh_settings(where: str, value: Mapping[str, Any]) -> list[str]:
+    """Settings of sshd by name. Whether sshd knows them is asked of sshd."""
+    found = []
+    for name, given in value.items():
+        at = f"{where}.{name}"
+        if not re.fullmatch(r"[A-Za-z0-9]+", str(name)):
+            found.append(f"{where}: every name is one of sshd_config(5), such as AllowTcpForwarding")
+        elif str(name).lower() in ("port", "allowusers", "allowgroups", "match", "include"):
+            instead = {"port": "host_access_ssh_ports", "allowusers": "host_access_ssh_users", "allowgroups": "host_access_ssh_groups"}
+            found.append(f"{at} has no place here; " + (f"write {instead[str(name).lower()]}" if str(name).lower() in instead
+                         else "write a file of yours in /etc/ssh/sshd_config.d"))
+        elif isinstance(given, bool):
+            found.append(f'{at} was read as true or false; put it in quotes: "yes" or "no"')
+        elif not isinstance(given, (str, int)) or CONTROL.search(str(given)) or not str(given).strip():
+            found.append(f"{at} must be one line, as in sshd_config")
+    return found
+
+
+def outgoing_ports(where: str, value: Mapping[str, Any]) -> list[str]:
+    """Ports by account."""
+    found = []
+    for account, ports in value.items():
+        if not re.fullmatch(r"[a-z_][a-z0-9_-]*", str(account)):
+            found.append(f"{where}: every name is an account's, such as shop")
+        elif not isinstance(ports, list) or not all(re.fullmatch(r"\d+", str(port)) for port in ports) or not _ports(ports):
+            found.append(f"{where}.{account} must be a list of ports, such as [443, 5432]")
+    return found
+
+
+NETWORKS = (lambda v: all(map(_network, v)), "must be addresses or networks without host bits, such as [192.0.2.7, 192.0.2.0/24, \"2001:db8::/48\"]")
+PORTS = (_ports, "must be ports, 1 to 65535, each once")
 BELOW = r"(?!.*(^|/)\.\.(/|$))([\w.@+-][\w./@+-]*)?"
 INSIDE = "must be a path below the source without .., such as backend"
 POSITIVE = (lambda v: int(v) >= 1, "must be 1 or more")
@@ -386,6 +435,15 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "gunicorn_app_environment_files": _each(UNIT_PATH, "must be absolute paths, with a - before those that may be absent"),
     "gunicorn_app_groups": _each(r"[a-z_][a-z0-9_-]*", "must be names of groups"),
     "gunicorn_app_socket_group": _matches(r"[a-z_][a-z0-9_-]*", "must be a group such as www-data"),
+    "host_access_ssh_from": NETWORKS,
+    "host_access_ssh_users": _each(r"[^\s\"#]+", "must be accounts, such as alice, or alice@192.0.2.0/24"),
+    "host_access_ssh_groups": _each(r"[^\s\"#]+", "must be groups, such as sudo"),
+    "host_access_tcp_ports": PORTS,
+    "host_access_udp_ports": PORTS,
+    "host_access_proxies": NETWORKS,
+    "host_access_never_ban": NETWORKS,
+    "host_access_ssh_failures": _between(5, 1000, "a number of connections"),
+    "host_access_confirm_seconds": _between(20, 600, "a number of seconds"),
     "host_baseline_reboot_at": _matches(r"|([01][0-9]|2[0-3]):[0-5][0-9]", "must be a time such as \"04:30\", in quotes, or empty"),
     "host_baseline_blocked_modules": _each(r"[A-Za-z0-9_-]+", "must be names of kernel modules, such as usb-storage"),
     "host_baseline_packages_absent": _each(r"[a-z0-9][a-z0-9+.-]+", "must be names of Debian packages, such as telnetd"),
@@ -421,6 +479,9 @@ STRUCTURES: dict[str, Callable[[str, Any], list[str]]] = {
     "app_release_policy": policy,
     "app_secrets_credentials": credentials,
     "app_secrets_generated": generated,
+    "host_access_outgoing": outgoing_ports,
+    "host_access_ssh_ports": ssh_ports,
+    "host_access_ssh_settings": ssh_settings,
     "host_baseline_sysctl": kernel_settings,
     "nginx_site_cookie_flags": site_values.cookie_flags,
     "nginx_site_csp": site_values.policy,

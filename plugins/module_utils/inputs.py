@@ -235,7 +235,15 @@ def host_agreement(given: Mapping[str, Any], specs: Specs) -> list[str]:
     """Settings of a host that only make sense together; what is not given has its default."""
     warning, critical = (f"alarm_channel_certificate_{name}_percent" for name in ("warning", "critical"))
     limit, lower = (_number(given.get(name), specs["alarm_channel"][name]["default"]) for name in (warning, critical))
-    return [] if lower < limit else [f"{critical} must be below {warning} ({limit}), or nothing is ever a warning"]
+    found = [] if lower < limit else [f"{critical} must be below {warning} ({limit}), or nothing is ever a warning"]
+    ssh, open_to_all = (_ports(given.get(name), specs["host_access"][name]["default"])
+                        for name in ("host_access_ssh_ports", "host_access_tcp_ports"))
+    return found + [f"host_access_tcp_ports has {port}, a port of SSH (host_access_ssh_ports); host_access_ssh_from would not hold "
+                    "for it: take it out" for port in sorted(ssh & open_to_all)]
+
+
+def _ports(value: Any, default: list[int]) -> set[int]:
+    return {int(port) for port in (value if isinstance(value, list) else default) if _fits("int", port)}
 
 
 def nginx_agreement(given: Mapping[str, Any], apps: Mapping[str, Any]) -> list[str]:

@@ -133,3 +133,26 @@ def test_a_site_that_asks_for_what_the_hosts_nginx_has_not_is_refused(tmp_path):
     for part in ("nginx_site.brotli needs nginx_server_brotli", "nginx_server_http3 needs nginx_server_catch_all"):
         assert part in text, part
     assert check(tmp_path, {"flask_apps": {"shop": app}, "nginx_server_http3": True, "nginx_server_brotli": True})[0]
+
+
+def test_who_reaches_the_host_is_checked(tmp_path):
+    good, text = check(tmp_path, {
+        "flask_apps": {"shop": GOOD}, "host_access_ssh_ports": [], "host_access_ssh_from": ["192.0.2.1/24"], "host_access_ssh_users": ["a b"],
+        "host_access_ssh_settings": {"Port": 2222, "PermitRootLogin": False, "Match": "all", "Banner": ""}, "host_access_tcp_ports": [80, 80],
+        "host_access_ssh_failures": 2, "host_access_udp_ports": [70000],
+        "host_access_outgoing": {"shop": 443, "Not An Account": [443]}, "host_access_confirm_seconds": 5, "host_access_firewal": True,
+    })
+    assert not good
+    for part in ("ssh_ports must be one or more ports", "ssh_from must be addresses or networks without host bits", "ssh_users must be accounts",
+                 "ssh_settings.Port has no place here; write host_access_ssh_ports", "PermitRootLogin was read as true or false",
+                 "ssh_settings.Match has no place here", "ssh_settings.Banner must be one line", "tcp_ports must be ports",
+                 "udp_ports must be ports", "outgoing.shop must be a list of ports", "outgoing: every name is an account's",
+                 "confirm_seconds must be a number of seconds, 20 to 600", "ssh_failures must be a number of connections, 5 to",
+                 "did you mean host_access_firewall?"):
+        assert part in text, part
+
+
+def test_a_port_of_ssh_is_not_open_to_everybody_too(tmp_path):
+    good, text = check(tmp_path, {"flask_apps": {"shop": GOOD}, "host_access_ssh_ports": [22, 443], "host_access_ssh_from": ["192.0.2.0/24"]})
+    assert not good
+    assert "host_access_tcp_ports has 443, a port of SSH" in text

@@ -109,6 +109,7 @@ def test_a_misspelt_key_is_refused_with_the_right_one() -> None:
     ({}, False), ({"warning": 30, "critical": 29}, False), ({"warning": 10}, True), ({"critical": 25}, True), ({"critical": "40"}, True)])
 def test_a_certificate_is_first_a_warning_and_then_critical(given: dict[str, Any], refused: bool) -> None:
     variables = {f"alarm_channel_certificate_{name}_percent": value for name, value in given.items()}
-    specs = {"alarm_channel": yaml.safe_load((support.ROLES / "alarm_channel/meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]}
+    specs = {role: yaml.safe_load((support.ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
+             for role in ("alarm_channel", "host_access")}
     found = inputs.host_variables(variables, specs, {})
     assert ["alarm_channel_certificate_critical_percent must be below" in problem for problem in found] == [True] * refused

@@ -1,0 +1,164 @@
+"""A change that goes back by itself: the old state is kept aside, and a timer of systemd's puts it back.
+
+The timer is armed before the first byte is changed. It, a boot in between and a failed confirmation all start
+the same unit, which runs one shell script that needs nothing but itself: neither the controller, nor Python.
+Who renames the folder of the pending change first decides: the undo or the confirmation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import time
+from typing import Any, Optional
+
+from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import Change, Problem, clear_error
+
+FOLDER = "/var/lib/host_access"
+PENDING, UNDOING, CONFIRMED = (f"{FOLDER}/{name}" for name in ("pending", "undoing", "confirmed"))
+NAME = "host-access-undo"
+UNIT = f"/etc/systemd/system/{NAME}.service"
+WANTED = f"/etc/systemd/system/sysinit.target.wants/{NAME}.service"
+SERVICE = f"""# Written by the module guarded_files while a change waits to be confirmed; gone afterwards.
+[Unit]
+Description=Put back how this host was reached before an unconfirmed change
+DefaultDependencies=no
+RequiresMountsFor={FOLDER}
+After=local-fs.target
+Before=network-pre.target ssh.service ssh.socket
+ConditionPathExists=|{PENDING}
+ConditionPathExists=|{UNDOING}
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'mv {PENDING} {UNDOING} 2>/dev/null; exec /bin/sh {UNDOING}/undo'
+"""
+
+
+def systemctl(*words: str) -> int:
+    """Exit status of a command that may say no."""
+    return subprocess.run(["systemctl", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, check=False).returncode
+
+
+def states(units: list[str]) -> dict[str, dict[str, bool]]:
+    """What units do now."""
+    return {unit: {"active": systemctl("is-active", "--quiet", unit) == 0, "enabled": systemctl("is-enabled", "--quiet", unit) == 0}
+            for unit in units}
+
+
+def undo_script(changes: list[Change], units: dict[str, dict[str, bool]]) -> str:
+    """The way back. Every step may be repeated, and none keeps the next from its turn."""
+    lines = ["# Puts back how this host was reached before."]
+    for unit, was in units.items():
+        if not was["active"]:
+            lines.append(f"systemctl stop {unit}")
+        if not was["enabled"]:
+            lines.append(f"systemctl disable {unit}")
+    for number, change in reversed(list(enumerate(changes))):
+        path, now = shlex.quote(change.path), change.now
+        if now.kind == "directory":
+            lines.append(f"chown {now.uid}:{now.gid} {path}; chmod {now.mode:o} {path}")
+        elif now.kind == "absent":
+            lines.append(f"rmdir {path}" if change.want.kind == "directory" else f"rm -f {path}")
+        else:
+            # Next to it first, so that there is no moment without the file.
+            lines.append(f"cp -a {UNDOING}/{number} {path}.host-access-old && mv -fT {path}.host-access-old {path}")
+    lines.append("systemctl daemon-reload")
+    for unit, was in units.items():
+        if was["active"]:
+            # Without waiting: at boot these are yet to come, and wait for this.
+            lines += [f"systemctl reset-failed {unit}", f"systemctl --no-block restart {unit}"]
+    lines += [f"rm -rf {UNDOING} {UNIT} {WANTED}", f"systemctl --no-block stop {NAME}.timer", "systemctl --no-block daemon-reload",
+              "echo 'A change of how this host is reached was not confirmed; the old state is back.'"]
+    return "\n".join(lines) + "\n"
+
+
+def armed() -> Optional[dict[str, Any]]:
+    """The change that waits, if one does."""
+    try:
+        with open(f"{PENDING}/change.json", encoding="utf-8") as stream:
+            found: dict[str, Any] = json.load(stream)
+            return found
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def arm(changes: list[Change], units: dict[str, dict[str, bool]], seconds: int, record: dict[str, Any]) -> None:
+    """Keep the old state, and see to it that it comes back."""
+    preparing = f"{FOLDER}/preparing"
+    try:
+        os.makedirs(FOLDER, mode=0o700, exist_ok=True)
+        os.chmod(FOLDER, 0o700)
+        for left in (preparing, CONFIRMED):
+            shutil.rmtree(left, ignore_errors=True)
+        os.mkdir(preparing, 0o700)
+        for number, change in enumerate(changes):
+            if change.now.kind not in ("absent", "directory"):
+                subprocess.run(["cp", "-a", change.path, f"{preparing}/{number}"], check=True, capture_output=True)
+        _write(f"{preparing}/undo", undo_script(changes, units))
+        _write(f"{preparing}/change.json", json.dumps(record))
+        _write(UNIT, SERVICE)
+        os.makedirs(os.path.dirname(WANTED), exist_ok=True)
+        if not os.path.islink(WANTED):
+            os.symlink(UNIT, WANTED)
+        os.rename(preparing, PENDING)
+        os.sync()
+    except (OSError, subprocess.CalledProcessError) as error:
+        drop()
+        reason = clear_error(error, FOLDER) if isinstance(error, OSError) else error.stderr.decode(errors="replace")
+        raise Problem(f"the old state could not be kept aside, so nothing was changed: {reason}") from error
+    systemctl("stop", f"{NAME}.timer")
+    systemctl("daemon-reload")
+    done = subprocess.run(["systemd-run", "--quiet", f"--on-active={seconds}s", "--timer-property=AccuracySec=100ms",
+                           f"--unit={NAME}.service"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        drop()
+        raise Problem(f"the timer that would put the old state back could not be set, so nothing was changed: {done.stderr.strip()}")
+
+
+def drop() -> None:
+    """Forget the change and what would undo it."""
+    systemctl("stop", f"{NAME}.timer")
+    for path in (UNIT, WANTED):
+        if os.path.lexists(path):
+            os.unlink(path)
+    for path in (PENDING, CONFIRMED):
+        shutil.rmtree(path, ignore_errors=True)
+    systemctl("daemon-reload")
+
+
+def confirm(token: str) -> bool:
+    """Keep the change; False when the old state is already back, or on its way."""
+    waiting = armed()
+    if waiting is None or waiting["token"] != token:
+        return False
+    try:
+        os.rename(PENDING, CONFIRMED)
+    except FileNotFoundError:
+        return False
+    drop()
+    return True
+
+
+def undo(patience_seconds: float = 60) -> bool:
+    """Put the old state back now; False when there was nothing to put back."""
+    waiting = os.path.exists(PENDING) or os.path.exists(UNDOING)
+    if waiting:
+        systemctl("start", f"{NAME}.service")
+    give_up = time.monotonic() + patience_seconds
+    while os.path.exists(PENDING) or os.path.exists(UNDOING):
+        if time.monotonic() > give_up:
+            raise Problem(f"the old state could not be put back; see `journalctl -u {NAME}`, and run `sh {UNDOING}/undo`")
+        time.sleep(0.1)
+    return waiting

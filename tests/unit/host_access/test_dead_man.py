@@ -1,0 +1,113 @@
+"""The way back: one shell script that needs nothing but itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils import dead_man, file_plan
+from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import Entry
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host whose systemd notes what it is told."""
+    for name, value in {"FOLDER": "state", "PENDING": "state/pending", "UNDOING": "state/undoing", "CONFIRMED": "state/confirmed",
+                        "UNIT": "etc/undo.service", "WANTED": "etc/wants/undo.service"}.items():
+        monkeypatch.setattr(dead_man, name, str(tmp_path / value))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "etc").mkdir()
+    for name in ("systemctl", "systemd-run"):
+        (tmp_path / "bin" / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/told\n')
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    return tmp_path
+
+
+def change(host: Path) -> list[file_plan.Change]:
+    """One file replaced, one new, one link gone, one new directory."""
+    owner = {"owner": str(os.geteuid()), "group": str(os.getegid())}
+    (host / "etc/old").write_text("old\n")
+    (host / "etc/old").chmod(0o600)
+    (host / "etc/link").symlink_to("old")
+    return file_plan.make_plan([Entry(str(host / "etc/old"), "file", data=b"new\n", **owner), Entry(str(host / "etc/d"), "directory", mode=0o755, **owner),
+                                Entry(str(host / "etc/d/new"), "file", data=b"new\n", **owner), Entry(str(host / "etc/link"), "absent")])
+
+
+def carry_out(host: Path) -> None:
+    (host / "etc/old").write_text("new\n")
+    (host / "etc/old").chmod(0o644)
+    (host / "etc/d").mkdir()
+    (host / "etc/d/new").write_text("new\n")
+    (host / "etc/link").unlink()
+
+
+def undo(host: Path) -> None:
+    """What the unit does."""
+    line = next(line for line in dead_man.SERVICE.splitlines() if line.startswith("ExecStart="))
+    words = line.partition("-c ")[2].strip("'").replace("/var/lib/host_access", str(host / "state"))
+    subprocess.run(["sh", "-c", words], check=True, capture_output=True)
+
+
+WAS = {"ssh.service": {"active": True, "enabled": True}, "wall.service": {"active": False, "enabled": False}}
+
+
+def test_everything_is_as_it_was(host: Path) -> None:
+    changes = change(host)
+    dead_man.arm(changes, WAS, 60, {"token": "t"})
+    carry_out(host)
+    undo(host)
+    assert (host / "etc/old").read_text() == "old\n"
+    assert (host / "etc/old").stat().st_mode & 0o777 == 0o600
+    assert os.readlink(host / "etc/link") == "old"
+    assert sorted(os.listdir(host / "etc")) == ["link", "old", "wants"]
+    assert os.listdir(host / "state") == []
+    told = (host / "told").read_text().splitlines()
+    assert "systemctl stop wall.service" in told
+    assert "systemctl disable wall.service" in told
+    assert told.index("systemctl daemon-reload") < told.index("systemctl --no-block restart ssh.service")
+    assert "systemctl --no-block restart wall.service" not in told
+
+
+def test_an_undo_that_was_cut_off_ends_the_next_time(host: Path) -> None:
+    changes = change(host)
+    dead_man.arm(changes, WAS, 60, {"token": "t"})
+    carry_out(host)
+    (host / "state/pending").rename(host / "state/undoing")
+    (host / "etc/d/new").unlink()
+    undo(host)
+    assert (host / "etc/old").read_text() == "old\n"
+    assert not (host / "etc/d").exists()
+
+
+def test_the_timer_runs_before_anything_is_changed_and_boot_knows_of_it(host: Path) -> None:
+    dead_man.arm(change(host), WAS, 42, {"token": "t"})
+    assert "systemd-run --quiet --on-active=42s" in (host / "told").read_text()
+    assert os.readlink(host / "etc/wants/undo.service") == str(host / "etc/undo.service")
+    assert (host / "etc/old").read_text() == "old\n"
+
+
+def test_a_timer_that_cannot_be_set_stops_the_change(host: Path) -> None:
+    (host / "bin/systemd-run").write_text("#!/bin/sh\necho no bus >&2; exit 1\n")
+    with pytest.raises(file_plan.Problem, match="nothing was changed: no bus"):
+        dead_man.arm(change(host), WAS, 60, {"token": "t"})
+    assert os.listdir(host / "state") == []
+    assert not (host / "etc/undo.service").exists()
+
+
+def test_only_the_change_that_waits_can_be_confirmed_and_only_once(host: Path) -> None:
+    dead_man.arm(change(host), WAS, 60, {"token": "t"})
+    assert not dead_man.confirm("another")
+    assert dead_man.armed() is not None
+    assert dead_man.confirm("t")
+    assert not dead_man.confirm("t")
+    assert os.listdir(host / "state") == []
+    assert not (host / "etc/undo.service").exists()
+
+
+def test_a_change_whose_undo_has_begun_cannot_be_confirmed(host: Path) -> None:
+    dead_man.arm(change(host), WAS, 60, {"token": "t"})
+    (host / "state/pending").rename(host / "state/undoing")
+    assert not dead_man.confirm("t")
