@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_ent
 from ansible_collections.bulwark.flask.plugins.filter.env_file import problems as unwritable
 from ansible_collections.bulwark.flask.plugins.module_utils import inputs, site_values
 from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
+from ansible_collections.bulwark.flask.plugins.plugin_utils import certificates
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 MISSING: Any = object()
@@ -139,6 +141,17 @@ class ActionModule(ActionBase):
         return [name for name, raw in variables.items() if name not in skip and not name.startswith(("ansible_", "__"))
                 and not (name.startswith(prefixes) and name in defaults and raw == defaults[name])]
 
+    def _provided(self, at: Callable[[str], str], given: Mapping[str, Any], domains: Any) -> list[str]:
+        """What is wrong with a certificate of the operator's own."""
+        chain, key = given.get("provided_chain"), given.get("provided_key")
+        if given.get("origin") != "provided" or not all(isinstance(value, str) and value for value in (chain, key)):
+            return []
+        found: list[str] = []
+        chain, key = (certificates.text_of(at(option), given[option], self._loader.get_text_file_contents, found)
+                      for option in ("provided_chain", "provided_key"))
+        names = [name for name in domains if isinstance(name, str)] if isinstance(domains, list) else []
+        return found or certificates.problems(at("provided_chain"), chain, at("provided_key"), key, names, datetime.now(timezone.utc))
+
     def _whole(self, known: dict[str, Any], chosen: list[str], variables: Mapping[str, Any]) -> list[str]:
         """Everything an inventory says: for a playbook, before any role runs."""
         found: list[str] = []
@@ -159,6 +172,9 @@ class ActionModule(ActionBase):
         if apps is not MISSING:
             found += duplicate_applications(variables["flask_apps"])
             found += inputs.applications(apps, merged, {} if defaults is MISSING else defaults, known, unwritable)
+            for name, app in merged.items():
+                if isinstance(section := app.get("acme_cert"), Mapping):
+                    found += self._provided(lambda option, name=name: f"flask_apps.{name}.acme_cert.{option}", section, app.get("domains"))
         elif "flask_apps" not in variables:
             found.append("flask_apps is missing; describe your applications there, such as "
                          "{shop: {domains: [shop.example.com], …}}")
@@ -171,12 +187,13 @@ class ActionModule(ActionBase):
         found: list[str] = []
         spec, defaults, app = known[role], _load(role, "defaults/main.yml"), variables.get("flask_app")
         app = app if isinstance(app, Mapping) else None
-        readable = {}
+        readable, places = {}, {}
         place = f"flask_apps.{app['name']}" if app is not None and "name" in app else "flask_app"
         for name, option in spec.items():
             short = name[len(role) + 1:]
             own = name in variables and variables[name] != defaults.get(name)
             where = name if own or app is None else f"{place}.{short}" if short in inputs.IDENTITY else f"{place}.{role}.{short}"
+            places[short] = where
             errors: list[str] = []
             value = self._read(where, variables[name], errors) if name in variables else MISSING
             if errors and own:
@@ -192,6 +209,9 @@ class ActionModule(ActionBase):
         if role == "nginx_site" and app is None:
             own = {name[len(role) + 1:]: value for name, value in readable.items()}
             found += site_values.agreement(lambda key: f"{role}_{key}", own, own.get("static") or ())
+        if role == "acme_cert":
+            given = {name[len(role) + 1:]: value for name, value in readable.items()}
+            found += inputs.certificate(places.__getitem__, given) + self._provided(places.__getitem__, given, given.get("domains"))
         if app is not None and role in app:
             section = self._read(f"{place}.{role}", app[role], [])
             found += inputs.section(place, role, section, known)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from ansible_collections.bulwark.flask.plugins.module_utils.acme import settings_of
 
 FILES = ("fullchain.pem", "privkey.pem")
+RELOAD = "/usr/local/sbin/acme-cert-reload"
 
 
 def directory(path: Path, mode: int) -> None:
@@ -39,6 +40,7 @@ class Certificate:
         self.state = root / "var/lib/acme-cert"
         self.webroot = self.state / "webroot"
         self.own = self.state / "bootstrap" / name
+        self.elsewhere = self.state / "elsewhere" / name
         self.told = self.state / f"served-{name}"
 
     def prepare(self) -> None:
@@ -54,9 +56,15 @@ class Certificate:
         temporary.symlink_to(folder)
         temporary.replace(self.link)
 
-    def serves_live(self) -> bool:
-        """Whether the link points to certbot's certificate."""
-        return self.link.is_symlink() and os.readlink(self.link) == str(self.live)
+    def serves(self, folder: Path) -> bool:
+        """Whether the link points to this directory."""
+        return self.link.is_symlink() and os.readlink(self.link) == str(folder)
+
+    def put_by_hand(self) -> str:
+        """What is wrong when somebody's own directory is where the link belongs; else empty."""
+        return "" if self.link.is_symlink() or not self.link.exists() else (
+            f"{self.link} is no link: somebody put a certificate there by hand. Move it elsewhere and "
+            "name that place in the web server's configuration, or remove it.")
 
     def take(self, folder: Path) -> None:
         """Have the certificate of a directory as one of our own, and serve it."""
@@ -100,15 +108,15 @@ class Certificate:
                 if path.exists() or path.is_symlink()]
         if not left or self.kept():
             return
-        if self.serves_live() and is_whole(self.live):
+        if self.serves(self.live) and is_whole(self.live):
             self.take(self.live)
         aside = self._aside()
         for path in left:
             shutil.move(str(path), str(aside / path.parent.name))
 
-    def reload_is_due(self) -> bool:
-        """Whether the web server has yet to be told of the certificate on disk."""
-        if not self.serves_live() or not self.told.exists():
+    def reload_is_due(self, folder: Path) -> bool:
+        """Whether the web server has yet to be told of the certificate in a directory."""
+        if not self.serves(folder) or not self.told.exists():
             return True
         now = hashlib.sha256((self.link / "fullchain.pem").read_bytes()).hexdigest()
         return self.told.read_text(encoding="utf-8").split()[:1] != [now]

@@ -32,6 +32,8 @@ ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CREDENTIAL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 CREDENTIAL_MAX_BYTES = 1 << 20
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Variables that may have several lines.
+OF_LINES = ("acme_cert_provided_chain",)
 KEY_NAMES = ("SECRET_KEY", "FLASK_SECRET_KEY")
 FALLBACK_NAMES = ("SECRET_KEY_FALLBACKS", "FLASK_SECRET_KEY_FALLBACKS")
 # Words that people write where a key belongs, and keys that are printed in tutorials.

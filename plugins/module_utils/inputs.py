@@ -63,7 +63,7 @@ def typed(where: str, variable: str, value: Any, spec: Spec) -> list[str]:
     if spec.get("choices") and not set(value if kind == "list" else [value]) <= set(spec["choices"]):
         return [f"{where} must be {'some' if kind == 'list' else 'one'} of {', '.join(map(str, spec['choices']))}"
                 f"{nearest(value, spec['choices'])}"]
-    if kind in ("str", "path") and not spec.get("no_log") and values.CONTROL.search(value) and variable:
+    if kind in ("str", "path") and not spec.get("no_log") and values.CONTROL.search(value) and variable not in ("", *values.OF_LINES):
         return [f"{where} must be one line without control characters"]
     if "options" in spec:
         nested = [(where, value)] if kind == "dict" else [(f"{where}[{n}]", item) for n, item in enumerate(value)]
@@ -226,8 +226,20 @@ def agreement(where: str, app: Mapping[str, Any]) -> list[str]:
     site, static = app.get("nginx_site"), app.get("static")
     if isinstance(site, Mapping):
         found += site_values.agreement(lambda key: f"{where}.nginx_site.{key}", site, static if isinstance(static, Mapping) else ())
-    if bool(_setting(app, "acme_cert", "eab_kid")) != bool(_setting(app, "acme_cert", "eab_hmac_key")):
-        found.append(f"{where}.acme_cert.eab_kid and {where}.acme_cert.eab_hmac_key belong together; give both or none")
+    section = app.get("acme_cert")
+    return found + certificate(lambda option: f"{where}.acme_cert.{option}", section if isinstance(section, Mapping) else {})
+
+
+def certificate(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]:
+    """Settings of one certificate that only make sense together. `at` says where an option stands."""
+    found, origin = [], given.get("origin") or "acme"
+    if bool(given.get("eab_kid")) != bool(given.get("eab_hmac_key")):
+        found.append(f"{at('eab_kid')} and {at('eab_hmac_key')} belong together; give both or none")
+    for option, what in (("provided_chain", "the certificate and those that signed it"), ("provided_key", "its private key")):
+        if origin == "provided" and not given.get(option):
+            found.append(f"{at(option)} is missing; with origin: provided it is {what}, as PEM text or a file on the controller")
+        elif origin != "provided" and given.get(option):
+            found.append(f"{at(option)} goes with origin: provided; write that too, or leave this out")
     return found
 
 

@@ -76,16 +76,16 @@ reason:
 """
 
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.acme import DOMAIN, NAME, UNKNOWN_ACCOUNT, explain, reason_to_ask
-from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import Certificate, is_whole
+from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_whole
 
 LOG = "/var/log/acme-cert/letsencrypt.log"
 UNIT = Path("/etc/systemd/system/acme-cert-renew@.service")
-RELOAD = "/usr/local/sbin/acme-cert-reload"
 
 
 def bootstrap(module: AnsibleModule, certificate: Certificate) -> bool:
@@ -160,17 +160,18 @@ def issue(module: AnsibleModule, certificate: Certificate) -> None:
 
 def issued(module: AnsibleModule, certificate: Certificate) -> None:
     """Have the authority's certificate served."""
-    if certificate.link.exists() and not certificate.link.is_symlink():
-        module.fail_json(msg=f"{certificate.link} is no link: somebody put a certificate there by hand. Move it elsewhere and "
-                             "name that place in the web server's configuration, or remove it.")
+    if certificate.put_by_hand():
+        module.fail_json(msg=certificate.put_by_hand())
     why = reason(module, certificate)
-    due = bool(why) or certificate.reload_is_due()
+    due = bool(why) or certificate.reload_is_due(certificate.live)
     if due and not module.check_mode:
         if why:
             issue(module, certificate)
         rc, out, err = module.run_command([RELOAD, certificate.name])
         if rc:
             module.fail_json(msg=f"The certificate is there, but the web server could not take it:\n{(out + err)[-2000:]}")
+        # The key of one from elsewhere is of no use any more.
+        shutil.rmtree(certificate.elsewhere, ignore_errors=True)
     module.exit_json(changed=due, reason=why)
 
 

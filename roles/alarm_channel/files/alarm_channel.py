@@ -42,6 +42,8 @@ AUDIT_CONFIG, AUDIT_STATE = Path("/etc/pip-audit"), Path("/var/lib/pip-audit")
 ACCESS_LOGS = Path("/var/log/nginx")
 WEB_SERVER = ("127.0.0.1", 443)
 ACCOUNT = "alarm-channel"
+# In the subject of what the web server starts with until there is a certificate.
+STAND_IN = "not issued yet"
 SEVERITIES = ("warning", "critical")
 PRIORITY = {"warning": syslog.LOG_WARNING, "critical": syslog.LOG_ERR}
 # Units of this collection's other roles. A name without a star is looked at even where nothing has loaded it.
@@ -156,12 +158,12 @@ def served_certificate(domain: str) -> bytes:
 
 
 def dates(certificate: bytes) -> tuple[float, float, bool]:
-    """Beginning, end, and whether it is signed by itself."""
-    done = subprocess.run(["/usr/bin/openssl", "x509", "-inform", "DER", "-noout", "-dates", "-subject", "-issuer"],
+    """Beginning, end, and whether it only stands in for one that is yet to come."""
+    done = subprocess.run(["/usr/bin/openssl", "x509", "-inform", "DER", "-noout", "-dates", "-subject"],
                           input=certificate, capture_output=True, timeout=TIMEOUT, check=True)
     found = dict(line.split("=", 1) for line in done.stdout.decode(errors="replace").splitlines() if "=" in line)
     begin, end = (ssl.cert_time_to_seconds(found[name]) for name in ("notBefore", "notAfter"))
-    return begin, end, found["subject"].strip() == found["issuer"].strip()
+    return begin, end, STAND_IN in found["subject"]
 
 
 def look_at_certificates(config: dict, state: dict, measured: list) -> Iterator[tuple]:
@@ -169,20 +171,21 @@ def look_at_certificates(config: dict, state: dict, measured: list) -> Iterator[
     limits, now = config["certificate"], time.time()
     for domain in dict.fromkeys(domain for domains in config["sites"].values() for domain in domains):
         try:
-            begin, end, own = dates(served_certificate(domain))
+            begin, end, stands_in = dates(served_certificate(domain))
         except (OSError, subprocess.SubprocessError) as error:
             yield f"certificate/{domain}", "critical", f"{domain}: the web server presents no certificate: {error}"
             continue
         measured += [("certificate_not_before_seconds", {"domain": domain}, begin),
                      ("certificate_not_after_seconds", {"domain": domain}, end)]
         left = max(0, end - now) * 100 / max(1, end - begin)
-        text = f"{domain}: of the certificate that is served {left:.0f} % is left, until {utc(end)}; see: journalctl -u 'acme-cert-renew@*'"
+        text = (f"{domain}: of the certificate that is served {left:.0f} % is left, until {utc(end)}; "
+                "one that renews itself: journalctl -u 'acme-cert-renew@*'; one of yours or self-signed: run certificates.yml")
         if left < limits["critical_percent"]:
             yield f"certificate/{domain}", "critical", text if left else f"{domain}: the certificate that is served ended at {utc(end)}"
         elif left < limits["warning_percent"]:
             yield f"certificate/{domain}", "warning", text
-        elif own:
-            yield f"certificate/{domain}", "warning", f"{domain}: the certificate that is served is self-signed; the authority's is missing"
+        elif stands_in:
+            yield f"certificate/{domain}", "warning", f"{domain}: the certificate that is served only stands in; the authority's is missing"
 
 
 def units(patterns: list[str]) -> list[dict]:

@@ -6,13 +6,15 @@ import functools
 import hashlib
 import http.server
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.acme import DOMAIN, NAME, explain, reason_to_ask, settings_of
-from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import Certificate, is_whole
+from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_whole
+from ansible_collections.bulwark.flask.plugins.modules import own_certificate
 from ansible_collections.bulwark.flask.plugins.modules.acme_certificate import sandbox
 
 SERVER = "https://acme.example.com/dir"
@@ -148,7 +150,7 @@ def test_moving_the_link_replaces_it(shop: Certificate, tmp_path: Path) -> None:
     shop.take(tmp_path / "made")
     give(shop.live)
     shop.serve(shop.live)
-    assert shop.serves_live()
+    assert shop.serves(shop.live)
     assert [path.name for path in shop.link.parent.iterdir()] == ["shop"]
 
 
@@ -194,13 +196,13 @@ def test_an_account_the_authority_has_forgotten_is_moved_aside(shop: Certificate
 
 def test_a_reload_is_due_until_the_web_server_was_told_of_this_certificate(shop: Certificate) -> None:
     issue(shop)
-    assert shop.reload_is_due()
+    assert shop.reload_is_due(shop.live)
     shop.serve(shop.live)
-    assert shop.reload_is_due()
+    assert shop.reload_is_due(shop.live)
     shop.told.write_text(hashlib.sha256(b"authority's").hexdigest() + "  -\n")
-    assert not shop.reload_is_due()
+    assert not shop.reload_is_due(shop.live)
     give(shop.live, "renewed")
-    assert shop.reload_is_due()
+    assert shop.reload_is_due(shop.live)
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
@@ -236,3 +238,69 @@ def test_certbot_is_confined_like_the_unit_that_renews() -> None:
     unit = ("[Unit]\nAfter=x\n[Service]\nType=oneshot\nExecStart=/x %i\nTimeoutStartSec=1\n# a=b\n\n"
             "ProtectSystem=strict\nUMask=0077\n")
     assert sandbox(unit) == ["--property=ProtectSystem=strict", "--property=UMask=0077"]
+
+
+# -- certificates from elsewhere
+
+
+def fail(**said: object) -> None:
+    raise SystemExit(str(said["reason"]))
+
+
+class Module:
+    """What the functions of a module use of it; openssl is real."""
+
+    def __init__(self, accepts: bool = True, **params: object) -> None:
+        self.params = {"domains": NAMES, "key_type": "ecdsa-p256", **params}
+        self.accepts, self.commands, self.fail_json = accepts, [], fail
+        self.certificate: Certificate | None = None
+
+    def run_command(self, command: list[str], check_rc: bool = False, umask: int = 0o022) -> tuple[int, str, str]:
+        self.commands.append(command)
+        if command[0] == RELOAD:
+            assert self.certificate
+            if self.accepts:
+                self.certificate.serve(Path(command[2]))
+            return (0, "", "") if self.accepts else (1, "", "nginx: [emerg]")
+        done = subprocess.run(command, capture_output=True, text=True, check=check_rc)
+        return done.returncode, done.stdout, done.stderr
+
+
+def test_a_self_signed_certificate_is_for_the_names_and_signs_no_others(shop: Certificate) -> None:
+    folder = own_certificate.make(Module(), shop, [])
+    text = subprocess.run(["openssl", "x509", "-noout", "-text", "-in", str(folder / "fullchain.pem")], capture_output=True, text=True).stdout
+    assert "CA:FALSE" in text and "CA:TRUE" not in text and "TLS Web Server Authentication" in text
+    assert "DNS:shop.example.com, DNS:www.shop.example.com" in text
+    assert (folder / "privkey.pem").stat().st_mode & 0o777 == 0o600
+    assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_self_signed_certificate_is_kept_until_something_else_is_wanted(shop: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = own_certificate.make(Module(), shop, [])
+    assert own_certificate.good_one(Module(), shop) == folder
+    assert own_certificate.good_one(Module(domains=NAMES[:1]), shop) is None
+    assert own_certificate.good_one(Module(key_type="rsa-2048"), shop) is None
+    monkeypatch.setattr(own_certificate, "RENEW_SECONDS", 826 * 86400)
+    assert own_certificate.good_one(Module(), shop) is None, "its last third is not noticed"
+
+
+def test_a_provided_certificate_replaces_the_one_before_it(shop: Certificate) -> None:
+    module = Module()
+    module.certificate = shop
+    for text in (b"first", b"second"):
+        folder = own_certificate.make(module, shop, [text, b"key of " + text])
+        own_certificate.take(module, shop, folder)
+    assert (shop.link / "fullchain.pem").read_bytes() == b"second"
+    assert [path.name for path in shop.elsewhere.iterdir()] == [folder.name]
+    assert not [word for command in module.commands for word in command if "key of" in word], "the key is in an argument"
+
+
+def test_a_provided_certificate_that_the_web_server_refuses_goes_and_the_old_one_stays(shop: Certificate) -> None:
+    give(shop.live)
+    shop.serve(shop.live)
+    module = Module(accepts=False)
+    module.certificate = shop
+    with pytest.raises(SystemExit, match="emerg"):
+        own_certificate.take(module, shop, own_certificate.make(module, shop, [b"chain", b"key"]))
+    assert shop.serves(shop.live)
+    assert list(shop.elsewhere.iterdir()) == []

@@ -60,8 +60,8 @@ def test_the_binding_key_is_in_the_one_file_that_only_root_reads() -> None:
     section = app(eab_kid="kid", eab_hmac_key=KEY)
     for template in ("renew.service.j2", "renew.sh.j2", "reload.sh.j2", "certificate.conf.j2", "renew.timer.j2"):
         assert KEY not in support.render("acme_cert", template, section)
-    tasks = (support.ROLES / "acme_cert/tasks/main.yml").read_text()
-    line = next(line for line in tasks.splitlines() if "certbot.ini.j2" in line)
+    tasks = (support.ROLES / "acme_cert/tasks/authority.yml").read_text()
+    line = next(line for line in (support.ROLES / "acme_cert/vars/main.yml").read_text().splitlines() if "certbot.ini.j2" in line)
     assert 'mode: "0600"' in line and "sensitive: true" in line
     assert 'no_log: "{{ acme_cert_eab_hmac_key | length > 0 }}"' in tasks
 
@@ -147,11 +147,11 @@ def host(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(host: Path) -> Run:
-    def once(template: str) -> subprocess.CompletedProcess[str]:
-        program = re.sub(r"(?<=[\s\"'=])/(etc|var|run|opt)/", rf"{host}/\1/", support.render("acme_cert", template))
+    def once(template: str, *more: str) -> subprocess.CompletedProcess[str]:
+        program = re.sub(r"(?<=[\s\"'=-])/(etc|var|run|opt)/", rf"{host}/\1/", support.render("acme_cert", template))
         environment = {"PATH": f"{host}/bin:{os.environ['PATH']}", "ROOT": str(host),
                        "ACME_CERT_DOMAINS": "a.example.com,b.example.com"}
-        return subprocess.run(["sh", "-c", program, "program", "shop"], capture_output=True, text=True, env=environment,
+        return subprocess.run(["sh", "-c", program, "program", "shop", *more], capture_output=True, text=True, env=environment,
                               check=False)
 
     return once
@@ -203,6 +203,20 @@ def test_a_configuration_nginx_refuses_is_not_reloaded_and_fails_until_mended(ru
     (host / "refuses").unlink()
     assert run("reload.sh.j2").returncode == 0
     assert served(host).endswith("live/shop")
+
+
+def test_a_certificate_from_elsewhere_is_served_and_refused_in_the_same_way(run: Run, host: Path) -> None:
+    get(host)
+    run("reload.sh.j2")
+    ours = host / "var/lib/acme-cert/elsewhere"
+    ours.mkdir()
+    (ours / "fullchain.pem").write_text("ours")
+    (host / "refuses").touch()
+    assert run("reload.sh.j2", str(ours)).returncode == 1
+    assert served(host).endswith("live/shop")
+    (host / "refuses").unlink()
+    assert run("reload.sh.j2", str(ours)).returncode == 0
+    assert served(host) == str(ours)
 
 
 def asked(host: Path) -> str:

@@ -1,0 +1,218 @@
+"""Certificates from elsewhere take each other's place, and no visitor is ever without one."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import HOSTS, PROVIDED, STATE, Step, play
+from cryptography import x509
+from makes import FILES, key_lines
+from outside import Outside
+
+# What every process was started with, until told to stop; then which of it has a line of a key.
+WATCH = r'''
+import time
+seen = set()
+while os.path.exists("/run/certs-watched"):
+    for path in glob.glob("/proc/[0-9]*/cmdline") + glob.glob("/proc/[0-9]*/environ"):
+        try:
+            with open(path, "rb") as stream:
+                seen.add(stream.read())
+        except OSError:
+            pass
+    time.sleep(0.03)
+lines = [line for path in glob.glob("/var/lib/acme-cert/elsewhere/shop/*/privkey.pem")
+         for line in open(path, "rb").read().splitlines() if len(line) > 40 and b"-----" not in line]
+print(json.dumps({"seen": len(seen), "lines": len(lines), "with_key": sum(any(line in text for line in lines) for text in seen)}))
+'''
+
+KEPT = r'''
+import hashlib
+link = "/etc/ssl/acme-cert/shop"
+lines = [line for line in open(link + "/privkey.pem", "rb").read().splitlines() if len(line) > 40 and b"-----" not in line]
+paths = [os.path.join(folder, name) for top in ("/etc", "/var/lib", "/var/log", "/run", "/tmp", "/root")
+         for folder, _, names in os.walk(top) for name in names]
+print(json.dumps({"link": os.readlink(link), "mode": mode(os.path.realpath(link + "/privkey.pem")),
+                  "journal": any(line in output("journalctl", "--output=export", "--no-pager") for line in lines),
+                  "with_key": [path for path in paths if os.path.isfile(path) and not os.path.islink(path)
+                               and any(line in open(path, "rb").read() for line in lines)],
+                  "elsewhere": glob.glob("/var/lib/acme-cert/elsewhere/shop/*"),
+                  "timer": properties("acme-cert-renew@shop.timer", "ActiveState")["ActiveState"],
+                  "enabled": output("systemctl", "is-enabled", "acme-cert-renew@shop.timer").decode().strip(),
+                  "nginx": properties("nginx.service", "MainPID", "NRestarts")}))
+'''
+
+
+def presented(site: Any) -> x509.Certificate:
+    """What a visitor gets now."""
+    with site.server.outside.tls(site.domain, site.server.outside.context(verify=False)) as connection:
+        return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True))
+
+
+def trusted(site: Any, root: str) -> bool:
+    """Whether somebody who trusts `root` alone gets every name without a word."""
+    known = site.server.outside
+    outside = Outside(known.address, known.https_port, known.http_port, root)
+    for domain in site.app.domains:
+        with outside.tls(domain):
+            pass
+    return True
+
+
+def made(name: str) -> int:
+    """The serial number of one of ours."""
+    return x509.load_pem_x509_certificates((FILES / f"{name}.pem").read_bytes())[0].serial_number
+
+
+def alarmed(site: Any) -> bool:
+    """Whether the certificate is an alarm when it is looked at now."""
+    unit = "alarm-channel-check"
+    site.server.host.check_output(f"while [ $(systemctl is-active {unit}) = activating ]; do sleep 0.1; done; "
+                                  f"systemctl reset-failed {unit}; systemctl start {unit}")
+    return f'"certificate/{site.domain}"' in site.server.host.file("/var/lib/alarm-channel/state.json").content_string
+
+
+def test_what_only_stands_in_is_an_alarm_until_there_is_a_certificate(sites: list[Any], step: Callable[..., Any]) -> None:
+    assert [alarmed(site) for site in sites] == [True, True]
+    step("issued")
+    assert [alarmed(site) for site in sites] == [False, False]
+
+
+def test_a_provided_certificate_takes_the_place_of_the_authoritys(step: Callable[..., Any], sites: list[Any]) -> None:
+    step("issued")
+    before = [site.ask(KEPT)["nginx"] for site in sites]
+    for site in sites:
+        site.server.host.run("touch /run/certs-watched")
+    watched: list[Any] = []
+    watchers = [threading.Thread(target=lambda site=site: watched.append(site.ask(WATCH))) for site in sites]
+    for watcher in watchers:
+        watcher.start()
+    try:
+        run = step("provided")
+    finally:
+        for site in sites:
+            site.server.host.run("rm -f /run/certs-watched")
+        for watcher in watchers:
+            watcher.join()
+    assert run.recap("failed") == dict.fromkeys(HOSTS, 0)
+    for site in sites:
+        assert presented(site).serial_number == made("first")
+        assert trusted(site, str(FILES / "root.pem"))
+    assert [site.ask(KEPT)["nginx"] for site in sites] == before, "the web server was restarted"
+    assert [told["with_key"] for told in watched] == [0, 0], "the key was in an argument or an environment"
+    assert all(told["seen"] > 50 and told["lines"] for told in watched)
+
+
+def test_one_of_ours_with_little_life_left_is_an_alarm(step: Callable[..., Any], sites: list[Any]) -> None:
+    step("provided")
+    assert [alarmed(site) for site in sites] == [True, True]
+
+
+def test_the_key_is_in_one_file_that_root_alone_reads_and_nowhere_else(step: Callable[..., Any], sites: list[Any]) -> None:
+    run = step("provided")
+    assert not [line for line in key_lines("first") if line in run.output]
+    for site in sites:
+        kept = site.ask(KEPT)
+        assert kept["with_key"] == [f"{kept['link']}/privkey.pem"]
+        assert kept["mode"] == "root:root 0600"
+        assert not kept["journal"]
+
+
+def test_with_one_of_ours_no_authority_is_asked_any_more(step: Callable[..., Any], sites: list[Any]) -> None:
+    step("provided")
+    for site in sites:
+        kept = site.ask(KEPT)
+        assert (kept["timer"], kept["enabled"]) == ("inactive", "disabled")
+
+
+def test_another_run_changes_nothing(step: Callable[..., Any], sites: list[Any]) -> None:
+    assert step("provided again").recap("changed") == dict.fromkeys(HOSTS, 0)
+
+
+@pytest.fixture(scope="module")
+def predicted(step: Callable[..., Any]) -> Any:
+    """What a run in check mode says of a certificate that is not there yet."""
+    step("provided again")
+    chain, key = (FILES / f"second.{kind}" for kind in ("pem", "key"))
+    return play(Step({**PROVIDED, "provided_chain": str(chain), "provided_key": str(key)}), "--check")
+
+
+def test_check_mode_says_that_it_would_be_taken_and_takes_nothing(predicted: Any, sites: list[Any]) -> None:
+    assert predicted.recap("changed") == dict.fromkeys(HOSTS, 1)
+    assert {presented(site).serial_number for site in sites} == {made("first")}
+
+
+def test_a_renewed_file_is_served_after_a_reload(predicted: Any, step: Callable[..., Any], sites: list[Any]) -> None:
+    before = [site.ask(KEPT)["nginx"] for site in sites]
+    assert step("renewed").recap("changed") == dict.fromkeys(HOSTS, 1)
+    for site in sites:
+        assert presented(site).serial_number == made("second")
+        assert len(site.ask(KEPT)["elsewhere"]) == 1, "the old key is still there"
+        assert not alarmed(site)
+    assert [site.ask(KEPT)["nginx"] for site in sites] == before
+
+
+def test_a_certificate_that_would_not_serve_is_refused_before_anything_changes(step: Callable[..., Any], sites: list[Any]) -> None:
+    run = step("useless")
+    for words in ("flask_apps.shop.acme_cert.provided_key is not the key of the certificate in flask_apps.shop.acme_cert.provided_chain",
+                  "provided_chain is not for", "it is for other.example.test", "provided_chain ended on", "nothing was changed"):
+        assert words in run.output
+    assert not [line for line in key_lines("third") if line in run.output]
+    assert run.recap("changed") == dict.fromkeys(HOSTS, 0)
+    assert {presented(site).serial_number for site in sites} == {made("second")}
+
+
+def test_where_the_web_server_refuses_the_old_one_stays_for_its_next_start_too(step: Callable[..., Any], sites: list[Any]) -> None:
+    run = step("web server refuses")
+    for words in ("the web server could not take it", "stranger.conf", "Run the same command again"):
+        assert words in run.output
+    assert not [line for line in key_lines("third") if line in run.output]
+    for site in sites:
+        assert presented(site).serial_number == made("second")
+        assert site.server.host.check_output("openssl x509 -noout -serial -in /etc/ssl/acme-cert/shop/fullchain.pem").lower() == \
+            f"serial={made('second'):x}".replace("=", "=0" if len(f"{made('second'):x}") % 2 else "=")
+    assert step("mended").recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert {presented(site).serial_number for site in sites} == {made("third")}
+
+
+def test_a_self_signed_one_is_for_every_name_and_for_those_who_trust_it(step: Callable[..., Any], sites: list[Any]) -> None:
+    assert step("self-signed").recap("failed") == dict.fromkeys(HOSTS, 0)
+    for site in sites:
+        root = STATE / f"self-signed-{site.server.name}.pem"
+        with site.server.outside.tls(site.domain, site.server.outside.context(verify=False)) as connection:
+            root.write_text(ssl.DER_cert_to_PEM_cert(connection.getpeercert(binary_form=True)), encoding="utf-8")
+        assert trusted(site, str(root))
+        own = presented(site)
+        assert 800 < (own.not_valid_after_utc - own.not_valid_before_utc).days <= 825
+        assert not own.extensions.get_extension_for_class(x509.BasicConstraints).value.ca, "its key could sign for others"
+        assert not alarmed(site), "it is self-signed by choice"
+
+
+def test_another_run_keeps_a_self_signed_one(step: Callable[..., Any]) -> None:
+    assert step("self-signed again").recap("changed") == dict.fromkeys(HOSTS, 0)
+
+
+def test_the_way_back_costs_the_authority_nothing(step: Callable[..., Any], sites: list[Any], visitors: list[Any]) -> None:
+    issued = {visitor.site.server.name: [cert for cert in map(x509.load_der_x509_certificate, dict.fromkeys(visitor.presented))
+                                         if "Pebble" in cert.issuer.rfc4514_string()] for visitor in visitors}
+    assert step("authority again").recap("failed") == dict.fromkeys(HOSTS, 0)
+    for site in sites:
+        assert [presented(site).serial_number] == [cert.serial_number for cert in issued[site.server.name]]
+        kept = site.ask(KEPT)
+        assert (kept["timer"], kept["enabled"]) == ("active", "enabled")
+        assert kept["elsewhere"] == [], "a key that is of no use any more is still there"
+
+
+def test_no_visitor_was_ever_without_a_certificate(step: Callable[..., Any], visitors: list[Any]) -> None:
+    step("authority again")
+    for visitor in visitors:
+        visitor.stopped.set()
+        visitor.join()
+        assert visitor.failures == []
+        # The authority's, three of ours, the self-signed one.
+        assert len(set(visitor.presented)) >= 5
+        assert len(visitor.presented) > 50

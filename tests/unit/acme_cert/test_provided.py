@@ -1,0 +1,154 @@
+"""A certificate that an operator provides is looked at before any host is: every way in which it would not serve is said."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.errors import AnsibleError
+from ansible.parsing.vault import AnsibleVaultError
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs import certificate
+from ansible_collections.bulwark.flask.plugins.plugin_utils.certificates import covers, problems, text_of
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat
+
+NOW = datetime(2026, 6, 1, tzinfo=timezone.utc)
+DOMAINS = ["shop.example.com", "www.shop.example.com"]
+
+
+def name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, text)])
+
+
+class Authority:
+    """Signs what it is asked to."""
+
+    def __init__(self, who: str = "ours", above: Authority | None = None) -> None:
+        self.key, self.name = ec.generate_private_key(ec.SECP256R1()), name(who)
+        signer = above or self
+        self.certificate = self.build(self.name, self.key).issuer_name(signer.name).sign(signer.key, hashes.SHA256())
+
+    def build(self, subject: x509.Name, key: Any, begin: int = -10, end: int = 80) -> x509.CertificateBuilder:
+        return (x509.CertificateBuilder().subject_name(subject).public_key(key.public_key()).serial_number(x509.random_serial_number())
+                .not_valid_before(NOW + timedelta(days=begin)).not_valid_after(NOW + timedelta(days=end)))
+
+    def sign(self, key: Any, domains: list[str] | None = DOMAINS, use: Any = None, **dates: int) -> x509.Certificate:
+        builder = self.build(name("shop"), key, **dates).issuer_name(self.name)
+        if domains:
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(domain) for domain in domains]), critical=False)
+        if use:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([use]), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+
+def pem(*certificates: x509.Certificate) -> str:
+    return "".join(one.public_bytes(Encoding.PEM).decode() for one in certificates)
+
+
+def key_pem(key: Any, passphrase: bytes | None = None) -> str:
+    encryption = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption).decode()
+
+
+ROOT = Authority("root")
+MIDDLE = Authority("middle", ROOT)
+KEY = ec.generate_private_key(ec.SECP256R1())
+OWN = MIDDLE.sign(KEY)
+
+
+def said(chain: str, key: str = key_pem(KEY), domains: list[str] = DOMAINS) -> str:
+    return "\n".join(problems("CHAIN", chain, "KEY", key, domains, NOW))
+
+
+def test_a_good_one_is_no_problem() -> None:
+    assert said(pem(OWN, MIDDLE.certificate)) == ""
+    assert said(pem(OWN)) == ""
+    old = rsa.generate_private_key(65537, 2048)
+    assert said(pem(MIDDLE.sign(old, use=x509.ExtendedKeyUsageOID.SERVER_AUTH)), key_pem(old)) == ""
+
+
+@pytest.mark.parametrize(("chain", "key", "words"), [
+    (lambda: "nonsense", key_pem(KEY), ["CHAIN has no certificate that can be read"]),
+    (lambda: pem(OWN) + key_pem(KEY), key_pem(KEY), ["CHAIN has a private key in it", "KEY"]),
+    (lambda: pem(OWN), "-----BEGIN nonsense", ["KEY has no private key that can be read"]),
+    (lambda: pem(OWN), key_pem(KEY, b"secret"), ["KEY has a passphrase", "openssl pkey"]),
+    (lambda: pem(OWN), key_pem(ec.generate_private_key(ec.SECP256R1())), ["KEY is not the key of the certificate in CHAIN"]),
+    (lambda: pem(MIDDLE.certificate, OWN), key_pem(KEY), ["CHAIN begins with another certificate", "put number 2 first"]),
+    (lambda: pem(OWN, ROOT.certificate), key_pem(KEY), ["number 2 did not sign number 1"]),
+    (lambda: pem(MIDDLE.sign(KEY, ["other.example.com"])), key_pem(KEY), ["is not for shop.example.com, www.shop", "it is for other.example.com"]),
+    (lambda: pem(MIDDLE.sign(KEY, None)), key_pem(KEY), ["it is for no name at all"]),
+    (lambda: pem(MIDDLE.sign(KEY, begin=-90, end=-1)), key_pem(KEY), ["CHAIN ended on 2026-05-31", "get a new one"]),
+    (lambda: pem(MIDDLE.sign(KEY, begin=2)), key_pem(KEY), ["not valid before 2026-06-03", "clock of this machine"]),
+    (lambda: pem(MIDDLE.sign(KEY, use=x509.ExtendedKeyUsageOID.CLIENT_AUTH)), key_pem(KEY), ["is not for servers"]),
+])
+def test_what_would_not_serve_is_said(chain: Any, key: str, words: list[str]) -> None:
+    found = said(chain(), key)
+    for word in words:
+        assert word in found
+
+
+@pytest.mark.parametrize("key", [ed25519.Ed25519PrivateKey.generate(), rsa.generate_private_key(65537, 1024), ec.generate_private_key(ec.SECP521R1())])
+def test_a_key_that_browsers_refuse_is_refused(key: Any) -> None:
+    assert "of a kind that browsers refuse" in said(pem(MIDDLE.sign(key)), key_pem(key))
+
+
+def test_all_problems_are_said_at_once_and_no_word_of_the_key() -> None:
+    other = key_pem(ec.generate_private_key(ec.SECP256R1()))
+    found = said(pem(MIDDLE.sign(KEY, ["other.example.com"], begin=-90, end=-1)), other)
+    for word in ("is not the key", "is not for shop", "ended on"):
+        assert word in found
+    assert not [line for line in other.splitlines() if len(line) > 20 and line in found]
+
+
+@pytest.mark.parametrize(("own", "domain", "good"), [
+    ("shop.example.com", "shop.example.com", True), ("*.example.com", "shop.example.com", True),
+    ("*.example.com", "www.shop.example.com", False), ("*.example.com", "example.com", False),
+    ("*.example.com", "*.example.com", True), ("*.com", "*.example.com", False), ("SHOP.example.com", "shop.example.com", True),
+])
+def test_a_wildcard_stands_for_one_label(own: str, domain: str, good: bool) -> None:
+    assert covers(own, domain) is good
+
+
+# -- where it is read from
+
+
+def test_a_value_is_the_text_or_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "shop.pem"
+    file.write_text("in the file")
+    found: list[str] = []
+    assert text_of("CHAIN", "-----BEGIN CERTIFICATE-----\nx", lambda path: "", found).startswith("-----BEGIN")
+    assert text_of("CHAIN", str(file), lambda path: Path(path).read_text(), found) == "in the file"
+    assert found == []
+
+
+def refuse(error: Exception) -> Any:
+    def read(path: str) -> str:
+        raise error
+    return read
+
+
+@pytest.mark.parametrize(("value", "read", "words"), [
+    ("nowhere/shop.pem", None, "there is no file"), ("a\nb", None, "must be PEM text"),
+    (__file__, refuse(AnsibleVaultError("no secret")), "the vault of"), (__file__, refuse(AnsibleError("x")), "cannot be read"),
+])
+def test_what_cannot_be_read_is_said(value: str, read: Any, words: str) -> None:
+    found: list[str] = []
+    assert text_of("KEY", value, read, found) == ""
+    assert words in found[0]
+
+
+# -- what goes with what
+
+
+def test_the_origin_and_its_settings_go_together() -> None:
+    def at(option: str) -> str:
+        return f"acme_cert.{option}"
+    assert certificate(at, {}) == []
+    assert certificate(at, {"origin": "provided", "provided_chain": "a", "provided_key": "b"}) == []
+    assert [line.split(" ")[0] for line in certificate(at, {"origin": "provided"})] == ["acme_cert.provided_chain", "acme_cert.provided_key"]
+    assert "goes with origin: provided" in certificate(at, {"provided_chain": "a"})[0]
+    assert "belong together" in certificate(at, {"eab_kid": "a"})[0]
