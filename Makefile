@@ -7,7 +7,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
 PYTHON ?= python3
 LOCK = requirements/controller-$(shell $(PYTHON) -c 'import sys; print("py311" if sys.version_info < (3, 12) else "py312")').txt
-SCENARIOS = default release edge collection secrets sessions logs alarms baseline
+SCENARIOS = default release edge collection secrets sessions logs alarms baseline access edge-depth certs
 LINK = .ansible/collections/ansible_collections/bulwark/flask
 
 .PHONY: help
@@ -52,6 +52,10 @@ unit: setup  ## Unit tests: seconds, no host
 .PHONY: molecule
 molecule: setup  ## Every Molecule scenario, on Debian 13 and 12: more than an hour
 	@for scenario in $(SCENARIOS); do tools/scenario $$scenario; done
+
+.PHONY: grades
+grades: setup  ## What other people's scanners say of a host, and real applications behind its defaults: build/grades.md
+	@tools/scenario grades
 
 .PHONY: sample
 sample: setup  ## What `make test` runs of them: the main ones whole, of the others some, on one host each
