@@ -6,7 +6,6 @@ import http.client
 import io
 import random
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from outside import Answer  # noqa: E402 - found by the line above
 from suite import *  # noqa: E402, F403 - found by the line above; pytest looks for its hooks here
 
 STATE = ROOT / "build" / "molecule"
-HOSTS = ("debian13", "debian12")
 
 
 class _Bytes:
@@ -63,19 +61,19 @@ def sites(request: pytest.FixtureRequest) -> dict[tuple[str, str], Any]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`edge` and `plain` are these sites, on each host in turn."""
     if {"edge", "plain"} & set(metafunc.fixturenames):
-        metafunc.parametrize("host", [server.name for server in chosen(metafunc.config)], scope="session")  # noqa: F405
+        metafunc.parametrize("on", [server.name for server in chosen(metafunc.config)], scope="session")  # noqa: F405
 
 
 @pytest.fixture
-def edge(sites: dict[tuple[str, str], Any], host: str) -> Any:
+def edge(sites: dict[tuple[str, str], Any], on: str) -> Any:
     """The site with everything switched on; the controller is its proxy."""
-    return sites[host, "edge"]
+    return sites[on, "edge"]
 
 
 @pytest.fixture
-def plain(sites: dict[tuple[str, str], Any], host: str) -> Any:
+def plain(sites: dict[tuple[str, str], Any], on: str) -> Any:
     """The site that knows no path; the controller is nobody to it."""
-    return sites[host, "plain"]
+    return sites[on, "plain"]
 
 
 @pytest.fixture
@@ -85,6 +83,3 @@ def maintained(edge: Any) -> Any:
     edge.server.host.check_output("touch %s", flag)
     yield edge
     edge.server.host.check_output("rm %s", flag)
-
-
-Ask = Callable[..., Answer]
