@@ -323,6 +323,13 @@ def alarm_sites(where: str, value: Any) -> list[str]:
     return [problem for app, names in value.items() for problem in domains(f"{where}.{app}", names)]
 
 
+def _is_address(text: Any) -> bool:
+    try:
+        return bool(ipaddress.ip_address(str(text)))
+    except ValueError:
+        return False
+
+
 def _between(low: int, high: int, what: str) -> tuple[Callable[[Any], bool], str]:
     return lambda v: low <= int(v) <= high, f"must be {what}, {low} to {high}"
 
@@ -406,6 +413,7 @@ def kernel_settings(where: str, value: Mapping[str, Any]) -> list[str]:
 VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "acme_cert_email": _matches(r"|[^@\s,;]+@[^@\s.,;]+(\.[^@\s.,;]+)+", "must be an e-mail address such as ops@example.com"),
     "acme_cert_directory_url": _matches(r"https://[^\s/@]+/[^\s@]*", "must be the https:// address of an ACME directory"),
+    "acme_cert_doctor_resolvers": (lambda v: all(_is_address(item) for item in v), "must be addresses of name servers, such as [1.1.1.1]"),
     "acme_cert_index_url": _matches(f"|{URL}", "must be a URL without user and password, such as https://pypi.org/simple"),
     "alarm_channel_textfile_directory": _matches(r"|/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be an absolute path without spaces and .., or empty"),
     "alarm_channel_units": _each(r"[A-Za-z0-9:_.@\\*-]+\.[a-z]+", "must be units with their kind, such as [postgresql.service]"),

@@ -22,7 +22,8 @@ IDENTITY = ("name", *COMMON)
 REQUIRED = {"domains": "[shop.example.com]", "source": "{git: https://…, version: main}", "wsgi": '"shop:create_app()"'}
 KNOWN = ("flask_apps", "flask_app_defaults")
 # The same for all applications of a host, so that a variable of the host is a natural place too.
-HOST_WIDE = ("email", "directory_url", "ca_bundle", "index_url", "osv_url", "eab_kid", "eab_hmac_key", "installer", "service", "to", "revive")
+HOST_WIDE = ("email", "directory_url", "ca_bundle", "doctor", "doctor_resolvers", "index_url", "osv_url", "eab_kid", "eab_hmac_key",
+             "installer", "service", "to", "revive")
 # What two applications of a host cannot share.
 UNIQUE = ("port", "base", "unit", "current", "release", "certificate")
 APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,24}")

@@ -45,9 +45,19 @@ options:
     description: Certificates trusted when talking to the authority.
     type: path
     default: /etc/ssl/certs/ca-certificates.crt
+  doctor:
+    description: Find out before the authority is asked whether it would refuse, and stop there, in check mode too.
+    type: bool
+    default: true
+  resolvers:
+    description: Addresses of name servers that know what the outside sees; empty for those of the host.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
-    description: Predicts whether a certificate would be made, asked for, or taken into use. Asks nobody.
+    description: Predicts whether a certificate would be made, asked for, or taken into use. The authority is not asked
+      for anything; O(doctor) looks where it has been installed by an earlier run.
     support: full
 author:
   - The bulwark.flask authors (@bulwark)
@@ -73,17 +83,25 @@ reason:
   description: Why the authority was or would be asked; empty when it was not.
   type: str
   returned: success
+problems:
+  description: What the authority would refuse.
+  type: list
+  elements: str
+  returned: when O(doctor) found something
 """
 
+import json
 import re
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.acme import DOMAIN, NAME, UNKNOWN_ACCOUNT, explain, reason_to_ask
 from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_whole
 
+DOCTOR = Path("/usr/local/sbin/acme-cert-doctor")
 LOG = "/var/log/acme-cert/letsencrypt.log"
 UNIT = Path("/etc/systemd/system/acme-cert-renew@.service")
 
@@ -127,16 +145,37 @@ def sandbox(unit: str) -> list[str]:
     return [f"--property={line}" for line in lines if "=" in line and not re.match(r"#|Type=|Exec|Timeout", line)]
 
 
+def confined(module: AnsibleModule, *command: str, data: Optional[str] = None) -> tuple[int, str, str]:
+    """Run a command the way the unit that renews would."""
+    return module.run_command(
+        ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", *sandbox(UNIT.read_text(encoding="utf-8")),
+         f"--setenv=REQUESTS_CA_BUNDLE={module.params['ca_bundle']}", *command], data=data)
+
+
 def certbot(module: AnsibleModule, certificate: Certificate) -> tuple[int, str]:
     """Have certbot ask for the certificate."""
     options = module.params
-    rc, out, err = module.run_command(
-        ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", *sandbox(UNIT.read_text(encoding="utf-8")),
-         f"--setenv=REQUESTS_CA_BUNDLE={options['ca_bundle']}", "flock", "--wait", "300", str(certificate.state / "lock"),
-         options["certbot"], "certonly", "--config", str(certificate.config / f"{certificate.name}.ini"),
-         "--cert-name", certificate.name, "--force-renewal", "--renew-with-new-domains",
-         "--domains", ",".join(options["domains"])])
+    rc, out, err = confined(
+        module, "flock", "--wait", "300", str(certificate.state / "lock"), options["certbot"], "certonly",
+        "--config", str(certificate.config / f"{certificate.name}.ini"), "--cert-name", certificate.name,
+        "--force-renewal", "--renew-with-new-domains", "--domains", ",".join(options["domains"]))
     return rc, f"{out}\n{err}"
+
+
+def examine(module: AnsibleModule) -> None:
+    """Stop where the authority would refuse: it counts what it refuses, and then refuses for hours."""
+    options = module.params
+    wanted = {"domains": options["domains"], "server": options["settings"]["server"], "ca_bundle": options["ca_bundle"],
+              "profile": options["settings"].get("preferred_profile", ""), "challenge": "http-01", "resolvers": options["resolvers"]}
+    rc, out, err = confined(module, str(DOCTOR), data=json.dumps(wanted))
+    if rc:
+        module.fail_json(msg=f"What the authority would refuse could not be found out:\n{(out + err)[-2000:]}")
+    if problems := json.loads(out):
+        module.fail_json(problems=problems, msg="\n".join([
+            f"{wanted['server']} was not asked for a certificate for {', '.join(wanted['domains'])}, as it would refuse:",
+            *(f"  {n}. {problem}" for n, problem in enumerate(problems, 1)),
+            "Nothing was changed; the site goes on with the certificate it has. Run the same command again when this is mended, or "
+            "with acme_cert: {doctor: false} when you know better."]))
 
 
 def issue(module: AnsibleModule, certificate: Certificate) -> None:
@@ -164,6 +203,9 @@ def issued(module: AnsibleModule, certificate: Certificate) -> None:
         module.fail_json(msg=certificate.put_by_hand())
     why = reason(module, certificate)
     due = bool(why) or certificate.reload_is_due(certificate.live)
+    # On a new host the doctor is not there yet in check mode.
+    if why and module.params["doctor"] and (DOCTOR.exists() and UNIT.exists() or not module.check_mode):
+        examine(module)
     if due and not module.check_mode:
         if why:
             issue(module, certificate)
@@ -185,6 +227,8 @@ def main() -> None:
             "settings": {"type": "dict", "default": {}},
             "certbot": {"type": "path", "default": "/opt/certbot/current/bin/certbot"},
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
+            "doctor": {"type": "bool", "default": True},
+            "resolvers": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )

@@ -18,6 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "molecule" / "verify")]
+from authority import Authority  # noqa: E402 - as above
 from makes import FILES, PASSWORD, make_certificates  # noqa: E402 - as above
 from suite import *  # noqa: E402, F403 - found by the line above; pytest looks for its hooks here
 
@@ -50,10 +51,12 @@ def mend_web_server(hosts: Any) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """One run of the playbook on both hosts: the settings of the certificate, and what happened before."""
+    """One run of the playbook on both hosts: the settings of the certificate, what happened before, more names, the authority."""
 
     shop: dict[str, Any] = field(default_factory=dict)
     before: Callable[[Any], None] = lambda hosts: None
+    more_names: tuple[str, ...] = ()
+    directory_url: str = "https://pebble:14000/dir"
 
 
 STEPS = {
@@ -85,15 +88,18 @@ class Run:
         return found
 
 
-def play(step: Step, *options: str) -> Run:
+def play(step: Step, *options: str, playbook: str = "playbooks/certificates.yml") -> Run:
     """Run the playbook."""
     settings = FILES / "step.json"
-    settings.write_text(json.dumps({"web": {"vars": {"certs": {"shop": step.shop}}}}), encoding="utf-8")
+    settings.write_text(json.dumps({"web": {"vars": {
+        "acme_cert_directory_url": step.directory_url, "certs": {"shop": step.shop, "more_names": step.more_names}}}}), encoding="utf-8")
     command = ["ansible-playbook", "-vvv", "--diff", "--vault-password-file", str(PASSWORD), "-i", "molecule/inventory",
-               "-i", "molecule/certs/inventory", "-i", str(settings), "playbooks/certificates.yml", *options]
+               "-i", "molecule/certs/inventory", "-i", str(settings), playbook, *options]
     environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_LOG_PATH"}
     environment["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "json"
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment, check=False)
+    # The last one, for whoever asks why a test failed.
+    (ROOT / "build" / "logs" / "certs-last.log").write_text(done.stdout, encoding="utf-8")
     return Run(done.stdout)
 
 
@@ -128,6 +134,13 @@ def visitors(sites: list[Any]) -> list[Visitor]:
     for visitor in found:
         visitor.start()
     return found
+
+
+@pytest.fixture(scope="session")
+def authority(step: Callable[[str], Run]) -> Authority:
+    """One that asks our name server, for hosts that have a certificate of another."""
+    step("issued")
+    return Authority(list(HOSTS))
 
 
 @pytest.fixture(scope="session")

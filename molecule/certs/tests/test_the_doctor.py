@@ -1,0 +1,75 @@
+"""What an authority would refuse is said at once, and it is not asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from authority import Authority
+from conftest import HOSTS, STATE, Run, Step, play
+from test_origins import presented, trusted
+
+WRONG = ("nowhere", "empty", "elsewhere", "silent", "forbidden")
+ASKED = r'''
+import hashlib
+paths = [os.path.join(folder, name) for folder, _, names in os.walk("/etc/acme-cert/renewal") for name in names]
+print(json.dumps([hashlib.sha256(open(path, "rb").read()).hexdigest() for path in paths]
+                 + os.listdir("/var/lib/acme-cert/webroot/.well-known/acme-challenge")))
+'''
+
+
+@pytest.fixture(scope="module")
+def asks(authority: Authority) -> Callable[..., Run]:
+    """A run for more names."""
+    def run(*options: str, names: tuple[str, ...], directory: str, doctor: bool = True) -> Run:
+        return play(Step({"doctor": doctor, "doctor_resolvers": [authority.address]}, more_names=names, directory_url=directory), *options)
+    return run
+
+
+def problems(run: Run, authority: Authority, host: str) -> None:
+    """Every one is there, with what would be right."""
+    name = f"{host}.example.test"
+    for words in ("this host's clock is 60 minutes ahead of that of pebble:14003; set it: timedatectl set-ntp true",
+                  f"nowhere.{name} does not exist in DNS; add a record that leads to this host ({authority.hosts.address(host)}",
+                  f"empty.{name} has no address in DNS",
+                  f"elsewhere.{name}: another web server, at {authority.address}, answers a challenge with 404; the record must lead to",
+                  f"silent.{name}: port 80 of {authority.address.rpartition('.')[0]}.250 does not answer",
+                  f"forbidden.{name}: the CAA record of forbidden.{name} allows 'letsencrypt.org' alone; "
+                  f"add: forbidden.{name}. CAA 0 issue \\\"ca.example.test\\\""):
+        assert words in run.output
+    assert f" www.{name}: " not in run.output and f" allowed.{name}: " not in run.output
+
+
+def test_all_that_is_wrong_is_said_before_the_authority_is_asked(asks: Callable[..., Run], authority: Authority, sites: list[Any]) -> None:
+    before, orders = [(presented(site), site.ask(ASKED)) for site in sites], authority.orders()
+    run = asks(names=(*WRONG, "allowed"), directory="https://pebble:14003/late/dir")
+    for host in HOSTS:
+        problems(run, authority, host)
+    assert run.recap("rescued") == dict.fromkeys(HOSTS, 1)
+    assert authority.orders() == orders
+    assert [(presented(site), site.ask(ASKED)) for site in sites] == before
+
+
+def test_check_mode_says_the_same(asks: Callable[..., Run], authority: Authority) -> None:
+    orders = authority.orders()
+    run = asks("--check", names=(*WRONG, "allowed"), directory="https://pebble:14003/late/dir")
+    for host in HOSTS:
+        problems(run, authority, host)
+    assert authority.orders() == orders
+
+
+def test_who_knows_better_asks_all_the_same(asks: Callable[..., Run], authority: Authority) -> None:
+    orders = authority.orders()
+    run = asks(names=("nowhere",), directory="https://pebble:14002/dir", doctor=False)
+    assert authority.orders() == orders + len(HOSTS)
+    assert "Each name must lead to this host in DNS" in run.output
+
+
+def test_what_is_well_is_certified_also_behind_a_front(asks: Callable[..., Run], authority: Authority, sites: list[Any]) -> None:
+    before = authority.orders()
+    run = asks(names=("allowed", "fronted"), directory="https://pebble:14003/dir")
+    assert run.recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert authority.orders() == before + len(HOSTS)
+    assert all(trusted(site, str(STATE / "ca-dns.pem")) for site in sites)
+    assert [len(site.ask(ASKED)) for site in sites] == [1, 1], "a token was left"
