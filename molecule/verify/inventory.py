@@ -69,6 +69,11 @@ class App:
     release: dict[str, Any]
 
     @property
+    def names(self) -> list[str]:
+        """The domains one can ask for: all but wildcards."""
+        return [domain for domain in self.domains if not domain.startswith("*")]
+
+    @property
     def domain(self) -> str:
         """The canonical domain."""
         return self.domains[0]

@@ -98,17 +98,17 @@ def test_it_answers(site: Any) -> None:
 
 def test_http_redirects_to_https_for_good(site: Any) -> None:
     port = "" if site.app.redirect_port == 443 else f":{site.app.redirect_port}"
-    for domain in site.app.domains:
+    for domain in site.app.names:
         for method in ("GET", "POST"):
             answer = site.server.outside.http(domain, "/some/path?with=query", method)
             assert answer.status == 308
             assert answer["Location"] == f"https://{domain}{port}/some/path?with=query"
 
 
-@pytest.mark.where(lambda site: len(site.app.domains) > 1)
+@pytest.mark.where(lambda site: len(site.app.names) > 1)
 def test_other_names_redirect_to_the_canonical_one(site: Any) -> None:
     port = "" if site.app.redirect_port == 443 else f":{site.app.redirect_port}"
-    for domain in site.app.domains[1:]:
+    for domain in site.app.names[1:]:
         answer = site.server.outside.https(domain, "/some/path?with=query")
         assert answer.status == 308
         assert answer["Location"] == f"https://{site.domain}{port}/some/path?with=query"
@@ -241,13 +241,13 @@ def test_a_forged_request_id_is_replaced(site: Any) -> None:
 # --- the certificate authority's challenge -------------------------------------------------------
 def test_the_challenge_is_answered_in_the_clear_for_every_name(site: Any) -> None:
     path = "/.well-known/acme-challenge/bulwark-verify-no-such-token"
-    for domain in [*site.app.domains, "unknown.example"]:
+    for domain in [*site.app.names, "unknown.example"]:
         assert site.server.outside.http(domain, path).status == 404
 
 
 # --- TLS -----------------------------------------------------------------------------------------
 def test_the_certificate_chains_to_the_root_and_names_exactly_the_domains(site: Any) -> None:
-    for domain in site.app.domains:
+    for domain in site.app.names:
         with site.server.outside.tls(domain) as connection:
             names = {value for kind, value in connection.getpeercert()["subjectAltName"] if kind == "DNS"}
             assert names == set(site.app.domains)

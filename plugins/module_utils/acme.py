@@ -7,13 +7,15 @@ from collections.abc import Iterable, Mapping
 from typing import Optional
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
+DOMAIN = re.compile(r"(?=.{1,253}$)(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
 
 # An authority that was set up anew, or has forgotten us.
 UNKNOWN_ACCOUNT = r"accountDoesNotExist|account that does not exist|Account \S+ not found"
 
 # What certbot says, and what it means; the first that is found counts.
 CAUSES = (
+    (r"TXT record|Received response from server|Unable to determine base domain",
+     "The name server of acme_cert_dns does not take the record: look at the key's name, secret and algorithm, and at its log."),
     (r"rateLimited|[Tt]oo many ",
      "Its rate limit is reached: wait until the time it names. Try with acme_cert_staging until all else works."),
     (r"externalAccountRequired|external account",
@@ -45,6 +47,8 @@ def reason_to_ask(kept: Mapping[str, str], wanted: Mapping[str, str], names: Ite
         return "the certificate is for other names"
     if kept.get("server") != wanted["server"]:
         return "the certificate comes from another authority"
+    if kept.get("authenticator") != wanted.get("authenticator", kept.get("authenticator")):
+        return "the names of the certificate are proven in another way"
     if any(kept.get(key, "") != value for key, value in wanted.items() if key != "preferred_profile"):
         return "the certificate has another kind of key"
     if kept.get("preferred_profile", "") != wanted.get("preferred_profile", ""):

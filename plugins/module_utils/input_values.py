@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils import preflight, site_values
 from ansible_collections.bulwark.flask.plugins.module_utils.generated_values import KINDS
+from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
 
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({LABEL}\.)+{LABEL}")
@@ -56,8 +57,10 @@ def domain(where: str, name: Any) -> list[str]:
         return [f"{where}: {shown} is a URL; leave out {name.split('://')[0]}:// and any path"]
     if "/" in name or ":" in name or "@" in name:
         return [f"{where}: {shown} has more than a name in it; leave out port, path and user"]
-    if name.startswith("*"):
-        return [f"{where}: {shown} is a wildcard, which cannot be certified over HTTP; list every name"]
+    if name.startswith("*.") and "*" not in name[2:]:
+        return domain(where, name[2:])
+    if "*" in name:
+        return [f"{where}: {shown} is not a domain; a wildcard stands for the whole first part, such as *.example.com"]
     if not name.isascii():
         try:
             return [f"{where}: {shown} has letters DNS does not know; write {name.encode('idna').decode()}"]
@@ -318,6 +321,40 @@ def alarm_webhook(where: str, value: Any) -> list[str]:
     return found
 
 
+TSIG = ("HMAC-MD5", "HMAC-SHA1", "HMAC-SHA224", "HMAC-SHA256", "HMAC-SHA384", "HMAC-SHA512")
+RFC2136 = ("server", "port", "name", "secret", "algorithm", "sign_query")
+
+
+def certificate_dns(where: str, value: Any) -> list[str]:
+    """How names are proven in DNS. A credential is never repeated."""
+    if not value:
+        return []
+    if not value.get("plugin"):
+        return [f"{where}.plugin is missing; write rfc2136, or another plugin of certbot's"]
+    plugin, given = value["plugin"], value.get("credentials") or {}
+    found = [] if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", plugin) else [
+        f"{where}.plugin must be a name of certbot's such as rfc2136 or cloudflare, without dns- before it"]
+    for key, held in given.items():
+        at = f"{where}.credentials.{key}"
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", str(key)):
+            found.append(f"{at}: a credential's name has lower-case letters, digits and _, without dns_{plugin}_ before it")
+        elif not isinstance(held, (str, int)) or not str(held) or CONTROL.search(str(held)) or '"' in str(held):
+            found.append(f"{at} must be a text of one line without quotes in it")
+    if plugin != "rfc2136" or found:
+        return found
+    found += [f"{where}.credentials.{key} is unknown{nearest(key, RFC2136)}" for key in given if key not in RFC2136]
+    found += [f"{where}.credentials.{key} is missing" for key in ("server", "name", "secret") if key not in given]
+    if "server" in given and not _is_address(given["server"]):
+        found.append(f"{where}.credentials.server must be the name server's address, such as 192.0.2.53")
+    if not re.fullmatch(r"[0-9]+", str(given.get("port", 53))) or not 1 <= int(given.get("port", 53)) <= 65535:
+        found.append(f"{where}.credentials.port must be a port, 1 to 65535")
+    if given.get("algorithm", TSIG[0]) not in TSIG:
+        found.append(f"{where}.credentials.algorithm must be one of {', '.join(TSIG)}{nearest(given['algorithm'], TSIG)}")
+    if "secret" in given and not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", str(given["secret"])):
+        found.append(f"{where}.credentials.secret must be the key in base64, as tsig-keygen prints it")
+    return found
+
+
 def alarm_sites(where: str, value: Any) -> list[str]:
     """Applications and their domains, where they are not made of flask_apps."""
     return [problem for app, names in value.items() for problem in domains(f"{where}.{app}", names)]
@@ -414,6 +451,7 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "acme_cert_email": _matches(r"|[^@\s,;]+@[^@\s.,;]+(\.[^@\s.,;]+)+", "must be an e-mail address such as ops@example.com"),
     "acme_cert_directory_url": _matches(r"https://[^\s/@]+/[^\s@]*", "must be the https:// address of an ACME directory"),
     "acme_cert_doctor_resolvers": (lambda v: all(_is_address(item) for item in v), "must be addresses of name servers, such as [1.1.1.1]"),
+    "acme_cert_requirements": (lambda v: not v or os.path.isfile(os.path.expanduser(v)), "must be a file on the controller, or empty"),
     "acme_cert_index_url": _matches(f"|{URL}", "must be a URL without user and password, such as https://pypi.org/simple"),
     "alarm_channel_textfile_directory": _matches(r"|/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be an absolute path without spaces and .., or empty"),
     "alarm_channel_units": _each(r"[A-Za-z0-9:_.@\\*-]+\.[a-z]+", "must be units with their kind, such as [postgresql.service]"),
@@ -483,6 +521,7 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 # Mappings and lists of mappings, whose parts have to fit each other.
 STRUCTURES: dict[str, Callable[[str, Any], list[str]]] = {
+    "acme_cert_dns": certificate_dns,
     "alarm_channel_mail": alarm_mail,
     "alarm_channel_sites": alarm_sites,
     "alarm_channel_webhook": alarm_webhook,

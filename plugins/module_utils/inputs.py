@@ -22,7 +22,7 @@ IDENTITY = ("name", *COMMON)
 REQUIRED = {"domains": "[shop.example.com]", "source": "{git: https://…, version: main}", "wsgi": '"shop:create_app()"'}
 KNOWN = ("flask_apps", "flask_app_defaults")
 # The same for all applications of a host, so that a variable of the host is a natural place too.
-HOST_WIDE = ("email", "directory_url", "ca_bundle", "doctor", "doctor_resolvers", "index_url", "osv_url", "eab_kid", "eab_hmac_key",
+HOST_WIDE = ("email", "directory_url", "ca_bundle", "doctor", "doctor_resolvers", "requirements", "index_url", "osv_url", "eab_kid", "eab_hmac_key",
              "installer", "service", "to", "revive")
 # What two applications of a host cannot share.
 UNIQUE = ("port", "base", "unit", "current", "release", "certificate")
@@ -228,12 +228,21 @@ def agreement(where: str, app: Mapping[str, Any]) -> list[str]:
     if isinstance(site, Mapping):
         found += site_values.agreement(lambda key: f"{where}.nginx_site.{key}", site, static if isinstance(static, Mapping) else ())
     section = app.get("acme_cert")
-    return found + certificate(lambda option: f"{where}.acme_cert.{option}", section if isinstance(section, Mapping) else {})
+    section = section if isinstance(section, Mapping) else {}
+    return found + certificate(lambda option: f"{where}.{option if option == 'domains' else f'acme_cert.{option}'}",
+                               {**section, "domains": app.get("domains")})
 
 
 def certificate(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]:
     """Settings of one certificate that only make sense together. `at` says where an option stands."""
-    found, origin = [], given.get("origin") or "acme"
+    found, origin, names = [], given.get("origin") or "acme", given.get("domains")
+    wildcards = [name for name in names if str(name).startswith("*.")] if isinstance(names, list) else []
+    if wildcards and names[0] == wildcards[0]:
+        found.append(f"{at('domains')}: the first is the canonical one, which links and mails have; write one before '{names[0]}'")
+    if wildcards and origin == "acme" and not given.get("dns"):
+        found.append(f"{at('domains')}: '{wildcards[0]}' is a wildcard, which is certified in DNS alone; add {at('dns')}, or list every name")
+    if origin != "acme" and given.get("dns"):
+        found.append(f"{at('dns')} goes with origin: acme; leave it out")
     if bool(given.get("eab_kid")) != bool(given.get("eab_hmac_key")):
         found.append(f"{at('eab_kid')} and {at('eab_hmac_key')} belong together; give both or none")
     for option, what in (("provided_chain", "the certificate and those that signed it"), ("provided_key", "its private key")):

@@ -12,10 +12,11 @@ description:
     self-signed one is made where there is none. With O(state=issued) certbot asks the authority when
     the certificate is missing, has expired, or is not what O(domains) and O(settings) say; the web
     server is reloaded after it has accepted its configuration.
+  - With O(state=revoked) a new certificate with a new key is served first, then the authority revokes the old one.
   - The authority is not contacted when nothing is due; renewal is the timer's business.
   - certbot runs in the sandbox of the unit that renews, so what is issued today can be renewed later.
   - What an interrupted certbot left is moved to C(/var/lib/acme-cert/damaged).
-  - Needs openssl; for O(state=issued) also what the role P(bulwark.flask.acme_cert#role) installs.
+  - Needs openssl; for the others also what the role P(bulwark.flask.acme_cert#role) installs.
 options:
   name:
     description: Name of the certificate.
@@ -29,12 +30,12 @@ options:
   state:
     description: What is asked for.
     type: str
-    choices: [bootstrap, issued]
+    choices: [bootstrap, issued, revoked]
     required: true
   settings:
     description:
       - What the certificate is made with, in certbot's words, such as C(server) and C(key_type); another
-        value than that of the certificate there is means a new one. C(server) is needed for O(state=issued).
+        value than that of the certificate there is means a new one. C(server) is needed for all but O(state=bootstrap).
     type: dict
     default: {}
   certbot:
@@ -49,11 +50,19 @@ options:
     description: Find out before the authority is asked whether it would refuse, and stop there, in check mode too.
     type: bool
     default: true
+  revocation_reason:
+    description: What the authority is told for O(state=revoked).
+    type: str
+    choices: [unspecified, keycompromise, affiliationchanged, superseded, cessationofoperation]
+    default: keycompromise
   resolvers:
     description: Addresses of name servers that know what the outside sees; empty for those of the host.
     type: list
     elements: str
     default: []
+  dns_credentials:
+    description: File with certbot's credentials for RFC 2136, with which O(doctor) tries an update.
+    type: path
 attributes:
   check_mode:
     description: Predicts whether a certificate would be made, asked for, or taken into use. The authority is not asked
@@ -166,7 +175,10 @@ def examine(module: AnsibleModule) -> None:
     """Stop where the authority would refuse: it counts what it refuses, and then refuses for hours."""
     options = module.params
     wanted = {"domains": options["domains"], "server": options["settings"]["server"], "ca_bundle": options["ca_bundle"],
-              "profile": options["settings"].get("preferred_profile", ""), "challenge": "http-01", "resolvers": options["resolvers"]}
+              "profile": options["settings"].get("preferred_profile", ""), "resolvers": options["resolvers"],
+              "challenge": "dns-01" if options["settings"].get("authenticator", "").startswith("dns-") else "http-01",
+              # In check mode an earlier run may have written it, or not yet.
+              "dns_credentials": options["dns_credentials"] if options["dns_credentials"] and Path(options["dns_credentials"]).exists() else ""}
     rc, out, err = confined(module, str(DOCTOR), data=json.dumps(wanted))
     if rc:
         module.fail_json(msg=f"What the authority would refuse could not be found out:\n{(out + err)[-2000:]}")
@@ -187,7 +199,7 @@ def issue(module: AnsibleModule, certificate: Certificate) -> None:
         certificate.put_account_aside(options["settings"]["server"])
         rc, said = certbot(module, certificate)
     if rc or reason(module, certificate):
-        here = [certificate.local_answer(domain) for domain in options["domains"]] if "acme-challenge" in said else []
+        here = [certificate.local_answer(domain) for domain in options["domains"]] if "/acme-challenge/" in said else []
         module.fail_json(rc=rc, msg="\n".join([
             f"No certificate for {', '.join(options['domains'])} from {options['settings']['server']}. "
             f"{explain(said)}", *filter(None, here),
@@ -209,12 +221,40 @@ def issued(module: AnsibleModule, certificate: Certificate) -> None:
     if due and not module.check_mode:
         if why:
             issue(module, certificate)
-        rc, out, err = module.run_command([RELOAD, certificate.name])
-        if rc:
-            module.fail_json(msg=f"The certificate is there, but the web server could not take it:\n{(out + err)[-2000:]}")
-        # The key of one from elsewhere is of no use any more.
-        shutil.rmtree(certificate.elsewhere, ignore_errors=True)
+        take(module, certificate)
     module.exit_json(changed=due, reason=why)
+
+
+def take(module: AnsibleModule, certificate: Certificate) -> None:
+    """Have the web server serve what certbot has."""
+    rc, out, err = module.run_command([RELOAD, certificate.name])
+    if rc:
+        module.fail_json(msg=f"The certificate is there, but the web server could not take it:\n{(out + err)[-2000:]}")
+    # The key of one from elsewhere is of no use any more.
+    shutil.rmtree(certificate.elsewhere, ignore_errors=True)
+
+
+def revoked(module: AnsibleModule, certificate: Certificate) -> None:
+    """Serve another certificate with another key, then have the authority revoke the one before."""
+    kept, why = certificate.kept(), f"revoked: {module.params['revocation_reason']}"
+    if not kept:
+        module.fail_json(msg=f"There is no authority's certificate {certificate.name} on this host that could be revoked.")
+    if module.params["doctor"]:
+        examine(module)
+    if module.check_mode:
+        module.exit_json(changed=True, reason=why)
+    old = (certificate.live / "cert.pem").resolve()
+    issue(module, certificate)
+    take(module, certificate)
+    command = [module.params["certbot"], "revoke", "--cert-path", str(old), "--reason", module.params["revocation_reason"],
+               "--no-delete-after-revoke", "--non-interactive", "--server", kept["server"], "--account", kept["account"],
+               "--config-dir", str(certificate.config), "--work-dir", str(certificate.state / "work"), "--logs-dir", "/var/log/acme-cert",
+               "--max-log-backups", "0"]
+    rc, out, err = confined(module, "flock", "--wait", "300", str(certificate.state / "lock"), *command)
+    if rc:
+        module.fail_json(msg=f"A new certificate is served, but the old one could not be revoked: {explain(out + err)}\n"
+                             f"Try that alone, on the host: REQUESTS_CA_BUNDLE={module.params['ca_bundle']} {' '.join(command)}")
+    module.exit_json(changed=True, reason=why)
 
 
 def main() -> None:
@@ -223,12 +263,15 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "domains": {"type": "list", "elements": "str", "required": True},
-            "state": {"type": "str", "choices": ["bootstrap", "issued"], "required": True},
+            "state": {"type": "str", "choices": ["bootstrap", "issued", "revoked"], "required": True},
+            "revocation_reason": {"type": "str", "choices": ["unspecified", "keycompromise", "affiliationchanged", "superseded",
+                                                             "cessationofoperation"], "default": "keycompromise"},
             "settings": {"type": "dict", "default": {}},
             "certbot": {"type": "path", "default": "/opt/certbot/current/bin/certbot"},
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
             "doctor": {"type": "bool", "default": True},
             "resolvers": {"type": "list", "elements": "str", "default": []},
+            "dns_credentials": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -242,7 +285,7 @@ def main() -> None:
     if not module.params["settings"].get("server"):
         module.fail_json(msg="settings.server must be the URL of the authority's ACME directory.")
     module.params["settings"] = {key: str(value) for key, value in module.params["settings"].items()}
-    issued(module, Certificate(name))
+    (issued if module.params["state"] == "issued" else revoked)(module, Certificate(name))
 
 
 if __name__ == "__main__":

