@@ -22,7 +22,7 @@ PACKAGES = ("systemd,python3,python3-venv,ca-certificates,curl,openssl,procps,ip
             "chromium,chromium-driver,libnginx-mod-stream,lynis,nginx-light,nmap,nodejs,npm,slowhttptest,testssl.sh")
 TOOLS = ROOT / "build" / "auditor"
 LOCKS = "/project/molecule/grades/tools"
-VENVS = ("scanners", "wapiti", "browser")
+VENVS = ("scanners", "browser")
 # What its own installation would fetch from elsewhere; neither list has a name of the test network in it.
 OBSERVATORY = "/tools/npm/node_modules/@mdn/mdn-http-observatory/conf"
 # One client needs as many files as it holds connections.

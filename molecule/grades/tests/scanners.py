@@ -131,15 +131,6 @@ class Scanners:
         out = self.scan(f"nmap -n -Pn -T4 -p- --max-retries 2 -oG - {self.address}")
         return sorted(int(port) for port in re.findall(r"(\d+)/open/tcp", out))
 
-    @functools.cached_property
-    def wapiti(self) -> dict[str, Any]:
-        """wapiti: a crawl, and its attacks on what it found."""
-        out = f"/tmp/wapiti-{self.server.name}.json"
-        self.scan(f"rm -f {out}; cd /tmp && HOME=/tmp/wapiti-home /tools/wapiti/bin/wapiti --url https://{self.domains['shop']}/ "
-                  f"--scope domain --flush-session --max-scan-time 120 --max-attack-time 30 --tasks 4 --no-bugreport "
-                  f"--format json --output {out} --verbose 0", seconds=400)
-        return json.loads(self.scan(f"cat {out}"))
-
     @contextlib.contextmanager
     def slow_clients(self, mode: str, app: str) -> Iterator[Callable[[], None]]:
         """4,000 slow clients while the block runs. It gets a function that looks how many the host holds."""
