@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
-import random
+import itertools
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,13 @@ def sent(site: Any, request: bytes, context: Any = None) -> Answer:
     return parsed(received)
 
 
+SEEN = itertools.count()
+
+
 def somebody(network: str = "203.0.113") -> dict[str, str]:
     """Headers of a visitor the proxy in front has not seen before."""
-    return {"X-Forwarded-For": f"{network}.{random.randint(1, 254)}" if network.count(".") == 2
-            else f"{network}:{random.randint(1, 65535):x}"}
+    number = next(SEEN) % 254 + 1
+    return {"X-Forwarded-For": f"{network}.{number}" if network.count(".") == 2 else f"{network}:{number:x}"}
 
 
 @pytest.fixture(scope="session")
