@@ -153,10 +153,11 @@ BARS = [
     Bar("systemd-analyze, session store", "≤ 2", exposure(2, "session-store.service")),
     Bar("lynis 3.1.4", "≥ 85", lynis,
         open="a container withholds the kernel's settings, the clock and AppArmor"),
+    # Before ssh-audit, whose connections get its address banned from SSH.
+    Bar("nmap, all TCP ports", "22, 80, 443", ports),
     Bar("ssh-audit, failures", "none", ssh_audit),
     Bar("ssh-audit, warnings", "a classical key exchange alone", ssh_warnings),
     Bar("gixy-next", "none above informational", gixy),
-    Bar("nmap, all TCP ports", "22, 80, 443", ports),
     Bar("slowhttptest, 4,000 slow headers", SERVED, slow("H")),
     Bar("slowhttptest, 4,000 slow bodies", SERVED, slow("B")),
 ]
