@@ -63,7 +63,6 @@ sample: setup  ## What `make test` runs of them: the main ones whole, of the oth
 	@tools/scenario release debian13
 	@tools/scenario edge
 	@tools/scenario baseline debian12
-	@tools/scenario secrets debian12
 
 .PHONY: bench
 bench: setup  ## Wall time and tasks of a first and of a no-op run; releases under load, for ten minutes
