@@ -16,6 +16,21 @@ from auditor import Auditor  # noqa: E402 - the path above is where it is
 from scanners import Scanners  # noqa: E402 - as above
 from suite import *  # noqa: E402,F403 - as above
 
+
+class Order:
+    """Attacks come last: who has made one is kept out for a while."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """After pytest's own order, by hosts."""
+        items.sort(key=lambda item: "slowhttptest" in item.name)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Beside the suite's own hook of that name."""
+    session.config.pluginmanager.register(Order())
+
+
 TABLE = ROOT / "build" / "grades.md"
 READINGS = ROOT / "build" / "grades.json"
 
