@@ -46,8 +46,9 @@ def text(role: str, *parts: str) -> str:
     return "\n".join(path.read_text() for path in files(role, *parts))
 
 
-def templates() -> list[tuple[str, str]]:
-    return [(role, path.name) for role in ROLES for path in files(role, "templates")]
+def templates(*roles: str) -> list[tuple[str, str]]:
+    """Those that make a file; what is in a directory below is a part of one."""
+    return [(role, path.name) for role in roles or ROLES for path in files(role, "templates") if path.parent.name == "templates"]
 
 
 def tasks(path: Path) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ def test_a_template_renders_for_an_application_with_the_least_said(role, templat
 
 @pytest.mark.parametrize("role", house.ROLES)
 def test_a_number_or_boolean_may_come_from_the_command_line_as_text(role):
-    names = [path.name for path in house.files(role, "templates")]
+    names = [template for _, template in house.templates(role)]
 
     def everything(**extra):
         return support.role_vars(role, **extra), [support.render(role, name, **extra) for name in names]
