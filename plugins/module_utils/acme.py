@@ -12,6 +12,9 @@ DOMAIN = re.compile(r"(?=.{1,253}$)(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[
 # An authority that was set up anew, or has forgotten us.
 UNKNOWN_ACCOUNT = r"accountDoesNotExist|account that does not exist|Account \S+ not found"
 
+# By an earlier run that was interrupted: what was wanted is so.
+ALREADY_REVOKED = r"alreadyRevoked|already (been )?revoked|status other than revoked"
+
 # What certbot says, and what it means; the first that is found counts.
 CAUSES = (
     (r"TXT record|Received response from server|Unable to determine base domain",

@@ -42,6 +42,7 @@ class Certificate:
         self.own = self.state / "bootstrap" / name
         self.elsewhere = self.state / "elsewhere" / name
         self.told = self.state / f"served-{name}"
+        self.to_revoke = self.state / "to-revoke" / name
 
     def prepare(self) -> None:
         """Have the directories; those the web server's workers read are open to them."""
@@ -80,6 +81,17 @@ class Certificate:
         """The settings certbot keeps, none if there is no certificate it could renew."""
         kept = settings_of(self.renewal.read_text(encoding="utf-8")) if self.renewal.is_file() else {}
         return kept if kept.get("server") and is_whole(self.live) else {}
+
+    def doom(self) -> None:
+        """Note that the authority's certificate is to be revoked: a run that is interrupted once it has replaced it
+        leaves that to the next, which would not know it otherwise."""
+        for path in (self.to_revoke.parent, self.to_revoke):
+            directory(path, 0o700)
+        shutil.copyfile((self.live / "cert.pem").resolve(), self.to_revoke / (self.live / "cert.pem").resolve().name)
+
+    def doomed(self) -> list[Path]:
+        """Certificates that are to be revoked."""
+        return sorted(self.to_revoke.glob("*.pem"))
 
     def account(self, server: str, account: str = "") -> Path:
         """Where certbot keeps an account of an authority, or all of them."""

@@ -107,7 +107,7 @@ from pathlib import Path
 from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.acme import DOMAIN, NAME, UNKNOWN_ACCOUNT, explain, reason_to_ask
+from ansible_collections.bulwark.flask.plugins.module_utils.acme import ALREADY_REVOKED, DOMAIN, NAME, UNKNOWN_ACCOUNT, explain, reason_to_ask
 from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_whole
 
 DOCTOR = Path("/usr/local/sbin/acme-cert-doctor")
@@ -231,7 +231,8 @@ def take(module: AnsibleModule, certificate: Certificate) -> None:
     if rc:
         module.fail_json(msg=f"The certificate is there, but the web server could not take it:\n{(out + err)[-2000:]}")
     # The key of one from elsewhere is of no use any more.
-    shutil.rmtree(certificate.elsewhere, ignore_errors=True)
+    if certificate.elsewhere.exists():
+        shutil.rmtree(certificate.elsewhere)
 
 
 def revoked(module: AnsibleModule, certificate: Certificate) -> None:
@@ -243,17 +244,20 @@ def revoked(module: AnsibleModule, certificate: Certificate) -> None:
         examine(module)
     if module.check_mode:
         module.exit_json(changed=True, reason=why)
-    old = (certificate.live / "cert.pem").resolve()
+    certificate.doom()
     issue(module, certificate)
     take(module, certificate)
-    command = [module.params["certbot"], "revoke", "--cert-path", str(old), "--reason", module.params["revocation_reason"],
-               "--no-delete-after-revoke", "--non-interactive", "--server", kept["server"], "--account", kept["account"],
-               "--config-dir", str(certificate.config), "--work-dir", str(certificate.state / "work"), "--logs-dir", "/var/log/acme-cert",
-               "--max-log-backups", "0"]
-    rc, out, err = confined(module, "flock", "--wait", "300", str(certificate.state / "lock"), *command)
-    if rc:
-        module.fail_json(msg=f"A new certificate is served, but the old one could not be revoked: {explain(out + err)}\n"
-                             f"Try that alone, on the host: REQUESTS_CA_BUNDLE={module.params['ca_bundle']} {' '.join(command)}")
+    for old in certificate.doomed():
+        command = [module.params["certbot"], "revoke", "--cert-path", str(old), "--reason", module.params["revocation_reason"],
+                   "--no-delete-after-revoke", "--non-interactive", "--server", kept["server"], "--account", kept["account"],
+                   "--config-dir", str(certificate.config), "--work-dir", str(certificate.state / "work"),
+                   "--logs-dir", "/var/log/acme-cert", "--max-log-backups", "0"]
+        rc, out, err = confined(module, "flock", "--wait", "300", str(certificate.state / "lock"), *command)
+        if rc and not re.search(ALREADY_REVOKED, out + err):
+            module.fail_json(msg=f"A new certificate is served, but the old one could not be revoked: {explain(out + err)}\n"
+                                 f"Try that alone, on the host: REQUESTS_CA_BUNDLE={module.params['ca_bundle']} {' '.join(command)}\n"
+                                 "The next run of this playbook tries it again, too.")
+        old.unlink()
     module.exit_json(changed=True, reason=why)
 
 

@@ -1,0 +1,81 @@
+"""What is to be revoked is known to the next run when this one is interrupted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import Certificate
+from ansible_collections.bulwark.flask.plugins.modules import acme_certificate
+
+
+class Ended(Exception):
+    """The module has said how it ended."""
+
+
+class Module:
+    """Ends as the real one does."""
+
+    check_mode = False
+    params = {"doctor": False, "certbot": "certbot", "revocation_reason": "keycompromise", "ca_bundle": "/bundle"}
+
+    def exit_json(self, **result: Any) -> None:
+        raise Ended(result)
+
+    def fail_json(self, **result: Any) -> None:
+        raise Ended(result)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate:
+    """One that certbot keeps; each that is issued has the next number."""
+    made = Certificate("shop", tmp_path)
+    made.live.mkdir(parents=True)
+    (tmp_path / "var/lib/acme-cert").mkdir(parents=True)
+
+    def issue(_: Any = None, __: Any = None) -> None:
+        number = len(list(tmp_path.glob("cert*.pem"))) + 1
+        (tmp_path / f"cert{number}.pem").write_text(f"{number}")
+        (made.live / "cert.pem").unlink(missing_ok=True)
+        (made.live / "cert.pem").symlink_to(tmp_path / f"cert{number}.pem")
+
+    issue()
+    monkeypatch.setattr(made, "kept", lambda: {"server": "https://authority", "account": "us"})
+    monkeypatch.setattr(acme_certificate, "issue", issue)
+    monkeypatch.setattr(acme_certificate, "take", lambda *_: None)
+    return made
+
+
+def revoke(certificate: Certificate, monkeypatch: pytest.MonkeyPatch, rc: int = 0, said: str = "") -> tuple[list[str], dict[str, Any]]:
+    """The certificates the authority was told of, and how the run ended."""
+    told = []
+
+    def confined(_: Any, *command: str) -> tuple[int, str, str]:
+        told.append(Path(command[command.index("--cert-path") + 1]).read_text())
+        return rc, "", said
+
+    monkeypatch.setattr(acme_certificate, "confined", confined)
+    with pytest.raises(Ended) as ended:
+        acme_certificate.revoked(Module(), certificate)
+    return told, ended.value.args[0]
+
+
+def test_the_old_one_is_revoked_and_no_other(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, result = revoke(certificate, monkeypatch)
+    assert told == ["1"] and result["changed"]
+    assert certificate.doomed() == []
+
+
+def test_a_run_after_an_interrupted_one_revokes_what_that_had_replaced(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, result = revoke(certificate, monkeypatch, rc=1, said="the authority is down")
+    assert "could not be revoked" in result["msg"]
+    told, _ = revoke(certificate, monkeypatch)
+    assert told == ["1", "2"]
+    assert certificate.doomed() == []
+
+
+def test_one_that_is_revoked_already_is_done(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, result = revoke(certificate, monkeypatch, rc=1, said="urn:ietf:params:acme:error:alreadyRevoked")
+    assert told == ["1"] and result["changed"]
+    assert certificate.doomed() == []
