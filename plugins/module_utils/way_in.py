@@ -257,6 +257,25 @@ def _key_problems(config: dict[str, list[str]], fingerprint: str, key: Key) -> l
     return []
 
 
+# Asked by this host itself, so that answers come in as what they are: DHCP, by both protocols.
+ASKING = {68, 546}
+
+
+def closed(listing: str, opened: dict[str, set[int]]) -> list[str]:
+    """What listens to others on ports that are not open, as `ss -Hlntup` lists it."""
+    found = {}
+    for protocol, _, _, _, local, _, *process in (line.split(None, 6) for line in listing.splitlines() if len(line.split()) > 5):
+        address, _, port = local.rpartition(":")
+        address = address.strip("[]").removeprefix("::ffff:")
+        if address.startswith("127.") or address == "::1" or address.endswith("%lo") or int(port) in opened[protocol]:
+            continue
+        if protocol == "tcp" or int(port) not in ASKING:
+            names = re.findall(r'"([^"]+)"', process[0]) if process else []
+            if names or (protocol, int(port)) not in found:
+                found[protocol, int(port)] = f"{protocol} {port}" + (f" ({names[0]})" if names else "")
+    return [found[key] for key in sorted(found)]
+
+
 def network_problems(config: dict[str, list[str]], session: Session, allowed: Optional[list[int]],
                      sources: list[str]) -> list[str]:
     """Why packets of the operator would not arrive. `allowed` are the firewall's ports for SSH; None without one."""

@@ -67,6 +67,16 @@ options:
         type: list
         elements: str
         default: []
+      tcp:
+        description: Other TCP ports that are open. What listens on one that is not is named in a warning.
+        type: list
+        elements: int
+        default: []
+      udp:
+        description: UDP ports that are open.
+        type: list
+        elements: int
+        default: []
   confirm_seconds:
     description: How long after the change a new connection may confirm it.
     type: int
@@ -111,6 +121,7 @@ import base64
 import grp
 import json
 import os
+import platform
 import pwd
 import re
 import secrets
@@ -267,6 +278,17 @@ class Run:
                       "(host_access_firewall: false)" for other in others]
         return found
 
+    def name_closed(self) -> None:
+        """Say what visitors of this host reach now and would not any more."""
+        firewall = self.given["firewall"]
+        if firewall:
+            listing = self.module.run_command(["ss", "-Hlntup"])[1]
+            closed = way_in.closed(listing, {"tcp": {*firewall["ports"], *firewall["tcp"]}, "udp": set(firewall["udp"])})
+            if closed:
+                # By its name, as Ansible prints the same warning of two hosts once.
+                self.module.warn(f"{platform.node()}: the firewall closes what listens here and is not named: {', '.join(closed)}. "
+                                 "To leave a port open, name it in host_access_tcp_ports or host_access_udp_ports.")
+
     def units(self) -> dict[str, dict[str, bool]]:
         """The state to go back to."""
         found, firewall = dead_man.states(self.given["units"]), self.given["firewall"]
@@ -286,6 +308,7 @@ class Run:
                 return
             session = self.session()
             self.refuse(self.refusals(session))
+            self.name_closed()
             token, seconds = secrets.token_hex(8), self.given["confirm_seconds"]
             dead_man.arm(self.changes, self.units(), seconds, {"token": token, "address": session.address, "port": session.client_port})
             try:
@@ -328,6 +351,7 @@ class Run:
         """What `execute` would do."""
         if self.plan() and os.path.exists("/usr/sbin/sshd"):
             self.refuse(self.refusals(self.session()))
+            self.name_closed()
 
     def result(self) -> dict[str, Any]:
         """What is returned, also on failure."""
@@ -365,6 +389,8 @@ def main() -> None:
                 "table": {"type": "str", "required": True},
                 "ports": {"type": "list", "elements": "int", "required": True},
                 "sources": {"type": "list", "elements": "str", "default": []},
+                "tcp": {"type": "list", "elements": "int", "default": []},
+                "udp": {"type": "list", "elements": "int", "default": []},
             }},
             "confirm_seconds": {"type": "int", "default": 60},
             "phase": {"type": "str", "choices": ["change", "confirm", "undo"], "default": "change"},

@@ -182,6 +182,18 @@ def test_a_second_firewall_is_named(hosts: Any) -> None:
     assert hosts.state() == before
 
 
+def test_what_the_firewall_closes_is_named(hosts: Any) -> None:
+    hosts.read("systemd-run --quiet --collect --unit=somebodys python3 -m http.server 8025; "
+               "timeout 30 sh -c 'until ss -Hltn | grep -q :8025; do sleep 0.1; done'")
+    done = hosts.play("--check", host_access_tcp_ports=[80, 443, 8443])
+    opened = hosts.play("--check", host_access_tcp_ports=[80, 443, 8025])
+    hosts.read("systemctl stop somebodys")
+    assert done.returncode == 0 and opened.returncode == 0, done.output + opened.output
+    for host in hosts.ways:
+        assert f"{host}: the firewall closes what listens here and is not named: tcp 8025 (python3)" in " ".join(done.output.split())
+    assert "8025 (python3)" not in opened.output
+
+
 def test_a_port_moves_in_two_steps(hosts: Any) -> None:
     def alias(address: str) -> str:
         return f"HostKeyAlias={address}"
