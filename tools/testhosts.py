@@ -228,7 +228,8 @@ class Set:
         for name in ["pebble", "auditor", *[host.name for host in self.hosts]]:
             podman("rm", "--force", "--ignore", "--time", "2", self.container(name))
         podman("network", "rm", "--force", self.network, check=False)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
 
 
 def main(arguments: list[str]) -> None:

@@ -34,9 +34,10 @@ else:
             json.dump(settings, stream)
         print(json.dumps(run("--answer")))
     finally:
-        shutil.rmtree(state, ignore_errors=True)
         if os.path.exists(config):
             os.unlink(config)
+        if os.path.exists(state):
+            shutil.rmtree(state)
 '''
 
 SCHEDULE = r'''

@@ -101,7 +101,8 @@ def arm(changes: list[Change], units: dict[str, dict[str, bool]], seconds: int, 
         os.makedirs(FOLDER, mode=0o700, exist_ok=True)
         os.chmod(FOLDER, 0o700)
         for left in (preparing, CONFIRMED):
-            shutil.rmtree(left, ignore_errors=True)
+            if os.path.lexists(left):
+                shutil.rmtree(left)
         os.mkdir(preparing, 0o700)
         for number, change in enumerate(changes):
             if change.now.kind not in ("absent", "directory"):
@@ -133,8 +134,11 @@ def drop() -> None:
     for path in (UNIT, WANTED):
         if os.path.lexists(path):
             os.unlink(path)
-    for path in (PENDING, CONFIRMED):
-        shutil.rmtree(path, ignore_errors=True)
+    if os.path.exists(PENDING):
+        os.rename(PENDING, CONFIRMED)
+    # Out of the way already, and it must not make a good change look bad: the next change removes what is left, or
+    # says why it cannot.
+    shutil.rmtree(CONFIRMED, ignore_errors=True)
     systemctl("daemon-reload")
 
 

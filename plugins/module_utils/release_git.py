@@ -86,14 +86,15 @@ class Git:
         """The environment git reaches the server with; everything secret is gone afterwards."""
         prefix = self.sandbox.unit.replace(".service", "")
         folder = Path("/run") / f"{prefix}-{os.getpid()}"
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
         try:
             yield self._write_access(folder)
             if not self.host_key and (folder / "known_hosts").stat().st_size and self.known_hosts.parent.is_dir():
                 self._keep_known_hosts(folder / "known_hosts")
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder)
 
     def _write_access(self, folder: Path) -> dict[str, str]:
         known = self.host_key or (self.known_hosts.read_text() if self.known_hosts.exists() else "")
@@ -207,4 +208,4 @@ def remove_stale_access(unit: str) -> None:
     prefix = unit.replace(".service", "")
     for folder in Path("/run").glob(f"{prefix}-[0-9]*"):
         if not Path("/proc", folder.name.rpartition("-")[2]).exists():
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder)

@@ -76,7 +76,8 @@ class Releases:
 
     def keep_failed(self, release: Path) -> Path:
         """Put a failed build aside with its log and source, without its venv; nothing can run it."""
-        shutil.rmtree(release / "venv", ignore_errors=True)
+        if (release / "venv").exists():
+            shutil.rmtree(release / "venv")
         kept = self.folder / f"{FAILED}{release.name}"
         release.rename(kept)
         kept.chmod(0o700)

@@ -140,7 +140,9 @@ def make(module: AnsibleModule, certificate: Certificate, given: list[bytes]) ->
         if not given:
             self_signed(module, whole)
         folder = place_of(certificate, ((whole / file).read_bytes() for file in FILES))
-        shutil.rmtree(folder, ignore_errors=True)
+        # One of the same name is not whole, or it would be in use.
+        if folder.exists():
+            shutil.rmtree(folder)
         whole.rename(folder)
     return folder
 

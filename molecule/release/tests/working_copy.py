@@ -43,7 +43,8 @@ with open(Path(os.environ["STATE_DIRECTORY"]) / "before", "a") as file:
 
 def make(version: str, *changes: tuple[str, str, str]) -> None:
     """Make the copy anew; each change is a file, what to replace in it (all when empty) and by what."""
-    shutil.rmtree(COPY, ignore_errors=True)
+    if COPY.exists():
+        shutil.rmtree(COPY)
     shutil.copytree(ROOT / "examples" / "shop", COPY, ignore=shutil.ignore_patterns("__pycache__", ".venv", "instance"))
     # Of a work tree, what its repository ignores is left out: it needs one of its own.
     subprocess.run(["git", "init", "--quiet", str(COPY)], check=True)
