@@ -59,7 +59,8 @@ def _base64(value: int, length: int) -> str:
 
 
 def sha512_crypt(password: bytes, salt: bytes) -> str:
-    """SHA-512 crypt as every libc has it (https://www.akkadia.org/drepper/SHA-crypt.txt); Python has none since 3.13."""
+    """SHA-512 crypt as every libc has it (https://www.akkadia.org/drepper/SHA-crypt.txt). Python has none since 3.13, and the
+    filter password_hash of ansible-core 2.19 needs passlib, which no controller has by itself."""
     def sha(data: bytes) -> bytes:
         return hashlib.sha512(data).digest()
 
