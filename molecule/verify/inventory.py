@@ -37,6 +37,7 @@ QUESTION = """
 {%- endfor -%}
 {{ {
   'apps': apps,
+  'nginx_unprivileged': nginx_server_unprivileged | default(true),
   'connection': ansible_connection | default('ssh'),
   'address': ansible_host | default(inventory_hostname),
   'port': ansible_port | default(none),
@@ -97,6 +98,7 @@ class Target:
     key: str | None
     ssh_args: str
     host_key_checking: bool
+    nginx_unprivileged: bool
     apps: list[App] = field(default_factory=list)
 
     @property

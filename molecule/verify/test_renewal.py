@@ -71,9 +71,9 @@ def test_renewal_is_scheduled_at_a_random_moment(site: Any, remember: Callable[.
     assert timer["result"] == "success", "the last renewal failed"
 
 
-def test_only_root_can_read_the_private_key(site: Any, remember: Callable[..., Any]) -> None:
+def test_only_root_and_the_web_server_can_read_the_private_key(site: Any, remember: Callable[..., Any]) -> None:
     timer = remember(site, TIMER)
-    assert timer["key"] == "root:root 0600"
+    assert timer["key"] == "root:ssl-cert 0640"
 
 
 @pytest.mark.intrusive

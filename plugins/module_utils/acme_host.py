@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import grp
 import hashlib
 import http.client
 import os
 import shutil
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +17,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.acme import settings
 
 FILES = ("fullchain.pem", "privkey.pem")
 RELOAD = "/usr/local/sbin/acme-cert-reload"
+# Debian's group for programs that read keys and are not root.
+GROUP = "ssl-cert"
 
 
 def directory(path: Path, mode: int) -> None:
@@ -26,6 +30,25 @@ def directory(path: Path, mode: int) -> None:
 def is_whole(folder: Path) -> bool:
     """Whether certificate and key are both there."""
     return all((folder / name).exists() for name in FILES)
+
+
+def is_open(folder: Path) -> bool:
+    """Whether the web server's group can read the key."""
+    key = (folder / FILES[1]).stat()
+    try:
+        return key.st_gid == grp.getgrnam(GROUP).gr_gid and bool(key.st_mode & stat.S_IRGRP)
+    except KeyError:
+        return False
+
+
+def let_in(folder: Path) -> None:
+    """Have the web server's group read a certificate and its key, as acme-cert-reload does."""
+    real = (folder / FILES[1]).resolve().parent
+    for path in {*folder.parents[:2], real.parent}:
+        path.chmod(path.stat().st_mode & 0o777 | 0o111)
+    for path in {folder, real, *real.glob("*.pem")}:
+        shutil.chown(path, group=GROUP)
+        path.chmod(0o750 if path.is_dir() else 0o640)
 
 
 class Certificate:
@@ -46,8 +69,7 @@ class Certificate:
 
     def prepare(self) -> None:
         """Have the directories; those the web server's workers read are open to them."""
-        for path, mode in ((self.link.parent, 0o755), (self.state, 0o755), (self.webroot, 0o755), (self.own.parent, 0o700),
-                           (self.own, 0o700)):
+        for path, mode in ((self.link.parent, 0o755), (self.state, 0o755), (self.webroot, 0o755), (self.own.parent, 0o711)):
             directory(path, mode)
 
     def serve(self, folder: Path) -> None:
@@ -70,11 +92,13 @@ class Certificate:
     def take(self, folder: Path) -> None:
         """Have the certificate of a directory as one of our own, and serve it."""
         self.prepare()
+        directory(self.own, 0o750)
         with tempfile.TemporaryDirectory(dir=self.own.parent) as made:
             for file in FILES:
                 Path(made, file).touch(mode=0o600)
                 Path(made, file).write_bytes((folder / file).read_bytes())
                 os.replace(Path(made, file), self.own / file)
+        let_in(self.own)
         self.serve(self.own)
 
     def kept(self) -> dict[str, str]:

@@ -100,6 +100,7 @@ problems:
 """
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -108,7 +109,7 @@ from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.acme import ALREADY_REVOKED, DOMAIN, NAME, UNKNOWN_ACCOUNT, explain, reason_to_ask
-from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_whole
+from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_open, is_whole, let_in
 
 DOCTOR = Path("/usr/local/sbin/acme-cert-doctor")
 LOG = "/var/log/acme-cert/letsencrypt.log"
@@ -117,12 +118,18 @@ UNIT = Path("/etc/systemd/system/acme-cert-renew@.service")
 
 def bootstrap(module: AnsibleModule, certificate: Certificate) -> bool:
     """Have something to serve: the authority's certificate, or else a self-signed one."""
-    if is_whole(certificate.link):
+    there = is_whole(certificate.link)
+    # What somebody put there by hand is left alone.
+    if there and (is_open(certificate.link) or certificate.put_by_hand()):
         return False
     if module.check_mode:
         return True
+    if there:
+        let_in(Path(os.readlink(certificate.link)))
+        return True
     certificate.prepare()
     if is_whole(certificate.live):
+        let_in(certificate.live)
         certificate.serve(certificate.live)
         return True
     names = ",".join(f"DNS:{domain}" for domain in module.params["domains"])

@@ -130,7 +130,7 @@ def make(module: AnsibleModule, certificate: Certificate, given: list[bytes]) ->
     """A directory that has the certificate as a whole."""
     certificate.prepare()
     for path in (certificate.elsewhere.parent, certificate.elsewhere):
-        directory(path, 0o700)
+        directory(path, 0o711)
     with tempfile.TemporaryDirectory(dir=certificate.elsewhere.parent) as made:
         whole = Path(made, "whole")
         directory(whole, 0o700)

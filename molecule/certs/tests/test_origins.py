@@ -112,13 +112,13 @@ def test_one_of_ours_with_little_life_left_is_an_alarm(step: Callable[..., Any],
     assert [alarmed(site) for site in sites] == [True, True]
 
 
-def test_the_key_is_in_one_file_that_root_alone_reads_and_nowhere_else(step: Callable[..., Any], sites: list[Any]) -> None:
+def test_the_key_is_in_one_file_that_root_and_the_web_server_read_and_nowhere_else(step: Callable[..., Any], sites: list[Any]) -> None:
     run = step("provided")
     assert not [line for line in key_lines("first") if line in run.output]
     for site in sites:
         kept = site.ask(KEPT)
         assert kept["with_key"] == [f"{kept['link']}/privkey.pem"]
-        assert kept["mode"] == "root:root 0600"
+        assert kept["mode"] == "root:ssl-cert 0640"
         assert not kept["journal"]
 
 

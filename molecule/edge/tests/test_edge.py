@@ -12,7 +12,7 @@ from outside import Outside
 UNTOUCHED = r'''
 import hashlib
 files = ("/etc/nginx/nginx.conf", "/etc/nginx/conf.d/somebody.conf", "/etc/nginx/conf.d/00-catch-all.conf",
-         "/etc/systemd/system/nginx.service.d/sandbox.conf")
+         "/etc/nginx/conf.d/somebody-tls.conf", "/etc/systemd/system/nginx.service.d/sandbox.conf")
 print(json.dumps({"nginx": properties("nginx.service", "MainPID", "ActiveState"),
                   "files": {path: hashlib.sha256(open(path, "rb").read()).hexdigest() for path in files if os.path.exists(path)},
                   "packaged": output("dpkg", "--verify", "nginx-common").decode()}))
@@ -67,6 +67,15 @@ def test_a_site_that_answers_every_name_is_a_reason_to_stop_before_anything_chan
     assert "set nginx_server_catch_all: false" in run.output
     assert site.ask(UNTOUCHED) == before
     assert before["packaged"] == "", "the test did not begin with a plain nginx"
+    assert somebody(site) == b"somebody's site\n"
+
+
+def test_a_key_that_root_alone_may_read_is_a_reason_to_stop_before_anything_changes(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    site = at("debian13")
+    before = site.ask(UNTOUCHED)
+    run = step("a key of root's")
+    run.says("/etc/ssl/private/somebody.key", "Permission denied", "let the group ssl-cert read it", "set nginx_server_unprivileged: false")
+    assert site.ask(UNTOUCHED) == before
     assert somebody(site) == b"somebody's site\n"
 
 

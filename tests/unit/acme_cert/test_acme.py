@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import grp
 import hashlib
 import http.server
 import importlib.util
@@ -15,8 +16,9 @@ from pathlib import Path
 
 import pytest
 import support
+from ansible_collections.bulwark.flask.plugins.module_utils import acme_host
 from ansible_collections.bulwark.flask.plugins.module_utils.acme import DOMAIN, NAME, explain, reason_to_ask, settings_of
-from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_whole
+from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_open, is_whole
 from ansible_collections.bulwark.flask.plugins.modules import acme_certificate, own_certificate
 from ansible_collections.bulwark.flask.plugins.modules.acme_certificate import sandbox
 
@@ -115,6 +117,14 @@ def test_each_kind_of_failure_says_what_to_do(said: str, meant: str) -> None:
 # -- where it is on a host
 
 
+@pytest.fixture(autouse=True)
+def group(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A group there is here, too."""
+    name = grp.getgrgid(os.getgid()).gr_name
+    monkeypatch.setattr(acme_host, "GROUP", name)
+    return name
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Certificate:
     found = Certificate("shop", tmp_path)
@@ -136,7 +146,7 @@ def issue(shop: Certificate) -> None:
     shop.account(SERVER, "0a1b").mkdir(parents=True)
 
 
-def test_keys_are_roots_alone_and_the_webroot_is_open_whatever_the_umask(tmp_path: Path) -> None:
+def test_keys_are_for_the_web_servers_group_and_the_webroot_is_open_whatever_the_umask(tmp_path: Path, group: str) -> None:
     before = os.umask(0o077)
     try:
         shop = Certificate("shop", tmp_path / "host")
@@ -145,9 +155,28 @@ def test_keys_are_roots_alone_and_the_webroot_is_open_whatever_the_umask(tmp_pat
         shop.take(tmp_path / "made")
     finally:
         os.umask(before)
-    assert (shop.own / "privkey.pem").stat().st_mode & 0o777 == 0o600
-    assert shop.own.stat().st_mode & 0o777 == 0o700
+    assert (shop.own / "privkey.pem").stat().st_mode & 0o777 == 0o640
+    assert (shop.own / "privkey.pem").group() == shop.own.group() == group
+    assert shop.own.stat().st_mode & 0o777 == 0o750
+    assert shop.own.parent.stat().st_mode & 0o777 == 0o711
     assert shop.webroot.stat().st_mode & 0o777 == shop.state.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_certbot_gave_to_root_alone_is_opened_to_the_group(shop: Certificate) -> None:
+    issue(shop)
+    for name in ("fullchain.pem", "privkey.pem"):
+        (shop.live / name).unlink()
+        (shop.live / name).symlink_to(Path("../../archive/shop") / name)
+        (shop.config / "archive/shop" / name).chmod(0o600)
+    for path in ("live", "archive", "live/shop", "archive/shop"):
+        (shop.config / path).chmod(0o700)
+    shop.serve(shop.live)
+    assert not is_open(shop.link)
+    assert acme_certificate.bootstrap(Module(), shop) and is_open(shop.link)
+    assert not acme_certificate.bootstrap(Module(), shop)
+    modes = {path: (shop.config / path).stat().st_mode & 0o777 for path in
+             ("live", "archive", "live/shop", "archive/shop", "archive/shop/privkey.pem", "archive/shop/fullchain.pem")}
+    assert list(modes.values()) == [0o711, 0o711, 0o750, 0o750, 0o640, 0o640]
 
 
 def test_moving_the_link_replaces_it(shop: Certificate, tmp_path: Path) -> None:
@@ -277,7 +306,7 @@ def test_a_self_signed_certificate_is_for_the_names_and_signs_no_others(shop: Ce
     assert "CA:FALSE" in text and "CA:TRUE" not in text and "TLS Web Server Authentication" in text
     assert "DNS:shop.example.com, DNS:www.shop.example.com" in text
     assert (folder / "privkey.pem").stat().st_mode & 0o777 == 0o600
-    assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_alarms_know_what_only_stands_in_from_what_is_self_signed_by_choice(shop: Certificate) -> None:

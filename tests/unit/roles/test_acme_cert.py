@@ -153,6 +153,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 STUBS = {
     "nginx": '[ ! -e "$ROOT/refuses" ]',
     "systemctl": ':',
+    "chgrp": ':',
     "flock": 'shift 3; exec "$@"',
     "certbot": ':',
 }

@@ -21,7 +21,7 @@ def test_the_logs_of_one_application_rotate_by_day_and_size() -> None:
     assert "/var/log/nginx/my-shop_2/*.log {" in text
     for line in ("daily", "maxsize 5M", "rotate 3", "maxage 3", "create 0640 www-data adm", "compress", "sharedscripts"):
         assert f"    {line}\n" in text
-    assert 'kill -USR1 "$(cat /run/nginx.pid)"' in text
+    assert "systemctl kill --kill-whom=main --signal=USR1 nginx" in text
 
 
 def test_the_web_server_finds_its_logs_made_for_adm_alone() -> None:

@@ -1,0 +1,87 @@
+"""The life of a host whose nginx is not root's: what somebody else does to it goes on working, or says why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+ADDED = "/etc/nginx/conf.d/added.conf"
+LOG = "/var/log/nginx/added.log"
+KEY = "/etc/ssl/private/added.key"
+SITE = f"server {{ listen 127.0.0.1:8081; access_log {LOG}; return 200 added; }}\n"
+TLS = f"server {{ listen 127.0.0.1:8082 ssl; ssl_certificate /etc/ssl/certs/added.pem; ssl_certificate_key {KEY}; return 200 added; }}\n"
+WITHIN = "timeout 15 sh -c 'until %s; do sleep 0.2; done'"
+ASK = """python3 -c 'import urllib.request as u; print(u.urlopen("http://127.0.0.1:8081/", timeout=5).read().decode())'"""
+
+
+@pytest.fixture(scope="session")
+def host(step: Callable[..., Any], at: Callable[..., Any]) -> Any:
+    """The host where nothing else decides who nginx is."""
+    step("again")
+    return at("debian12").server.host
+
+
+@pytest.fixture
+def added(host: Any) -> Iterator[Callable[[str], None]]:
+    """Puts a file where somebody's role would, and takes it away again."""
+    yield lambda text: host.check_output("printf %%s %s > %s", text, ADDED)
+    host.check_output(f"rm -f {ADDED} {LOG} {KEY} /etc/ssl/certs/added.pem && systemctl reload-or-restart nginx")
+
+
+def test_nginx_is_not_root(host: Any) -> None:
+    assert set(host.check_output("ps -o user= -C nginx").split()) == {"www-data"}
+
+
+def test_a_site_with_a_log_of_its_own_is_served_after_a_reload(host: Any, added: Callable[[str], None]) -> None:
+    added(SITE)
+    # What a role does, as root.
+    host.check_output("nginx -t -q && systemctl reload nginx")
+    assert host.check_output(ASK) == "added"
+    host.check_output(WITHIN % f"grep -q GET {LOG}")
+    assert host.file(LOG).user == "www-data"
+
+
+def test_a_reload_that_cannot_succeed_says_why_and_all_is_served_as_before(host: Any, added: Callable[[str], None]) -> None:
+    host.check_output(f"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=added -keyout {KEY} -out /etc/ssl/certs/added.pem 2>/dev/null")
+    added(SITE + TLS)
+    before = host.check_output("systemctl show --property=MainPID nginx")
+    done = host.run("systemctl reload nginx")
+    assert done.rc != 0
+    assert f'cannot load certificate key "{KEY}"' in host.check_output("journalctl --unit=nginx --lines=20 --output=cat")
+    assert host.run(ASK).rc != 0
+    assert host.check_output("systemctl show --property=MainPID nginx") == before
+    host.check_output(f"chgrp ssl-cert {KEY} && chmod 640 {KEY} && systemctl reload nginx")
+    assert host.check_output(ASK) == "added"
+
+
+def test_a_proof_while_it_is_stopped_leaves_nothing_that_keeps_it_from_starting(host: Any, added: Callable[[str], None]) -> None:
+    added(SITE)
+    host.check_output("systemctl stop nginx && nginx -t -q && test -e /run/nginx/nginx.pid && systemctl start nginx")
+    assert host.check_output(ASK) == "added"
+
+
+def test_it_starts_where_nothing_was_made_for_it(host: Any) -> None:
+    host.check_output("systemctl stop nginx && rm -r /run/nginx /var/lib/nginx/* && systemctl start nginx")
+    assert host.check_output("stat -c %U /run/nginx /var/lib/nginx/body").split() == ["www-data", "www-data"]
+
+
+def test_debians_own_programs_reach_it(host: Any) -> None:
+    before = host.check_output("systemctl show --value --property=MainPID nginx")
+    # What an upgrade of the package does: another program takes over the connections.
+    host.check_output("invoke-rc.d nginx upgrade")
+    host.check_output(WITHIN % f"[ $(systemctl show --value --property=MainPID nginx) != {before} ]")
+    master = host.check_output("systemctl show --value --property=MainPID nginx")
+    assert host.check_output("cat /run/nginx/nginx.pid") == master
+    assert host.check_output("ps -o user= -p %s", master) == "www-data"
+    # An empty log is not rotated.
+    host.check_output("echo >> /var/log/nginx/error.log && logrotate --force /etc/logrotate.d/nginx")
+    host.check_output(WITHIN % f"[ /proc/{master}/fd/2 -ef /var/log/nginx/error.log ]")
+
+
+def test_the_logs_of_an_application_are_opened_again_when_they_are_rotated(host: Any) -> None:
+    master = host.check_output("systemctl show --value --property=MainPID nginx")
+    # An empty log is not rotated.
+    host.check_output("echo '{}' >> /var/log/nginx/edge/access.log && logrotate --force /etc/logrotate.d/nginx-edge")
+    host.check_output(WITHIN % f"find -L /proc/{master}/fd -samefile /var/log/nginx/edge/access.log | grep -q .")

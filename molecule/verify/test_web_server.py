@@ -1,0 +1,30 @@
+"""The web server may do what it has to, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PROCESSES = r'''
+import grp, pwd
+found = []
+for pid in processes("nginx.service"):
+    status = dict(line.split(":\t", 1) for line in open("/proc/%d/status" % pid).read().splitlines() if ":\t" in line)
+    found.append({"user": pwd.getpwuid(int(status["Uid"].split()[0]))[0],
+                  "groups": sorted(grp.getgrgid(int(group))[0] for group in {*status["Groups"].split(), status["Gid"].split()[0]}),
+                  "capabilities": [int(status[key], 16) for key in ("CapPrm", "CapEff", "CapBnd")],
+                  "confined": (status["Seccomp"].strip(), status["NoNewPrivs"].strip())})
+print(json.dumps({"main": int(properties("nginx.service", "MainPID")["MainPID"]), "processes": found}))
+'''
+# Ports below 1024 alone.
+NET_BIND_SERVICE = 1 << 10
+
+
+def test_nothing_of_nginx_is_root(server: Any) -> None:
+    found = server.ask(PROCESSES)["processes"]
+    assert len(found) >= 2, "a master and no worker"
+    for process in found:
+        assert process["confined"] == ["2", "1"]
+        if server.target.nginx_unprivileged:
+            assert process["user"] == "www-data"
+            assert process["groups"] == ["ssl-cert", "www-data"]
+            assert not [value for value in process["capabilities"] if value & ~NET_BIND_SERVICE], process
