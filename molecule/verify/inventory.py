@@ -27,7 +27,8 @@ QUESTION = """
   'hsts_seconds': nginx_site_hsts_seconds | default(app.nginx_site.hsts_seconds) | default(63072000),
   'redirect_port': nginx_site_redirect_port | default(app.nginx_site.redirect_port) | default(443),
   'health_path': app.health_path | default('/'),
-  'tls_profile': nginx_server_tls_profile | default('intermediate'),
+  'tls_profile': 'modern' if 'modern' in [nginx_server_tls_profile | default(''), nginx_site_tls_profile | default(app.nginx_site.tls_profile) | default('')]
+    else 'intermediate',
   'rate_per_second': nginx_site_rate_per_second | default(app.nginx_site.rate_per_second) | default(20),
   'rate_burst': nginx_site_rate_burst | default(app.nginx_site.rate_burst) | default(100),
   'connections_per_client': nginx_site_connections_per_client | default(app.nginx_site.connections_per_client) | default(100),

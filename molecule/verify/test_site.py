@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import ipaddress
+import re
 import secrets
 import ssl
 import struct
@@ -201,6 +203,12 @@ def test_a_name_that_is_not_served_gets_no_answer(server: Any, host: bytes) -> N
 @pytest.mark.parametrize("name", ["unknown.example", None])
 def test_tls_for_a_name_that_is_not_served_is_refused(server: Any, name: str | None) -> None:
     context = server.outside.context(verify=False)
+    if any(re.fullmatch(r"[0-9.]+", domain) for app in server.target.apps for domain in app.domains):
+        # A site has an address, by which nothing is named: it gets the handshake, and answers to nobody else's name.
+        with server.outside.tls(name, context) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: unknown.example\r\nConnection: close\r\n\r\n")
+            assert connection.recv(64) == b""
+        return
     assert refused_with(lambda: server.outside.tls(name, context)) == "TLSV1_UNRECOGNIZED_NAME"
 
 
@@ -249,7 +257,7 @@ def test_the_challenge_is_answered_in_the_clear_for_every_name(site: Any) -> Non
 def test_the_certificate_chains_to_the_root_and_names_exactly_the_domains(site: Any) -> None:
     for domain in site.app.names:
         with site.server.outside.tls(domain) as connection:
-            names = {value for kind, value in connection.getpeercert()["subjectAltName"] if kind == "DNS"}
+            names = {value if kind == "DNS" else str(ipaddress.ip_address(value.strip())) for kind, value in connection.getpeercert()["subjectAltName"]}
             assert names == set(site.app.domains)
 
 
@@ -266,7 +274,9 @@ def test_current_tls_is_spoken(site: Any, version: ssl.TLSVersion) -> None:
     context = site.server.outside.context()
     context.minimum_version = context.maximum_version = version
     if site.app.tls_profile == "modern" and version == ssl.TLSVersion.TLSv1_2:
-        assert refused_with(lambda: site.server.outside.tls(site.domain, context)) == "TLSV1_ALERT_PROTOCOL_VERSION"
+        # By the host for every site, or by this one for want of a cipher.
+        assert refused_with(lambda: site.server.outside.tls(site.domain, context)) in (
+            "TLSV1_ALERT_PROTOCOL_VERSION", "SSLV3_ALERT_HANDSHAKE_FAILURE")
         return
     with site.server.outside.tls(site.domain, context) as connection:
         assert connection.version() == version.name.replace("_", ".")

@@ -171,7 +171,7 @@ class ActionModule(ActionBase):
         merged = {app["name"]: app for app in app_entries(entries, usable)}
         if apps is not MISSING:
             found += duplicate_applications(variables["flask_apps"])
-            found += inputs.applications(apps, merged, {} if defaults is MISSING else defaults, known, unwritable)
+            found += inputs.applications(apps, merged, {} if defaults is MISSING else defaults, known, unwritable, readable)
             for name, app in merged.items():
                 if isinstance(section := app.get("acme_cert"), Mapping):
                     found += self._provided(lambda option, name=name: f"flask_apps.{name}.acme_cert.{option}", section, app.get("domains"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Optional
@@ -36,6 +37,33 @@ CAUSES = (
 NOISE = re.compile(r"Saving debug log|Ask for help|See the logfile|Some challenges have failed|- - -|Renewing an existing|"
                    r"Requesting a certificate|Account registered|Running as unit|An unexpected error occurred|"
                    r"Hint: The Certificate Authority failed to download")
+
+
+def is_address(name: str) -> bool:
+    """Whether a certificate is for an address by this, not for a name."""
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
+
+
+def options_for(names: Iterable[str]) -> list[str]:
+    """What a certificate is for, as options of certbot."""
+    names = list(names)
+    domains = [name for name in names if not is_address(name)]
+    return [*(["--domains", ",".join(domains)] if domains else []),
+            *(word for name in names if is_address(name) for word in ("--ip-address", name))]
+
+
+def subject_names(names: Iterable[str]) -> str:
+    """The same as openssl writes it in an extension."""
+    return ",".join(f"{'IP' if is_address(name) else 'DNS'}:{name}" for name in names)
+
+
+def names_in(extension: str) -> list[str]:
+    """The same from what openssl prints of a certificate."""
+    return [*re.findall(r"DNS:([^,\s]+)", extension),
+            *(str(ipaddress.ip_address(address)) for address in re.findall(r"IP Address:([^,\s]+)", extension))]
 
 
 def settings_of(renewal: str) -> dict[str, str]:

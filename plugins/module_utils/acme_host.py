@@ -11,6 +11,7 @@ import stat
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, Optional
 from urllib.parse import urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils.acme import settings_of
@@ -169,7 +170,7 @@ class Certificate:
             token.flush()
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
             try:
-                connection.request("GET", f"/.well-known/acme-challenge/{Path(token.name).name}", headers={"Host": domain})
+                connection.request("GET", f"/.well-known/acme-challenge/{Path(token.name).name}", headers={"Host": f"[{domain}]" if ":" in domain else domain})
                 answer = connection.getresponse()
                 good = answer.status == 200 and answer.read() == b"local"
                 return "" if good else f"This host's own web server answers a challenge for {domain} with {answer.status}."
@@ -177,3 +178,15 @@ class Certificate:
                 return f"This host's own web server does not answer a challenge for {domain}: {error or type(error).__name__}."
             finally:
                 connection.close()
+
+
+def have_served(module: Any, certificate: Certificate, folder: Optional[Path] = None) -> None:
+    """Have the web server serve the certificate of a directory, or the authority's. Keys from elsewhere that are served no
+    more go; where it refuses, what was served before stays."""
+    rc, out, err = module.run_command([RELOAD, certificate.name, *([str(folder)] if folder else [])])
+    for other in certificate.elsewhere.iterdir() if certificate.elsewhere.is_dir() else ():
+        if not certificate.serves(other):
+            shutil.rmtree(other)
+    if rc:
+        said = f"The certificate is good, but the web server could not take it:\n{(out + err)[-2000:]}"
+        module.fail_json(msg=said, reason=said)

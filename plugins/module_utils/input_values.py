@@ -55,6 +55,8 @@ def domain(where: str, name: Any) -> list[str]:
     shown = ascii(name) if CONTROL.search(name) else f"'{name}'"
     if "://" in name:
         return [f"{where}: {shown} is a URL; leave out {name.split('://')[0]}:// and any path"]
+    if _is_address(name.strip("[]")):
+        return address(where, name)
     if "/" in name or ":" in name or "@" in name:
         return [f"{where}: {shown} has more than a name in it; leave out port, path and user"]
     if name.startswith("*.") and "*" not in name[2:]:
@@ -69,10 +71,20 @@ def domain(where: str, name: Any) -> list[str]:
     if DOMAIN.fullmatch(name.lower().rstrip(".")) and name != name.lower().rstrip("."):
         return [f"{where}: {shown} must be in lower case without a dot at its end; write {name.lower().rstrip('.')}"]
     if re.fullmatch(r"[0-9.]+", name):
-        return [f"{where}: {shown} is an address; certificates are for names, {right}"]
+        return [f"{where}: {shown} is neither a name nor an address; {right}"]
     if "." not in name:
         return [f"{where}: {shown} is not complete; {right}"]
     return [] if DOMAIN.fullmatch(name) else [f"{where}: {shown} is not a domain; {right}"]
+
+
+def address(where: str, text: str) -> list[str]:
+    """An address visitors use in place of a name."""
+    found = ipaddress.ip_address(text.strip("[]"))
+    if text != str(found):
+        return [f"{where}: '{text}' is an address that is written otherwise; write {found}"]
+    if found.is_loopback or found.is_unspecified or found.is_multicast or found.is_link_local:
+        return [f"{where}: {text} is no address that visitors reach; write one of this host's"]
+    return []
 
 
 def domains(where: str, value: Any) -> list[str]:

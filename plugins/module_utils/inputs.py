@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import input_values as values
 from ansible_collections.bulwark.flask.plugins.module_utils import site_values
+from ansible_collections.bulwark.flask.plugins.module_utils.acme import is_address
 from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
 
 Spec = Mapping[str, Any]
@@ -174,8 +176,8 @@ def app_name(where: str, name: Any) -> list[str]:
 
 
 def applications(apps: Any, merged: Mapping[str, Any], defaults: Any, specs: Specs,
-                 unwritable: Callable[[Any], list[str]] = lambda env: []) -> list[str]:
-    """All applications of a host. `merged` has the entries with the defaults below them."""
+                 unwritable: Callable[[Any], list[str]] = lambda env: [], host: Mapping[str, Any] = MappingProxyType({})) -> list[str]:
+    """All applications of a host. `merged` has the entries with the defaults below them, `host` the variables of the whole host."""
     if not isinstance(apps, Mapping):
         return ["flask_apps must be a mapping with one key per application, such as {shop: {domains: [shop.example.com], …}}"]
     if not apps:
@@ -190,7 +192,7 @@ def applications(apps: Any, merged: Mapping[str, Any], defaults: Any, specs: Spe
         if whole.get("source") is not None:
             origin = where if isinstance(given, Mapping) and "source" in given else "flask_app_defaults"
             found += values.source(f"{origin}.source", whole["source"])
-        found += agreement(where, whole)
+        found += agreement(where, whole, host)
     return found + conflicts(merged)
 
 
@@ -203,8 +205,8 @@ def _number(value: Any, default: int) -> int:
     return int(value) if _fits("int", value) else default
 
 
-def agreement(where: str, app: Mapping[str, Any]) -> list[str]:
-    """Settings of one application that only make sense together."""
+def agreement(where: str, app: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
+    """Settings of one application that only make sense together. `host` has the variables of the whole host."""
     found = []
     base, release = _setting(app, "gunicorn_app", "base"), _setting(app, "app_release", "base")
     if base != release:
@@ -230,7 +232,7 @@ def agreement(where: str, app: Mapping[str, Any]) -> list[str]:
     section = app.get("acme_cert")
     section = section if isinstance(section, Mapping) else {}
     return found + certificate(lambda option: f"{where}.{option if option == 'domains' else f'acme_cert.{option}'}",
-                               {**section, "domains": app.get("domains")})
+                               {"directory_url": host.get("acme_cert_directory_url"), **section, "domains": app.get("domains")})
 
 
 def certificate(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]:
@@ -241,8 +243,19 @@ def certificate(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]
         found.append(f"{at('domains')}: the first is the canonical one, which links and mails have; write one before '{names[0]}'")
     if wildcards and origin == "acme" and not given.get("dns"):
         found.append(f"{at('domains')}: '{wildcards[0]}' is a wildcard, which is certified in DNS alone; add {at('dns')}, or list every name")
+    addresses = [name for name in names if is_address(str(name))] if isinstance(names, list) else []
+    if addresses and origin == "acme" and given.get("dns"):
+        found.append(f"{at('domains')}: {addresses[0]} is an address, which nothing in DNS can prove; leave out {at('dns')}, or the address")
+    asked = given.get("directory_url") or "letsencrypt.org"
+    if addresses and origin == "acme" and (given.get("staging") is True or "letsencrypt.org" in asked) and given.get("profile") != "shortlived":
+        found.append(f"{at('domains')}: {addresses[0]} is an address, which Let's Encrypt certifies for six days at most; "
+                     f"write {at('profile')}: shortlived")
     if origin != "acme" and given.get("dns"):
         found.append(f"{at('dns')} goes with origin: acme; leave it out")
+    if given.get("rsa_too") is True and origin != "acme":
+        found.append(f"{at('rsa_too')} goes with origin: acme; leave it out")
+    if given.get("rsa_too") is True and str(given.get("key_type", "")).startswith("rsa"):
+        found.append(f"{at('rsa_too')} is for an RSA key beside an ECDSA one; leave out that, or {at('key_type')}")
     if bool(given.get("eab_kid")) != bool(given.get("eab_hmac_key")):
         found.append(f"{at('eab_kid')} and {at('eab_hmac_key')} belong together; give both or none")
     for option, what in (("provided_chain", "the certificate and those that signed it"), ("provided_key", "its private key")):
@@ -275,6 +288,11 @@ def nginx_agreement(given: Mapping[str, Any], apps: Mapping[str, Any]) -> list[s
         for option in ("brotli", "http3"):
             if _setting(app, "nginx_site", option) is True and given.get(f"nginx_server_{option}") is not True:
                 found.append(f"flask_apps.{name}.nginx_site.{option} needs nginx_server_{option}: true, a variable of the host")
+        if _setting(app, "acme_cert", "rsa_too") is True:
+            found += [f"flask_apps.{name}.acme_cert.rsa_too is for clients that have TLS 1.2 at most, which {where}: modern refuses; "
+                      "leave one of them out" for where, profile in
+                      ((f"flask_apps.{name}.nginx_site.tls_profile", _setting(app, "nginx_site", "tls_profile")),
+                       ("nginx_server_tls_profile", given.get("nginx_server_tls_profile"))) if profile == "modern"]
     if given.get("nginx_server_http3") is True and given.get("nginx_server_catch_all") is False:
         found.append("nginx_server_http3 needs nginx_server_catch_all, which opens the port for all sites; leave one of them out")
     return found
@@ -282,7 +300,7 @@ def nginx_agreement(given: Mapping[str, Any], apps: Mapping[str, Any]) -> list[s
 
 def conflicts(merged: Mapping[str, Any]) -> list[str]:
     """What two applications of one host must not share."""
-    found, domain_of, name_of, owner = [], {}, {}, {}
+    found, domain_of, name_of, owner, by_address = [], {}, {}, {}, {}
     for name, app in merged.items():
         where, folded = f"flask_apps.{name}", str(name).replace("-", "_")
         if folded in name_of:
@@ -294,6 +312,12 @@ def conflicts(merged: Mapping[str, Any]) -> list[str]:
             if key in domain_of:
                 found.append(f"{where}.domains: {domain} belongs to flask_apps.{domain_of[key]} already; name it once")
             domain_of.setdefault(key, name)
+            if is_address(key):
+                # No name is said in the handshake: what is presented is the same for all of a kind.
+                kind = "IPv6" if ":" in key else "IPv4"
+                if by_address.setdefault(kind, name) != name:
+                    found.append(f"{where}.domains: {domain} cannot be served, as flask_apps.{by_address[kind]} is reached by an address of {kind} "
+                                 "already, and visitors by address name no site; keep one of the two")
         for role, given in app.items():
             for option in UNIQUE if isinstance(given, Mapping) and role not in COMMON else ():
                 if option not in given:

@@ -23,7 +23,7 @@ options:
     type: str
     required: true
   domains:
-    description: Names in the certificate.
+    description: Names in the certificate, and addresses.
     type: list
     elements: str
     required: true
@@ -60,6 +60,10 @@ options:
     type: list
     elements: str
     default: []
+  stand_in:
+    description: With O(state=bootstrap), the name of a certificate that is served in place of a self-signed one.
+    type: str
+    default: ""
   dns_credentials:
     description: File with certbot's credentials for RFC 2136, with which O(doctor) tries an update.
     type: path
@@ -102,14 +106,24 @@ problems:
 import json
 import os
 import re
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.acme import ALREADY_REVOKED, DOMAIN, NAME, UNKNOWN_ACCOUNT, explain, reason_to_ask
-from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_open, is_whole, let_in
+from ansible_collections.bulwark.flask.plugins.module_utils.acme import (
+    ALREADY_REVOKED,
+    DOMAIN,
+    NAME,
+    UNKNOWN_ACCOUNT,
+    explain,
+    is_address,
+    names_in,
+    options_for,
+    reason_to_ask,
+    subject_names,
+)
+from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import Certificate, have_served, is_open, is_whole, let_in
 
 DOCTOR = Path("/usr/local/sbin/acme-cert-doctor")
 LOG = "/var/log/acme-cert/letsencrypt.log"
@@ -128,15 +142,17 @@ def bootstrap(module: AnsibleModule, certificate: Certificate) -> bool:
         let_in(Path(os.readlink(certificate.link)))
         return True
     certificate.prepare()
+    if module.params["stand_in"]:
+        certificate.serve(certificate.link.with_name(module.params["stand_in"]))
+        return True
     if is_whole(certificate.live):
         let_in(certificate.live)
         certificate.serve(certificate.live)
         return True
-    names = ",".join(f"DNS:{domain}" for domain in module.params["domains"])
     with tempfile.TemporaryDirectory(dir=certificate.own.parent) as made:
         module.run_command(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "90",
-             "-subj", "/CN=not issued yet", "-addext", f"subjectAltName={names}",
+             "-subj", "/CN=not issued yet", "-addext", f"subjectAltName={subject_names(module.params['domains'])}",
              "-keyout", f"{made}/privkey.pem", "-out", f"{made}/fullchain.pem"], check_rc=True, umask=0o077)
         certificate.take(Path(made))
     return True
@@ -151,8 +167,7 @@ def reason(module: AnsibleModule, certificate: Certificate) -> str:
         return "the account of the certificate is gone"
     rc, out, _ = module.run_command(["openssl", "x509", "-noout", "-ext", "subjectAltName", "-checkend", "0",
                                      "-in", str(certificate.live / "fullchain.pem")])
-    names = re.findall(r"DNS:([^,\s]+)", out)
-    return reason_to_ask(kept, module.params["settings"], names, module.params["domains"], expired=rc != 0) or ""
+    return reason_to_ask(kept, module.params["settings"], names_in(out), module.params["domains"], expired=rc != 0) or ""
 
 
 def sandbox(unit: str) -> list[str]:
@@ -174,7 +189,7 @@ def certbot(module: AnsibleModule, certificate: Certificate) -> tuple[int, str]:
     rc, out, err = confined(
         module, "flock", "--wait", "300", str(certificate.state / "lock"), options["certbot"], "certonly",
         "--config", str(certificate.config / f"{certificate.name}.ini"), "--cert-name", certificate.name,
-        "--force-renewal", "--renew-with-new-domains", "--domains", ",".join(options["domains"]))
+        "--force-renewal", "--renew-with-new-domains", *options_for(options["domains"]))
     return rc, f"{out}\n{err}"
 
 
@@ -208,7 +223,7 @@ def issue(module: AnsibleModule, certificate: Certificate) -> None:
     if rc or reason(module, certificate):
         here = [certificate.local_answer(domain) for domain in options["domains"]] if "/acme-challenge/" in said else []
         module.fail_json(rc=rc, msg="\n".join([
-            f"No certificate for {', '.join(options['domains'])} from {options['settings']['server']}. "
+            f"No {options['settings'].get('key_type', '').upper()} certificate for {', '.join(options['domains'])} from {options['settings']['server']}. "
             f"{explain(said)}", *filter(None, here),
             f"The site goes on with the certificate it has. The whole log is {LOG}. Run the same command again when the "
             "cause is mended."]))
@@ -228,18 +243,8 @@ def issued(module: AnsibleModule, certificate: Certificate) -> None:
     if due and not module.check_mode:
         if why:
             issue(module, certificate)
-        take(module, certificate)
+        have_served(module, certificate)
     module.exit_json(changed=due, reason=why)
-
-
-def take(module: AnsibleModule, certificate: Certificate) -> None:
-    """Have the web server serve what certbot has."""
-    rc, out, err = module.run_command([RELOAD, certificate.name])
-    if rc:
-        module.fail_json(msg=f"The certificate is there, but the web server could not take it:\n{(out + err)[-2000:]}")
-    # The key of one from elsewhere is of no use any more.
-    if certificate.elsewhere.exists():
-        shutil.rmtree(certificate.elsewhere)
 
 
 def revoked(module: AnsibleModule, certificate: Certificate) -> None:
@@ -253,7 +258,7 @@ def revoked(module: AnsibleModule, certificate: Certificate) -> None:
         module.exit_json(changed=True, reason=why)
     certificate.doom()
     issue(module, certificate)
-    take(module, certificate)
+    have_served(module, certificate)
     for old in certificate.doomed():
         command = [module.params["certbot"], "revoke", "--cert-path", str(old), "--reason", module.params["revocation_reason"],
                    "--no-delete-after-revoke", "--non-interactive", "--server", kept["server"], "--account", kept["account"],
@@ -282,6 +287,7 @@ def main() -> None:
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
             "doctor": {"type": "bool", "default": True},
             "resolvers": {"type": "list", "elements": "str", "default": []},
+            "stand_in": {"type": "str", "default": ""},
             "dns_credentials": {"type": "path"},
         },
         supports_check_mode=True,
@@ -289,8 +295,8 @@ def main() -> None:
     name, domains = module.params["name"], module.params["domains"]
     if not NAME.fullmatch(name):
         module.fail_json(msg=f"{name!r} cannot be the name of a certificate: letters, digits, dots, - and _ can.")
-    if not domains or [domain for domain in domains if not DOMAIN.fullmatch(domain)]:
-        module.fail_json(msg=f"The names in a certificate must be domains such as shop.example.com, not {domains}.")
+    if not domains or [domain for domain in domains if not (is_address(domain) or DOMAIN.fullmatch(domain))]:
+        module.fail_json(msg=f"The names in a certificate must be domains such as shop.example.com, or addresses, not {domains}.")
     if module.params["state"] == "bootstrap":
         module.exit_json(changed=bootstrap(module, Certificate(name)), reason="")
     if not module.params["settings"].get("server"):

@@ -86,8 +86,9 @@ def certificate(domain: str) -> dict[str, str] | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    server = ("::1", WEB_SERVER[1]) if ":" in domain else WEB_SERVER
     try:
-        with socket.create_connection(WEB_SERVER, timeout=5) as raw, context.wrap_socket(raw, server_hostname=domain) as tls:
+        with socket.create_connection(server, timeout=5) as raw, context.wrap_socket(raw, server_hostname=domain) as tls:
             found = tls.getpeercert(binary_form=True)
     except OSError:
         return None

@@ -70,8 +70,8 @@ from pathlib import Path
 from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.acme import NAME
-from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import FILES, RELOAD, Certificate, directory, is_whole
+from ansible_collections.bulwark.flask.plugins.module_utils.acme import NAME, subject_names
+from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import FILES, Certificate, directory, have_served, is_whole
 
 # The longest that every client accepts of a certificate it was told to trust, and when there is a new one.
 DAYS = 825
@@ -114,7 +114,7 @@ def self_signed(module: AnsibleModule, made: Path) -> None:
     domains = module.params["domains"]
     request = made / "request"
     # A common name has 64 characters at most; what counts is the list.
-    request.write_text(REQUEST.format(name=domains[0][:64], names=", ".join(f"DNS:{domain}" for domain in domains)), encoding="utf-8")
+    request.write_text(REQUEST.format(name=domains[0][:64], names=subject_names(domains)), encoding="utf-8")
     module.run_command(["openssl", "req", "-x509", "-newkey", *KEYS[module.params["key_type"]], "-nodes", "-days", str(DAYS), "-config",
                         str(request), "-keyout", str(made / FILES[1]), "-out", str(made / FILES[0])], check_rc=True, umask=0o077)
     request.unlink()
@@ -147,17 +147,6 @@ def make(module: AnsibleModule, certificate: Certificate, given: list[bytes]) ->
     return folder
 
 
-def take(module: AnsibleModule, certificate: Certificate, folder: Path) -> None:
-    """Have it served; what was served before goes, or stays served where the web server refuses."""
-    rc, out, err = module.run_command([RELOAD, certificate.name, str(folder)])
-    for other in certificate.elsewhere.iterdir():
-        if not certificate.serves(other):
-            shutil.rmtree(other)
-    if rc:
-        said = f"The certificate is good, but the web server could not take it:\n{(out + err)[-2000:]}"
-        module.fail_json(msg=said, reason=said)
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -180,7 +169,7 @@ def main() -> None:
     if folder and is_whole(folder) and not certificate.reload_is_due(folder):
         module.exit_json(changed=False)
     if not module.check_mode:
-        take(module, certificate, folder if folder and is_whole(folder) else make(module, certificate, given))
+        have_served(module, certificate, folder if folder and is_whole(folder) else make(module, certificate, given))
     module.exit_json(changed=True)
 
 

@@ -82,7 +82,8 @@ def covers(name: str, domain: str) -> bool:
 
 def _names(chain_at: str, own: x509.Certificate, domains: Iterable[str]) -> list[str]:
     try:
-        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+        value = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = [*value.get_values_for_type(x509.DNSName), *map(str, value.get_values_for_type(x509.IPAddress))]
     except x509.ExtensionNotFound:
         names = []
     missing = [domain for domain in domains if not any(covers(name, domain) for name in names)]

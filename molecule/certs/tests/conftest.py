@@ -51,12 +51,14 @@ def mend_web_server(hosts: Any) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """One run of the playbook on both hosts: the settings of the certificate, what happened before, more names, the authority."""
+    """One run of the playbook on both hosts: the settings of the certificate, what happened before, more names, the authority, the kind
+    of an address that the site has too."""
 
     shop: dict[str, Any] = field(default_factory=dict)
     before: Callable[[Any], None] = lambda hosts: None
     more_names: tuple[str, ...] = ()
     directory_url: str = "https://pebble:14000/dir"
+    address: str = ""
 
 
 STEPS = {
@@ -91,8 +93,8 @@ class Run:
 def play(step: Step, *options: str, playbook: str = "playbooks/certificates.yml") -> Run:
     """Run the playbook."""
     settings = FILES / "step.json"
-    settings.write_text(json.dumps({"web": {"vars": {
-        "acme_cert_directory_url": step.directory_url, "certs": {"shop": step.shop, "more_names": step.more_names}}}}), encoding="utf-8")
+    certs = {"shop": step.shop, "more_names": step.more_names, "address": step.address}
+    settings.write_text(json.dumps({"web": {"vars": {"acme_cert_directory_url": step.directory_url, "certs": certs}}}), encoding="utf-8")
     command = ["ansible-playbook", "-vvv", "--diff", "--vault-password-file", str(PASSWORD), "-i", "molecule/inventory",
                "-i", "molecule/certs/inventory", "-i", str(settings), playbook, *options]
     environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_LOG_PATH"}

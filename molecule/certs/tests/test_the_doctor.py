@@ -13,8 +13,7 @@ from test_origins import presented, trusted
 WRONG = ("nowhere", "empty", "elsewhere", "silent", "forbidden")
 ASKED = r'''
 import hashlib
-paths = [os.path.join(folder, name) for folder, _, names in os.walk("/etc/acme-cert/renewal") for name in names]
-print(json.dumps([hashlib.sha256(open(path, "rb").read()).hexdigest() for path in paths]
+print(json.dumps([hashlib.sha256(open("/etc/acme-cert/renewal/shop.conf", "rb").read()).hexdigest()]
                  + os.listdir("/var/lib/acme-cert/webroot/.well-known/acme-challenge")))
 '''
 

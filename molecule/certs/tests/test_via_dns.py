@@ -49,7 +49,7 @@ def refused(authority: Authority) -> Run:
 @pytest.fixture(scope="module")
 def certified(refused: Run, authority: Authority) -> Run:
     """A run with the right one; the web server knows the wildcard too."""
-    return play(Step(settings(authority), more_names=NAMES, directory_url=URL), playbook="molecule/certs/wildcard.yml")
+    return play(Step(settings(authority), more_names=NAMES, directory_url=URL), playbook="molecule/certs/sites.yml")
 
 
 def test_a_key_the_name_server_refuses_is_said_before_the_authority_is_asked(refused: Run, authority: Authority) -> None:

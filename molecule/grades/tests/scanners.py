@@ -67,11 +67,10 @@ class Scanners:
         """One of testssl.sh's findings."""
         return next(found["finding"] for found in self.testssl if found["id"] == name)
 
-    @functools.cached_property
-    def sslyze(self) -> str:
-        """sslyze against Mozilla's intermediate profile: its own verdict."""
+    def sslyze(self, app: str, profile: str) -> str:
+        """sslyze against a profile of Mozilla's: its own verdict."""
         text = self.scan(f"/tools/scanners/bin/sslyze --certinfo --certinfo_ca_file {CERTIFICATE_ROOT} "
-                         f"--mozilla_config=intermediate '{self.domains['shop']}:443{{{self.address}}}'", 1)
+                         f"--mozilla_config={profile} '{self.domains[app]}:443{{{self.address}}}'", 1)
         return text[text.index("COMPLIANCE"):]
 
     def observatory(self, app: str) -> dict[str, Any]:

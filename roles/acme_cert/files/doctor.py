@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import email.utils
 import http.client
+import ipaddress
 import json
 import os
 import secrets
@@ -117,6 +118,24 @@ def leads_here(domain: str, ask: Ask, token: str, own: list[str], fetch: Callabl
     return problems
 
 
+def is_address(name: str) -> bool:
+    """Whether the certificate is for an address by this."""
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
+
+
+def answers_here(address: str, token: str, own: list[str], fetch: Callable[[str, str, str], tuple[int, bytes]] = get) -> list[str]:
+    """Whether this host answers at an address that is to be certified."""
+    right = f"it must be an address of this host ({', '.join(filter(None, own)) or 'it has none to go out from'}), whose port 80 is open to the world"
+    try:
+        status, body = fetch(address, f"[{address}]" if ":" in address else address, CHALLENGES + token)
+    except (OSError, http.client.HTTPException) as error:
+        return [f"{address}: port 80 does not answer: {error or type(error).__name__}; {right}"]
+    return [] if (status, body) == (200, token.encode()) else [f"{address}: a challenge is answered with {status}; {right}"]
+
+
 def closest_caa(domain: str, ask: Ask) -> tuple[str, list[str]]:
     """The CAA records that count for a name: its own, or else the nearest above."""
     labels = domain.split(".")
@@ -222,6 +241,9 @@ def examine(asked: dict, ask: Ask, own: list[str]) -> list[str]:
     credentials = credentials_of(asked["dns_credentials"])
 
     def one(domain: str) -> Iterable[str]:
+        if is_address(domain):
+            # No name leads there, and no record of CAA is asked for.
+            return answers_here(domain, token, own)
         if asked["challenge"] == "http-01":
             here = leads_here(domain, ask, token, own)
         else:

@@ -148,13 +148,28 @@ def look_at_audits(config: dict, state: dict, measured: list) -> Iterator[tuple]
                    f"{fixed}; release {found['release']}")
 
 
-def served_certificate(domain: str) -> bytes:
+def served_certificate(domain: str, ciphers: str = "") -> bytes:
     """What the web server presents for a name. Whether it is to be trusted is another question."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection(WEB_SERVER, timeout=5) as plain, context.wrap_socket(plain, server_hostname=domain) as connection:
+    if ciphers:
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(ciphers)
+    # By an address no name is said: what is presented is that of its own kind of address.
+    server = ("::1", WEB_SERVER[1]) if ":" in domain else WEB_SERVER
+    with socket.create_connection(server, timeout=5) as plain, context.wrap_socket(plain, server_hostname=domain) as connection:
         return connection.getpeercert(binary_form=True) or b""
+
+
+def served_certificates(domain: str) -> dict[str, bytes]:
+    """The same, and the one beside it that clients without ECDSA get, where there is one."""
+    found = {domain: served_certificate(domain)}
+    try:
+        rsa = served_certificate(domain, "aRSA")
+    except ssl.SSLError:
+        return found
+    return found if rsa in found.values() else found | {f"{domain}/rsa": rsa}
 
 
 def dates(certificate: bytes) -> tuple[float, float, bool]:
@@ -168,24 +183,29 @@ def dates(certificate: bytes) -> tuple[float, float, bool]:
 
 def look_at_certificates(config: dict, state: dict, measured: list) -> Iterator[tuple]:
     """What is served on the wire, not what is on disk: a renewed certificate that nobody loaded is no use."""
-    limits, now = config["certificate"], time.time()
     for domain in dict.fromkeys(domain for domains in config["sites"].values() for domain in domains):
         try:
-            begin, end, stands_in = dates(served_certificate(domain))
+            served = {name: dates(certificate) for name, certificate in served_certificates(domain).items()}
         except (OSError, subprocess.SubprocessError) as error:
             yield f"certificate/{domain}", "critical", f"{domain}: the web server presents no certificate: {error}"
             continue
-        measured += [("certificate_not_before_seconds", {"domain": domain}, begin),
-                     ("certificate_not_after_seconds", {"domain": domain}, end)]
-        left = max(0, end - now) * 100 / max(1, end - begin)
-        text = (f"{domain}: of the certificate that is served {left:.0f} % is left, until {utc(end)}; "
-                "one that renews itself: journalctl -u 'acme-cert-renew@*'; one of yours or self-signed: run certificates.yml")
-        if left < limits["critical_percent"]:
-            yield f"certificate/{domain}", "critical", text if left else f"{domain}: the certificate that is served ended at {utc(end)}"
-        elif left < limits["warning_percent"]:
-            yield f"certificate/{domain}", "warning", text
-        elif stands_in:
-            yield f"certificate/{domain}", "warning", f"{domain}: the certificate that is served only stands in; the authority's is missing"
+        for name, (begin, end, stands_in) in served.items():
+            labels = {"domain": domain} if name == domain else {"domain": domain, "key": "rsa"}
+            measured += [("certificate_not_before_seconds", labels, begin), ("certificate_not_after_seconds", labels, end)]
+            yield from judged(name, begin, end, stands_in, config["certificate"])
+
+
+def judged(name: str, begin: float, end: float, stands_in: bool, limits: dict) -> Iterator[tuple]:
+    """What is wrong with the life of a certificate."""
+    left = max(0, end - time.time()) * 100 / max(1, end - begin)
+    text = (f"{name}: of the certificate that is served {left:.0f} % is left, until {utc(end)}; "
+            "one that renews itself: journalctl -u 'acme-cert-renew@*'; one of yours or self-signed: run certificates.yml")
+    if left < limits["critical_percent"]:
+        yield f"certificate/{name}", "critical", text if left else f"{name}: the certificate that is served ended at {utc(end)}"
+    elif left < limits["warning_percent"]:
+        yield f"certificate/{name}", "warning", text
+    elif stands_in:
+        yield f"certificate/{name}", "warning", f"{name}: the certificate that is served only stands in; the authority's is missing"
 
 
 def units(patterns: list[str]) -> list[dict]:

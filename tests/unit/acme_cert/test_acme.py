@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 import support
 from ansible_collections.bulwark.flask.plugins.module_utils import acme_host
-from ansible_collections.bulwark.flask.plugins.module_utils.acme import DOMAIN, NAME, explain, reason_to_ask, settings_of
-from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, is_open, is_whole
+from ansible_collections.bulwark.flask.plugins.module_utils.acme import DOMAIN, NAME, explain, names_in, options_for, reason_to_ask, settings_of, subject_names
+from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import RELOAD, Certificate, have_served, is_open, is_whole
 from ansible_collections.bulwark.flask.plugins.modules import acme_certificate, own_certificate
 from ansible_collections.bulwark.flask.plugins.modules.acme_certificate import sandbox
 
@@ -87,6 +87,18 @@ def test_a_name_that_would_leave_its_directory_is_refused(name: str) -> None:
 @pytest.mark.parametrize("domain", ["-d", "shop", "Shop.example.com", "a,b.example.com", "*", "a.*.example.com", "*.*.example.com", "a..b", "a.b\n"])
 def test_what_is_no_domain_never_reaches_certbot(domain: str) -> None:
     assert not DOMAIN.fullmatch(domain)
+
+
+def test_addresses_are_told_from_names() -> None:
+    names = ["shop.example.com", "192.0.2.1", "1.example.com", "2001:db8::1"]
+    assert options_for(names) == ["--domains", "shop.example.com,1.example.com", "--ip-address", "192.0.2.1", "--ip-address", "2001:db8::1"]
+    assert options_for(names[1:2]) == ["--ip-address", "192.0.2.1"]
+    assert subject_names(names) == "DNS:shop.example.com,IP:192.0.2.1,DNS:1.example.com,IP:2001:db8::1"
+
+
+def test_the_names_of_a_certificate_are_read_as_openssl_prints_them() -> None:
+    printed = "X509v3 Subject Alternative Name: critical\n    DNS:shop.example.com, IP Address:192.0.2.1, IP Address:2001:DB8:0:0:0:0:0:1\n"
+    assert names_in(printed) == ["shop.example.com", "192.0.2.1", "2001:db8::1"]
 
 
 # -- what is said when it refuses
@@ -285,7 +297,7 @@ class Module:
     """What the functions of a module use of it; openssl is real."""
 
     def __init__(self, accepts: bool = True, **params: object) -> None:
-        self.params = {"domains": NAMES, "key_type": "ecdsa-p256", **params}
+        self.params = {"domains": NAMES, "key_type": "ecdsa-p256", "stand_in": "", **params}
         self.check_mode, self.accepts, self.commands, self.fail_json = False, accepts, [], fail
         self.certificate: Certificate | None = None
 
@@ -322,6 +334,15 @@ def test_alarms_know_what_only_stands_in_from_what_is_self_signed_by_choice(shop
     assert not stands_in(own_certificate.make(Module(), shop, []))
 
 
+def test_the_first_of_a_pair_stands_in_for_the_second(shop: Certificate, tmp_path: Path) -> None:
+    acme_certificate.bootstrap(Module(), shop)
+    rsa = Certificate("shop.rsa", tmp_path)
+    for changed in (True, False):
+        assert acme_certificate.bootstrap(Module(stand_in="shop"), rsa) is changed
+    assert rsa.link.resolve() == shop.own, "a certificate of its own is served"
+    assert rsa.reload_is_due(rsa.live)
+
+
 def test_a_self_signed_certificate_is_kept_until_something_else_is_wanted(shop: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own_certificate.make(Module(), shop, [])
     assert own_certificate.good_one(Module(), shop) == folder
@@ -336,7 +357,7 @@ def test_a_provided_certificate_replaces_the_one_before_it(shop: Certificate) ->
     module.certificate = shop
     for text in (b"first", b"second"):
         folder = own_certificate.make(module, shop, [text, b"key of " + text])
-        own_certificate.take(module, shop, folder)
+        have_served(module, shop, folder)
     assert (shop.link / "fullchain.pem").read_bytes() == b"second"
     assert (folder / "privkey.pem").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in shop.elsewhere.iterdir()] == [folder.name]
@@ -349,6 +370,6 @@ def test_a_provided_certificate_that_the_web_server_refuses_goes_and_the_old_one
     module = Module(accepts=False)
     module.certificate = shop
     with pytest.raises(SystemExit, match="emerg"):
-        own_certificate.take(module, shop, own_certificate.make(module, shop, [b"chain", b"key"]))
+        have_served(module, shop, own_certificate.make(module, shop, [b"chain", b"key"]))
     assert shop.serves(shop.live)
     assert list(shop.elsewhere.iterdir()) == []

@@ -176,3 +176,13 @@ def test_an_authority_that_is_down_is_said_beside_other_problems_alone(tmp_path:
     assert doctor.examine(asked, Zone(), OWN) == []
     found = doctor.examine({**asked, "challenge": "http-01"}, Zone(), OWN)
     assert len(found) == 2 and "https://127.0.0.1:1/dir cannot be reached" in found[1]
+
+
+@pytest.mark.parametrize(("fetch", "words"), [
+    (answers(), ""),
+    (refuses, "2001:db8::5: port 80 does not answer: Connection refused; it must be an address of this host (203.0.113.5, 2001:db8::5)"),
+    (answers(404, b""), "2001:db8::5: a challenge is answered with 404; it must be an address of this host"),
+])
+def test_an_address_is_asked_and_not_looked_for_in_dns(fetch: Any, words: str) -> None:
+    found = doctor.answers_here("2001:db8::5", "token", OWN, fetch)
+    assert len(found) == bool(words) and words in "".join(found)

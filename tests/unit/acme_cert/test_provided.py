@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,15 @@ def test_the_origin_and_its_settings_go_together() -> None:
 
 
 @pytest.mark.parametrize(("given", "words"), [
+    ({"rsa_too": True, "origin": "self_signed"}, "acme_cert.rsa_too goes with origin: acme"),
+    ({"rsa_too": True, "key_type": "rsa-4096"}, "acme_cert.rsa_too is for an RSA key beside an ECDSA one"),
+])
+def test_a_pair_is_one_of_each_kind_and_the_authoritys(given: dict[str, Any], words: str) -> None:
+    assert words in "".join(certificate(lambda option: f"acme_cert.{option}", given))
+    assert certificate(lambda option: f"acme_cert.{option}", {"rsa_too": True, "key_type": "ecdsa-p384"}) == []
+
+
+@pytest.mark.parametrize(("given", "words"), [
     ({"domains": ["shop.example.com", "*.shop.example.com"]}, "is a wildcard, which is certified in DNS alone; add acme_cert.dns"),
     ({"domains": ["*.shop.example.com"], "dns": {"plugin": "rfc2136"}}, "the first is the canonical one"),
     ({"domains": ["shop.example.com"], "origin": "self_signed", "dns": {"plugin": "rfc2136"}}, "goes with origin: acme"),
@@ -198,3 +208,23 @@ def test_good_credentials_are_no_problem() -> None:
     assert certificate_dns("dns", {"plugin": "rfc2136", "credentials": GOOD}) == []
     assert certificate_dns("dns", {"plugin": "cloudflare", "credentials": {"api_token": "x"}, "wait_seconds": 20}) == []
     assert certificate_dns("dns", {}) == []
+
+
+@pytest.mark.parametrize(("given", "words"), [
+    ({}, "192.0.2.1 is an address, which Let's Encrypt certifies for six days at most; write acme_cert.profile: shortlived"),
+    ({"staging": True, "directory_url": "https://ca.example.com/dir"}, "acme_cert.profile: shortlived"),
+    ({"profile": "shortlived", "dns": {"plugin": "rfc2136"}}, "192.0.2.1 is an address, which nothing in DNS can prove; leave out acme_cert.dns"),
+])
+def test_an_address_is_certified_for_six_days_and_by_port_80_alone(given: dict[str, Any], words: str) -> None:
+    def at(option: str) -> str:
+        return f"acme_cert.{option}"
+    assert words in "".join(certificate(at, {"domains": ["shop.example.com", "192.0.2.1"], **given}))
+    for good in ({"profile": "shortlived"}, {"directory_url": "https://ca.example.com/dir"}, {"origin": "self_signed"}):
+        assert certificate(at, {"domains": ["192.0.2.1", "2001:db8::1"], **good}) == []
+
+
+def test_an_address_in_a_provided_certificate_counts() -> None:
+    names = x509.SubjectAlternativeName([x509.DNSName("shop.example.com"), x509.IPAddress(ipaddress.ip_address("2001:db8::1"))])
+    own = MIDDLE.build(name("shop"), KEY).issuer_name(MIDDLE.name).add_extension(names, critical=False).sign(MIDDLE.key, hashes.SHA256())
+    assert said(pem(own), domains=["shop.example.com", "2001:db8::1"]) == ""
+    assert "is not for 192.0.2.1; it is for shop.example.com, 2001:db8::1" in said(pem(own), domains=["192.0.2.1"])

@@ -43,7 +43,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate:
     issue()
     monkeypatch.setattr(made, "kept", lambda: {"server": "https://authority", "account": "us"})
     monkeypatch.setattr(acme_certificate, "issue", issue)
-    monkeypatch.setattr(acme_certificate, "take", lambda *_: None)
+    monkeypatch.setattr(acme_certificate, "have_served", lambda *_: None)
     return made
 
 

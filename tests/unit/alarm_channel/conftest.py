@@ -31,7 +31,7 @@ class Host:
         program.AUDIT_CONFIG, program.AUDIT_STATE, program.ACCESS_LOGS = tmp_path / "audit", tmp_path / "reports", tmp_path / "logs"
         monkeypatch.setattr(program, "say", lambda priority, text: self.said.append((priority, program.one_line(text, 2000))))
         monkeypatch.setattr(program, "units", lambda patterns: self.units)
-        monkeypatch.setattr(program, "served_certificate", lambda domain: b"DER")
+        monkeypatch.setattr(program, "served_certificate", lambda domain, ciphers="": b"DER")
         self.certificate = (time.time(), time.time() + 90 * 86400, False)
         monkeypatch.setattr(program, "dates", lambda der: self.certificate)
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))

@@ -100,12 +100,23 @@ def test_a_self_signed_certificate_and_none_at_all_are_alarms(host: Any, monkeyp
     host.certificate = (*host.certificate[:2], True)
     assert host.check() == [("raised", "certificate/shop.example.com")]
 
-    def refused(domain: str) -> bytes:
+    def refused(domain: str, ciphers: str = "") -> bytes:
         raise ConnectionRefusedError(111, "Connection refused")
 
     monkeypatch.setattr(host.program, "served_certificate", refused)
     assert host.check() == [("raised", "certificate/shop.example.com")]
     assert "presents no certificate" in host.said[-1][1]
+
+
+def test_the_second_certificate_of_a_pair_is_watched_as_the_first(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    lives = {b"ECDSA": (now, now + 90 * DAY, False), b"RSA": (now - 80 * DAY, now + 10 * DAY, False)}
+    monkeypatch.setattr(host.program, "served_certificate", lambda domain, ciphers="": b"RSA" if ciphers else b"ECDSA")
+    monkeypatch.setattr(host.program, "dates", lives.__getitem__)
+    assert host.check() == [("raised", "certificate/shop.example.com/rsa")]
+    text = (host.program.STATE / "metrics.prom").read_text()
+    for key in ("", ',key="rsa"'):
+        assert f'certificate_not_after_seconds{{domain="shop.example.com"{key}}} ' in text
 
 
 @pytest.mark.parametrize(("found", "events"), [

@@ -135,6 +135,15 @@ def test_a_site_that_asks_for_what_the_hosts_nginx_has_not_is_refused(tmp_path):
     assert check(tmp_path, {"flask_apps": {"shop": app}, "nginx_server_http3": True, "nginx_server_brotli": True})[0]
 
 
+def test_a_certificate_for_old_clients_on_a_site_that_refuses_them_is_refused(tmp_path):
+    app = {**GOOD, "acme_cert": {"rsa_too": True}}
+    assert check(tmp_path, {"flask_apps": {"shop": app}})[0]
+    for settings in ({"flask_apps": {"shop": {**app, "nginx_site": {"tls_profile": "modern"}}}},
+                     {"flask_apps": {"shop": app}, "nginx_server_tls_profile": "modern"}):
+        good, text = check(tmp_path, settings)
+        assert not good and "acme_cert.rsa_too is for clients that have TLS 1.2 at most, which" in text
+
+
 def test_who_reaches_the_host_is_checked(tmp_path):
     good, text = check(tmp_path, {
         "flask_apps": {"shop": GOOD}, "host_access_ssh_ports": [], "host_access_ssh_from": ["192.0.2.1/24"], "host_access_ssh_users": ["a b"],
@@ -156,3 +165,18 @@ def test_a_port_of_ssh_is_not_open_to_everybody_too(tmp_path):
     good, text = check(tmp_path, {"flask_apps": {"shop": GOOD}, "host_access_ssh_ports": [22, 443], "host_access_ssh_from": ["192.0.2.0/24"]})
     assert not good
     assert "host_access_tcp_ports has 443, a port of SSH" in text
+
+
+def test_an_address_is_written_plainly_and_one_for_each_host(tmp_path):
+    def said(**domains):
+        apps = {name: {**GOOD, "domains": given, "acme_cert": {"profile": "shortlived"}} for name, given in domains.items()}
+        return check(tmp_path, {"flask_apps": apps})
+    assert said(shop=["shop.example.com", "192.0.2.1", "2001:db8::1"])[0]
+    for domain, words in (("[2001:DB8::1]", "write 2001:db8::1"), ("127.0.0.1", "is no address that visitors reach"),
+                          ("192.0.2.300", "is neither a name nor an address"), ("192.0.2.1:443", "leave out port, path and user")):
+        good, text = said(shop=["shop.example.com", domain])
+        assert not good and words in text, domain
+    good, text = said(shop=["192.0.2.1"], wiki=["192.0.2.2"])
+    assert not good and "192.0.2.2 cannot be served, as flask_apps.shop is reached by an address of IPv4 already" in text
+    assert said(shop=["192.0.2.1"], wiki=["2001:db8::1"])[0]
+    assert check(tmp_path, {"flask_apps": {"shop": {**GOOD, "domains": ["192.0.2.1"]}}, "acme_cert_directory_url": "https://ca.example.com/dir"})[0]

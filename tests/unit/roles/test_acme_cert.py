@@ -144,7 +144,42 @@ def test_the_timer_runs_twice_a_day_at_a_random_moment_and_makes_up_for_time_off
 def test_each_certificate_has_its_own_names_and_trust() -> None:
     text = support.render("acme_cert", "certificate.conf.j2", app(ca_bundle="/etc/ssl/100%.pem"))
     assert 'Environment="REQUESTS_CA_BUNDLE=/etc/ssl/100%%.pem"' in text
-    assert "Environment=ACME_CERT_DOMAINS=shop.example.com,www.shop.example.com" in text
+    assert 'Environment="ACME_CERT_NAMES=--domains shop.example.com,www.shop.example.com"' in text
+
+
+def test_addresses_are_named_as_certbot_does() -> None:
+    def names(*domains: str) -> str:
+        return support.role_vars("acme_cert", {**support.SHOP, "domains": list(domains)})["__acme_cert_names"]
+    assert names("shop.example.com", "192.0.2.1", "*.shop.example.com", "2001:db8::1") == \
+        "--domains shop.example.com,*.shop.example.com --ip-address 192.0.2.1 --ip-address 2001:db8::1"
+    assert names("192.0.2.1") == "--ip-address 192.0.2.1"
+    assert names("1.example.com") == "--domains 1.example.com"
+
+
+# -- a pair
+
+
+RSA = {"__acme_cert_lineage": "shop.rsa", "__acme_cert_key": "rsa-2048"}
+
+
+def test_the_second_certificate_of_a_pair_is_asked_for_with_another_key_and_nothing_else() -> None:
+    section = app(rsa_too=True, email="ops@example.com", profile="shortlived")
+    first, second = (support.render("acme_cert", "certbot.ini.j2", section, **more).splitlines()[2:] for more in ({}, RSA))
+    assert set(first) - set(second) == {"key-type = ecdsa", "elliptic-curve = secp256r1",
+                                        "# Owned by the role acme_cert. Read by certbot when it asks for the certificate shop; a"}
+    assert {"key-type = rsa", "rsa-key-size = 2048"} <= set(second)
+
+
+def test_the_second_one_is_renewed_with_the_first() -> None:
+    text = support.render("acme_cert", "certificate.conf.j2", app(rsa_too=True))
+    assert "Wants=acme-cert-renew@shop.rsa.service\nAfter=acme-cert-renew@shop.rsa.service\n" in text
+    for alone in (support.render("acme_cert", "certificate.conf.j2", app(rsa_too=True), **RSA), support.render("acme_cert", "certificate.conf.j2")):
+        assert "Wants" not in alone and "REQUESTS_CA_BUNDLE" in alone
+
+
+def test_its_files_are_as_the_firsts() -> None:
+    entries = support.role_vars("acme_cert", app(rsa_too=True))["__acme_cert_rsa_files"]
+    assert entries[0] == {"dest": "/etc/acme-cert/shop.rsa.ini", "template": "certbot.ini.j2", "mode": "0600", "sensitive": True, "vars": RSA}
 
 
 # -- programs
@@ -179,9 +214,9 @@ def run(host: Path) -> Run:
     def once(template: str, *more: str) -> subprocess.CompletedProcess[str]:
         program = re.sub(r"(?<=[\s\"'=-])/(etc|var|run|opt)/", rf"{host}/\1/", support.render("acme_cert", template))
         environment = {"PATH": f"{host}/bin:{os.environ['PATH']}", "ROOT": str(host),
-                       "ACME_CERT_DOMAINS": "a.example.com,b.example.com"}
+                       "ACME_CERT_NAMES": "--domains a.example.com,*.example.com --ip-address 192.0.2.1"}
         return subprocess.run(["sh", "-c", program, "program", "shop", *more], capture_output=True, text=True, env=environment,
-                              check=False)
+                              cwd=host, check=False)
 
     return once
 
@@ -268,6 +303,8 @@ def test_a_renewal_can_be_forced(run: Run, host: Path) -> None:
 
 
 def test_a_host_whose_authority_was_down_gets_its_certificate_by_itself(run: Run, host: Path) -> None:
+    # A wildcard is a name, whatever lies about.
+    (host / "a.example.com,x.example.com").touch()
     run("renew.sh.j2")
     assert asked(host).startswith("certbot certonly --config")
-    assert "--domains a.example.com,b.example.com" in asked(host)
+    assert "--domains a.example.com,*.example.com --ip-address 192.0.2.1" in asked(host)

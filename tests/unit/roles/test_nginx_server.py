@@ -59,7 +59,7 @@ def test_the_version_is_not_told() -> None:
 def test_unknown_names_get_nothing_but_challenges() -> None:
     text = render("nginx_server", "catch-all.conf.j2")
     assert directive(text, "listen") == ["80 default_server", "[::]:80 default_server",
-                                         "443 ssl default_server", "[::]:443 ssl default_server"]
+                                         "443 ssl", "[::]:443 ssl"]
     assert directive(text, "return") == ["444", "444"]
     assert directive(text, "ssl_reject_handshake") == ["on"]
     assert directive(text, "root") == ["/var/lib/acme-cert/webroot"]
@@ -116,6 +116,6 @@ def test_the_proof_runs_nginx_with_every_line_of_the_sandbox() -> None:
 
 def test_http3_is_listened_for_once_where_nginx_has_it() -> None:
     text = render("nginx_server", "catch-all.conf.j2", nginx_server_http3=True)
-    assert [one for one in directive(text, "listen") if "quic" in one] == ["443 quic reuseport default_server", "[::]:443 quic reuseport default_server"]
+    assert [one for one in directive(text, "listen") if "quic" in one] == ["443 quic reuseport", "[::]:443 quic reuseport"]
     assert "quic" not in render("nginx_server", "catch-all.conf.j2", nginx_server_http3=True, ansible_facts=BOOKWORM)
     assert "quic" not in render("nginx_server", "catch-all.conf.j2")

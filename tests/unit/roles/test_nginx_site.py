@@ -339,3 +339,36 @@ def test_http3_is_offered_where_nginx_has_it() -> None:
     assert text.count("listen 443 quic;") == text.count("listen [::]:443 quic;") == 2
     assert text.count("add_header Alt-Svc 'h3=\":8443\"; ma=86400' always;") == 2
     assert "quic" not in site(http3=True, facts=BOOKWORM) and "Alt-Svc" not in site(http3=True, facts=BOOKWORM) and "quic" not in site()
+
+
+# -- TLS
+
+
+def test_a_second_certificate_is_named_after_the_first_where_there_is_one() -> None:
+    for server in servers(render("nginx_site", "site.conf.j2", {**SHOP, "acme_cert": {"rsa_too": True}}))[1:]:
+        assert values(server, "ssl_certificate") == [f"/etc/ssl/acme-cert/{name}/fullchain.pem" for name in ("shop", "shop.rsa")]
+        assert values(server, "ssl_certificate_key") == [f"/etc/ssl/acme-cert/{name}/privkey.pem" for name in ("shop", "shop.rsa")]
+    assert "rsa" not in site()
+
+
+def test_a_modern_site_has_no_cipher_for_tls_1_2_and_changes_no_other_site() -> None:
+    text = site(tls_profile="modern")
+    assert values(text, "ssl_protocols") == []
+    assert values(text, "ssl_ciphers") == ["PSK-CHACHA20-POLY1305"] * 2
+    assert text.count("if ($ssl_protocol != TLSv1.3) {\n        return 421;") == 2
+    assert values(site(), "ssl_ciphers") == []
+
+
+def test_an_address_is_written_as_in_a_url_and_gets_those_who_name_no_site() -> None:
+    def listens(*domains: str) -> list[list[str]]:
+        return [values(server, "listen") for server in servers(site({**SHOP, "domains": list(domains)}, http3=True))[1:]]
+    assert listens("shop.example.com", "1.example.com") == [["443 ssl", "[::]:443 ssl", "443 quic", "[::]:443 quic"]] * 2
+    others, main = listens("shop.example.com", "192.0.2.1", "2001:db8::1")
+    assert all(listen.endswith(" default_server") for listen in others) and not [listen for listen in main if "default_server" in listen]
+    (main,) = listens("192.0.2.1")
+    assert main == ["443 ssl default_server", "[::]:443 ssl", "443 quic default_server", "[::]:443 quic"]
+    text = site({**SHOP, "domains": ["2001:db8::1", "shop.example.com"]})
+    assert values(text, "server_name") == ["[2001:db8::1] shop.example.com", "shop.example.com", "[2001:db8::1]"]
+    assert "return 308 https://[2001:db8::1]$request_uri" in text
+    assert servers(text)[2].count("if ($flask_shop_own = 0) {\n        return 444;") == 1 and "shop_own" not in servers(text)[1]
+    assert "hostnames;\n    default 0;\n    [2001:db8::1] 1;\n    shop.example.com 1;\n" in text and "shop_own" not in site()

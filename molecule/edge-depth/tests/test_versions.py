@@ -1,0 +1,30 @@
+"""A site that speaks TLS 1.3 alone, beside one that speaks TLS 1.2 too."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from test_site import refused_with
+
+
+def old(site: Any) -> ssl.SSLContext:
+    """A client that knows no TLS 1.3."""
+    context = site.server.outside.context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def test_a_modern_site_refuses_what_its_neighbour_speaks(edge: Any, plain: Any) -> None:
+    with edge.server.outside.tls(edge.domain, old(edge)) as connection:
+        assert connection.version() == "TLSv1.2"
+    assert refused_with(lambda: plain.server.outside.tls(plain.domain, old(plain))) == "SSLV3_ALERT_HANDSHAKE_FAILURE"
+    assert plain.get("/heard").status == 200
+
+
+def test_a_request_that_comes_by_its_neighbours_handshake_is_refused(edge: Any, plain: Any) -> None:
+    request = f"GET /heard HTTP/1.1\r\nHost: {plain.domain}\r\nConnection: close\r\n\r\n".encode()
+    for context, status in ((old(edge), b"421"), (edge.server.outside.context(), b"200")):
+        with edge.server.outside.tls(edge.domain, context) as connection:
+            connection.sendall(request)
+            assert connection.recv(64).split(b" ")[1] == status
