@@ -173,6 +173,43 @@ def test_passwords_are_not_asked_for(way: Any) -> None:
     assert "Permission denied (publickey)" in refused.stderr
 
 
+@pytest.mark.usefixtures("unbanned")
+def test_an_agent_has_three_tries(way: Any, tmp_path: Path) -> None:
+    strange = [tmp_path / f"key{number}" for number in range(3)]
+    for path in strange:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
+
+    def after(tries: int) -> subprocess.CompletedProcess[str]:
+        """The good key, after so many others."""
+        return way.ssh("true", options=("-o", "IdentitiesOnly=yes", *[word for path in strange[:tries] for word in ("-i", str(path))]))
+    assert after(2).returncode == 0
+    assert "Too many authentication failures" in after(3).stderr
+
+
+def test_a_third_session_gets_a_connection_of_its_own(way: Any, tmp_path: Path) -> None:
+    shared = ("-o", "ControlMaster=auto", "-o", f"ControlPath={tmp_path}/shared")
+    # An option that comes first wins over those that ask for no sharing.
+    words = way.words("echo $SSH_CONNECTION; read x")
+    sessions, ports = [], []
+    try:
+        for _ in range(3):
+            sessions.append(subprocess.Popen([words[0], *shared, *words[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                             stderr=subprocess.DEVNULL, text=True))
+            ports.append(sessions[-1].stdout.readline())
+        assert ports[0] == ports[1] != ports[2] and ports[2]
+    finally:
+        for session in reversed(sessions):
+            session.kill()
+            session.wait()
+
+
+def test_a_dead_connection_is_noticed_inside_it(way: Any) -> None:
+    found = way.read("ss -Htno state established sport = :22; sshd -T | grep -i '^clientalive'")
+    # Nothing that somebody on the way could answer.
+    assert "keepalive" not in found, found
+    assert {"clientaliveinterval 90", "clientalivecountmax 2"} <= set(found.splitlines())
+
+
 @pytest.mark.parametrize("to", ["192.0.2.1", "2001:db8::1"])
 def test_only_what_is_named_answers(server: Any, neighbour: Neighbour, to: str) -> None:
     server.host.run_expect([0], "systemd-run --quiet --unit=other-service --collect python3 -c %s",
