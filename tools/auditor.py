@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A machine with other people's scanners beside the test hosts: a container of its own, nothing on this machine.
 
-    auditor.py up      make it, or start what is there; needs the hosts of `testhosts.py up molecule`
+    auditor.py up      make it, or start what is there; needs the hosts of `testhosts.py up molecule`, and lends them what
+                       a container lacks beside a machine
     auditor.py down    remove it
 
 Debian's tools are in its image; those of PyPI and npm, by the hashes of molecule/grades/tools, are below build/auditor,
@@ -22,7 +23,7 @@ PACKAGES = ("systemd,python3,python3-venv,ca-certificates,curl,openssl,procps,ip
             "chromium,chromium-driver,libnginx-mod-stream,lynis,nginx-light,nmap,nodejs,npm,slowhttptest,testssl.sh")
 TOOLS = ROOT / "build" / "auditor"
 LOCKS = "/project/molecule/grades/tools"
-VENVS = ("scanners", "browser")
+VENVS = ("scanners", "browser", "wapiti")
 # What its own installation would fetch from elsewhere; neither list has a name of the test network in it.
 OBSERVATORY = "/tools/npm/node_modules/@mdn/mdn-http-observatory/conf"
 # One client needs as many files as it holds connections.
@@ -60,6 +61,7 @@ class Auditor:
     def up(self) -> None:
         """Make what is missing."""
         TOOLS.mkdir(parents=True, exist_ok=True)
+        self.hosts.lend()
         tag = image("trixie", PACKAGES)
         state = podman("inspect", "--format", "{{.State.Running}} {{.Config.Image}}", self.name, check=False)
         if not (state.startswith("true ") and tag in state):

@@ -12,6 +12,7 @@ checkouts on one machine. Needs podman, mmdebstrap and root (or sudo).
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -28,6 +29,8 @@ SUDO = [] if os.geteuid() == 0 else ["sudo"]
 PLAIN = "systemd,systemd-sysv,dbus,python3,ca-certificates,sudo,iproute2,procps,openssh-server"
 # An init system needs a whole system's rights; the limits let it start under a restricted root.
 RIGHTS = ["--systemd=always", "--privileged", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"]
+# Settings of the kernel that harm nobody else on this machine and can be put back.
+LENT = ["dev/tty/ldisc_autoload", "fs/protected_fifos", "kernel/core_uses_pid", "kernel/ctrl-alt-del", "kernel/kptr_restrict"]
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
 PEBBLE = """{"pebble": {"listenAddress": "0.0.0.0:%(port)d", "managementListenAddress": "0.0.0.0:%(management)d",
  "certificate": "/etc/pebble/cert.pem", "privateKey": "/etc/pebble/key.pem", "httpPort": 80, "tlsPort": 443,
@@ -161,6 +164,28 @@ class Set:
             time.sleep(0.2)
         sys.exit(f"{host.name} did not start its SSH server")
 
+    def lend(self) -> None:
+        """For what is graded: what a host has that is no container, as far as this machine can lend it until `down`."""
+        kept = self.folder / "kernel.json"
+        if not kept.exists():
+            before = {path: Path("/proc/sys", path).read_text(encoding="ascii").strip() for path in LENT}
+            kept.write_text(json.dumps(before), encoding="ascii")
+        script = "".join(f"f=/proc/sys/{path}; test -w $f || {{ mount --bind $f $f; mount -o remount,bind,rw $f; }}\n" for path in LENT)
+        # Between containers the network forwards; a host that was just rented does not.
+        script += "echo 0 > /proc/sys/net/ipv4/conf/all/forwarding\n"
+        # systemd's own client does not run in a container. This one runs, and leaves the clock alone, which is the machine's.
+        script += ("test -x /usr/sbin/chronyd || { echo 'DAEMON_OPTS=\"-F 1 -x\"' > /etc/default/chrony; apt-get -qq update; "
+                   "DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Options::=--force-confold install --no-install-recommends chrony; }\n")
+        for host in self.hosts:
+            self.execute(host.name, script)
+
+    def take_back(self) -> None:
+        """The kernel's settings, as they were."""
+        kept = self.folder / "kernel.json"
+        if kept.exists():
+            for path, value in json.loads(kept.read_text(encoding="ascii")).items():
+                run(*SUDO, "tee", f"/proc/sys/{path}", stdin=value.encode())
+
     def authority(self) -> None:
         """Pebble, Let's Encrypt's own test server, twice, with the roots it made at its start."""
         tag = image("trixie", "ca-certificates,openssl,pebble,python3,curl,procps")
@@ -228,6 +253,7 @@ class Set:
         for name in ["pebble", "auditor", *[host.name for host in self.hosts]]:
             podman("rm", "--force", "--ignore", "--time", "2", self.container(name))
         podman("network", "rm", "--force", self.network, check=False)
+        self.take_back()
         if self.folder.exists():
             shutil.rmtree(self.folder)
 

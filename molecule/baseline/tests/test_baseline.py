@@ -161,3 +161,34 @@ def test_a_person_chooses_no_weak_password(server: Server, person: str, password
 
 def test_an_auditor_finds_the_rules(server: Server) -> None:
     assert "-w /etc/shadow -p wa -k accounts" in server.host.file("/etc/audit/rules.d/50-host-baseline.rules").content_string
+
+
+def test_a_file_that_changes_is_recorded_once_and_by_name(server: Server) -> None:
+    path, look = "/etc/systemd/system/baseline-stays.service", "systemctl start host-baseline-changes.service"
+    since = run(server, "rm -f %s && " + look + " && date +@%%s.%%N", path).strip()
+    run(server, "echo [Service] > %s && " + look + " && " + look, path)
+    said = run(server, "journalctl --quiet --output=cat --unit=host-baseline-changes --since=%s", since)
+    assert said.count(path) == 1, said
+    # What is in a file is its own business.
+    assert "[Service]" not in said
+    run(server, "echo ExecStart=/bin/true >> %s && " + look, path)
+    said = run(server, "journalctl --quiet --output=cat --unit=host-baseline-changes --since=%s", since)
+    assert said.count(path) == 2, said
+    run(server, "rm %s && " + look, path)
+
+
+def test_files_are_looked_at_each_night(server: Server) -> None:
+    assert run(server, "systemctl is-active host-baseline-changes.timer").strip() == "active"
+    assert run(server, "systemctl is-enabled host-baseline-changes.timer").strip() == "enabled"
+
+
+def test_a_program_that_is_not_what_debian_shipped_is_named(server: Server) -> None:
+    program = "/usr/bin/debsums"
+    run(server, "cp --preserve %s /root/shipped && echo '# mine' >> %s", program, program)
+    try:
+        # As cron does, each week.
+        run(server, "sh /etc/cron.weekly/debsums")
+    finally:
+        run(server, "mv /root/shipped %s", program)
+    assert "changed file /usr/bin/debsums (from debsums package)" in run(server, "journalctl --quiet --output=cat --identifier=debsums")
+    assert run(server, "systemctl is-active cron").strip() == "active"

@@ -16,6 +16,8 @@ from suite import Server
 
 CERTIFICATE_ROOT = "/project/build/molecule/ca.pem"
 TRUSTED = "/etc/ssl/trusted.pem"
+# Without those that ask a server of its authors what came there, or look for Java, WordPress or LDAP.
+WAPITI = "backup,crlf,csrf,exec,file,htaccess,permanentxss,redirect,sql,upload,xss"
 # slowhttptest sends no server name, and without one a host of ours ends the handshake: this adds it.
 NAMING = """load_module modules/ngx_stream_module.so;
 pid %(work)s/pid;
@@ -123,6 +125,18 @@ class Scanners:
         done = self.auditor.run("/tools/scanners/bin/gixy -f json -", dump.encode())
         assert done.stdout.strip().startswith("["), done.stdout + done.stderr
         return json.loads(done.stdout)
+
+    @functools.cached_property
+    def wapiti(self) -> dict[str, Any]:
+        """wapiti, over one page of each kind: its report, and how often it met which status."""
+        url, out = f"https://{self.domains['shop']}", f"/tmp/wapiti-{self.server.name}"
+        same = " ".join(f"-x '{url}/{pages}*'" for pages in ("products/2", "products/3", "cart/2", "cart/3"))
+        done = self.auditor.run(
+            f"rm -rf {out}; mkdir {out}; HOME={out} SSL_CERT_FILE={TRUSTED} /tools/wapiti/bin/python /project/molecule/grades/tools/wapiti_slowly.py "
+            f"--url {url}/ --verify-ssl 1 --no-bugreport --store-session {out} -m {WAPITI} {same} --max-scan-time 60 --max-attack-time 30 "
+            f"--format json --output {out}/report")
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return {**json.loads(self.scan(f"cat {out}/report")), "statuses": json.loads(done.stderr.splitlines()[-1])}
 
     @functools.cached_property
     def open_ports(self) -> list[int]:

@@ -48,7 +48,7 @@ SEVERITIES = ("warning", "critical")
 PRIORITY = {"warning": syslog.LOG_WARNING, "critical": syslog.LOG_ERR}
 # Units of this collection's other roles. A name without a star is looked at even where nothing has loaded it.
 UNITS = ("nginx.service", "cron.service", "session-store.service", "logrotate.timer", "gunicorn-*", "acme-cert-*", "pip-audit-*",
-         "alarm-channel-*", "systemd-journald@*")
+         "alarm-channel-*", "host-baseline-*", "systemd-journald@*")
 # Bounds: of the spool in messages and age, of one message in events, of alarms raised by others, of a log in bytes read.
 SPOOL_MAX, SPOOL_DAYS, EVENTS_MAX, SENT_MAX, TAIL_BYTES = 500, 7, 100, 200, 8 << 20
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, LATE_SECONDS = 60, 3600, 900

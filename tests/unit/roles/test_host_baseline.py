@@ -23,6 +23,14 @@ def test_restarts_at_night_are_a_choice() -> None:
     assert "needrestart" not in support.role_vars("host_baseline", host_baseline_restart_services=False)["__host_baseline_packages"]
 
 
+def test_a_look_at_the_files_is_a_choice_that_can_be_taken_back() -> None:
+    chosen, left = (support.role_vars("host_baseline", host_baseline_watch_files=value) for value in (True, False))
+    assert {"aide", "debsums"} <= set(chosen["__host_baseline_packages"]) - set(left["__host_baseline_packages"])
+    gone = {entry["dest"] for entry in left["__host_baseline_no_watch_files"]}
+    assert gone and gone == {entry["dest"] for entry in chosen["__host_baseline_watch_files"] if "host-baseline" in entry["dest"]}
+    assert "changed files" in chosen["__host_baseline_running"] and "changed files" not in left["__host_baseline_running"]
+
+
 def test_settings_of_the_operator_win_and_null_leaves_one_alone() -> None:
     lines = render("sysctl.conf.j2", host_baseline_sysctl={"kernel.sysrq": 1, "fs.suid_dumpable": None, "vm.swappiness": 10}).splitlines()
     assert {"-kernel.sysrq = 1", "-vm.swappiness = 10"} <= set(lines)
