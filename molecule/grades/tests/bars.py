@@ -13,8 +13,9 @@ from scanners import Scanners
 AUTHORITY = {"cert_revocation"}
 # What sslyze says of it: Let's Encrypt signs a certificate for an ECDSA key with ECDSA.
 SIGNED_BY_RSA = "certificate_signatures: Deployed certificate signatures are {'sha256WithRSAEncryption'}"
-# gixy warns that an older OpenSSL does not know X25519MLKEM768; where ours does not, the role leaves it out.
-GIXY_UNKNOWN = {"ssl_ecdh_curve"}
+# What gixy cannot know: that the role leaves X25519MLKEM768 out where OpenSSL does not have it, that the unit says how many
+# files a worker may open, and that the catch-all is the default of port 443 as the first that is read.
+GIXY_UNKNOWN = {"ssl_ecdh_curve", "worker_rlimit_nofile_vs_connections", "default_server_flag"}
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,10 @@ def ssh_warnings(s: Scanners) -> Reading:
 
 
 def gixy(s: Scanners) -> Reading:
-    found = sorted({f"{issue['plugin']} ({issue['severity']})" for issue in s.gixy
-                    if issue["severity"] in ("LOW", "MEDIUM", "HIGH") and issue["plugin"] not in GIXY_UNKNOWN})
-    return Reading(", ".join(found) or "none", not found)
+    said = {issue["plugin"]: issue["severity"] for issue in s.gixy if issue["severity"] in ("LOW", "MEDIUM", "HIGH")}
+    found = sorted(f"{plugin} ({severity})" for plugin, severity in said.items() if plugin not in GIXY_UNKNOWN)
+    without = ", ".join(sorted(said.keys() & GIXY_UNKNOWN))
+    return Reading((", ".join(found) or "none") + (f"; what it cannot know left out: {without}" if without else ""), not found)
 
 
 def wapiti(s: Scanners) -> Reading:
