@@ -31,6 +31,28 @@ print(json.dumps({"rc": done.returncode, "log": done.stdout.decode() + log,
 '''
 
 
+# As by a host that goes down when certbot is done and the web server is not told yet.
+INTERRUPTED = r'''
+app = GIVEN["app"]
+unit = "acme-cert-renew@%s.service" % app
+folder = "/run/systemd/system/%s.d" % unit
+os.makedirs(folder)
+with open(folder + "/interrupted.conf", "w") as stream:
+    stream.write("[Service]\nExecStart=\nExecStart=/usr/local/sbin/acme-cert-renew %i\n")
+open("/run/acme-cert-force-" + app, "w").close()
+try:
+    done = [subprocess.run(["systemctl", *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for words in
+            (["daemon-reload"], ["start", unit], ["restart", "nginx"])]
+finally:
+    os.unlink(folder + "/interrupted.conf")
+    os.rmdir(folder)
+    output("systemctl", "daemon-reload")
+told = subprocess.run(["systemctl", "start", unit], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+print(json.dumps({"rc": [one.returncode for one in done], "told": told.returncode,
+                  "said": output("journalctl", "--unit=nginx", "--output=cat", "--no-pager", "--lines=5").decode()}))
+'''
+
+
 def served_serial(site: Any) -> str:
     """The serial number of the certificate visitors get."""
     with site.server.outside.tls(site.domain) as connection:
@@ -95,3 +117,12 @@ def test_a_renewal_changes_the_served_certificate_without_a_failed_request(site:
     assert visitor.answers >= 10
     assert renewal["nginx_stayed"], "the web server was restarted"
     assert not renewal["force_left"], "the next run would force a renewal again"
+
+
+@pytest.mark.intrusive
+def test_a_host_that_goes_down_between_renewal_and_reload_serves_the_new_certificate(site: Any) -> None:
+    before = served_serial(site)
+    found = site.ask(INTERRUPTED)
+    assert found["rc"] == [0, 0, 0], found["said"]
+    assert found["told"] == 0, "the next renewal did not finish what was interrupted"
+    assert served_serial(site) != before

@@ -114,7 +114,7 @@ def unit() -> str:
     "PrivateDevices=yes", "ProtectProc=invisible", "ProtectKernelTunables=yes", "ProtectKernelModules=yes",
     "ProtectKernelLogs=yes", "ProtectControlGroups=yes", "ProtectClock=yes", "ProtectHostname=yes", "RestrictNamespaces=yes",
     "RestrictRealtime=yes", "RestrictSUIDSGID=yes", "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6", "LockPersonality=yes",
-    "MemoryDenyWriteExecute=yes", "SystemCallArchitectures=native", "SystemCallFilter=~@privileged @resources", "UMask=0077",
+    "MemoryDenyWriteExecute=yes", "SystemCallArchitectures=native", "SystemCallFilter=~@privileged @resources", "UMask=0027", "Group=ssl-cert",
     "ReadWritePaths=/etc/acme-cert /var/lib/acme-cert /var/log/acme-cert",
 ])
 def test_certbot_runs_confined(line: str) -> None:
