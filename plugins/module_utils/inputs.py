@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import input_values as values
 from ansible_collections.bulwark.flask.plugins.module_utils import site_values
-from ansible_collections.bulwark.flask.plugins.module_utils.acme import is_address
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import is_address
 from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
 
 Spec = Mapping[str, Any]

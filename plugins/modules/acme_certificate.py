@@ -111,7 +111,7 @@ from pathlib import Path
 from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.acme import (
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import (
     ALREADY_REVOKED,
     DOMAIN,
     NAME,
@@ -123,7 +123,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.acme import (
     reason_to_ask,
     subject_names,
 )
-from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import Certificate, have_served, is_open, is_whole, let_in
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate, have_served, is_open, is_whole, let_in
 
 DOCTOR = Path("/usr/local/sbin/acme-cert-doctor")
 LOG = "/var/log/acme-cert/letsencrypt.log"

@@ -131,8 +131,9 @@ import zlib
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import dead_man, file_plan, way_in
+from ansible_collections.bulwark.flask.plugins.module_utils import file_plan
 from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import Change, Entry, Problem, State
+from ansible_collections.bulwark.flask.plugins.module_utils.host_access import rollback_timer, ssh_access
 from ansible_collections.bulwark.flask.plugins.module_utils.transaction import Store, Transaction
 
 SSH = "/etc/ssh"
@@ -199,20 +200,20 @@ class Run:
         self.drifted = not self.changes and not self.in_effect()
         return bool(self.changes or self.drifted)
 
-    def session(self) -> way_in.Session:
+    def session(self) -> ssh_access.Session:
         """The connection of this run."""
-        found = way_in.own_session(os.getppid())
+        found = ssh_access.own_session(os.getppid())
         if found is None:
             raise Problem("Nothing was changed: this run did not come over SSH, so no new connection could confirm that SSH "
                           "still lets you in. Run it from another machine.")
         pattern = rf"Accepted .* from {re.escape(found.address)} port {found.client_port} "
         log = self.module.run_command(["journalctl", "--quiet", "--output=cat", "--lines=5", "--identifier=sshd",
                                        "--identifier=sshd-session", f"--grep={pattern}"])[1]
-        return way_in.with_login(found, log)
+        return ssh_access.with_login(found, log)
 
     def sshd(self, *arguments: str) -> dict[str, list[str]]:
         """What sshd makes of a configuration."""
-        return way_in.parse(self.run(["sshd", "-T", *arguments], "Nothing was changed. sshd does not accept the new configuration"))
+        return ssh_access.parse(self.run(["sshd", "-T", *arguments], "Nothing was changed. sshd does not accept the new configuration"))
 
     def staged(self, folder: str) -> str:
         """A copy of sshd's files as they would be; the path of the main one."""
@@ -234,7 +235,7 @@ class Run:
                 stream.write(text)
         return f"{folder}/sshd_config"
 
-    def refusals(self, session: way_in.Session) -> list[str]:
+    def refusals(self, session: ssh_access.Session) -> list[str]:
         """Why the change would lock out whoever makes it, or would not do what it says."""
         found, firewall = [], self.given["firewall"]
         drop_in = next((entry for entry in self.entries if entry.dest == self.given["sshd_config"]), None)
@@ -244,28 +245,28 @@ class Run:
             config = self.sshd("-f", main, "-C", who)
             if drop_in is not None and drop_in.kind == "file":
                 alone = self.sshd("-f", f"{folder}{drop_in.dest[len(SSH):]}")
-                found += way_in.overruled(alone, self.sshd("-f", main), keywords_of(drop_in.data.decode(errors="replace")))
+                found += ssh_access.overruled(alone, self.sshd("-f", main), keywords_of(drop_in.data.decode(errors="replace")))
         account = self.account(session.user)
-        paths = way_in.authorized_key_files(config, session, account)
-        found += way_in.account_problems(config, session, account)
-        found += way_in.method_problems(config, session, paths, way_in.keys_in(paths))
-        found += way_in.network_problems(config, session, firewall["ports"] if firewall else None, firewall["sources"] if firewall else [])
+        paths = ssh_access.authorized_key_files(config, session, account)
+        found += ssh_access.account_problems(config, session, account)
+        found += ssh_access.method_problems(config, session, paths, ssh_access.keys_in(paths))
+        found += ssh_access.network_problems(config, session, firewall["ports"] if firewall else None, firewall["sources"] if firewall else [])
         return found + self.other_owners(config)
 
     @staticmethod
-    def account(name: str) -> way_in.Account:
+    def account(name: str) -> ssh_access.Account:
         """An account of this host."""
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             raise Problem(f"Nothing was changed: this host does not know {name}, who this run came as") from None
         groups = [grp.getgrgid(gid).gr_name for gid in os.getgrouplist(name, entry.pw_gid)]
-        return way_in.Account(groups, entry.pw_dir, entry.pw_uid)
+        return ssh_access.Account(groups, entry.pw_dir, entry.pw_uid)
 
     def other_owners(self, config: dict[str, list[str]]) -> list[str]:
         """Others that decide about the same: a socket of systemd's that listens, a second firewall."""
         found = []
-        if dead_man.systemctl("is-active", "--quiet", "ssh.socket") == 0:
+        if rollback_timer.systemctl("is-active", "--quiet", "ssh.socket") == 0:
             listening = self.module.run_command(["systemctl", "show", "--property=Listen", "ssh.socket"])[1]
             missing = set(config.get("port", [])) - set(re.findall(r":(\d+) \(Stream\)", listening))
             if missing:
@@ -273,7 +274,7 @@ class Run:
                              "`systemctl disable --now ssh.socket && systemctl enable --now ssh.service`, or let the socket listen there")
         if self.given["firewall"]:
             ufw = self.module.run_command(["grep", "-qsx", "ENABLED=yes", "/etc/ufw/ufw.conf"])[0] == 0
-            others = ["ufw"] * ufw + ["firewalld"] * (dead_man.systemctl("is-active", "--quiet", "firewalld") == 0)
+            others = ["ufw"] * ufw + ["firewalld"] * (rollback_timer.systemctl("is-active", "--quiet", "firewalld") == 0)
             found += [f"{other} is on, and a packet has to get through both: switch {other} off, or leave the firewall to it "
                       "(host_access_firewall: false)" for other in others]
         return found
@@ -283,7 +284,7 @@ class Run:
         firewall = self.given["firewall"]
         if firewall:
             listing = self.module.run_command(["ss", "-Hlntup"])[1]
-            closed = way_in.closed(listing, {"tcp": {*firewall["ports"], *firewall["tcp"]}, "udp": set(firewall["udp"])})
+            closed = ssh_access.closed(listing, {"tcp": {*firewall["ports"], *firewall["tcp"]}, "udp": set(firewall["udp"])})
             if closed:
                 # By its name, as Ansible prints the same warning of two hosts once.
                 self.module.warn(f"{platform.node()}: the firewall closes what listens here and is not named: {', '.join(closed)}. "
@@ -291,7 +292,7 @@ class Run:
 
     def units(self) -> dict[str, dict[str, bool]]:
         """The state to go back to."""
-        found, firewall = dead_man.states(self.given["units"]), self.given["firewall"]
+        found, firewall = rollback_timer.states(self.given["units"]), self.given["firewall"]
         if firewall and self.module.run_command(["nft", "list", "table", *firewall["table"].split()])[0]:
             found[firewall["unit"]]["active"] = False  # whatever systemd thinks of it, there is no such table
         return found
@@ -299,7 +300,7 @@ class Run:
     def execute(self) -> None:
         """Refuse, or arm, write, prove and apply."""
         with self.store.locked():
-            self.went_back = dead_man.undo()
+            self.went_back = rollback_timer.undo()
             if self.went_back:
                 self.module.warn("An earlier change was never confirmed. The old state was put back first.")
             for path in self.store.recover()[0]:
@@ -310,17 +311,17 @@ class Run:
             self.refuse(self.refusals(session))
             self.name_closed()
             token, seconds = secrets.token_hex(8), self.given["confirm_seconds"]
-            dead_man.arm(self.changes, self.units(), seconds, {"token": token, "address": session.address, "port": session.client_port})
+            rollback_timer.arm(self.changes, self.units(), seconds, {"token": token, "address": session.address, "port": session.client_port})
             try:
                 self.write()
             except BaseException:
-                dead_man.drop()
+                rollback_timer.drop()
                 raise
             try:
                 for command in self.given["apply"]:
                     self.run(command, "The change could not be made effective, and was undone")
             except BaseException:
-                dead_man.undo()
+                rollback_timer.undo()
                 self.changes, self.drifted = [], False
                 raise
             self.token = token
@@ -366,10 +367,10 @@ class Run:
 
 def confirm(module: AnsibleModule) -> None:
     """The second part, over a connection of its own."""
-    waiting, session = dead_man.armed(), way_in.own_session(os.getppid())
+    waiting, session = rollback_timer.armed(), ssh_access.own_session(os.getppid())
     if waiting and session and (session.address, session.client_port) == (waiting["address"], waiting["port"]):
         module.fail_json(msg="this is the connection the change was made through, which proves nothing about a new one")
-    if not dead_man.confirm(module.params["token"]):
+    if not rollback_timer.confirm(module.params["token"]):
         module.fail_json(msg="too late, the old state is back already")
     module.exit_json(changed=True)
 
@@ -401,7 +402,7 @@ def main() -> None:
     run: Optional[Run] = None
     try:
         if module.params["phase"] == "undo":
-            module.exit_json(changed=dead_man.undo())
+            module.exit_json(changed=rollback_timer.undo())
         if module.params["phase"] == "confirm":
             confirm(module)
         run = Run(module)
@@ -412,7 +413,7 @@ def main() -> None:
     except Problem as error:
         module.fail_json(**{**(run.result() if run else {}), "msg": str(error)})
     except OSError as error:
-        module.fail_json(**{**(run.result() if run else {}), "msg": file_plan.clear_error(error, dead_man.FOLDER)})
+        module.fail_json(**{**(run.result() if run else {}), "msg": file_plan.clear_error(error, rollback_timer.FOLDER)})
     module.exit_json(**run.result())
 
 

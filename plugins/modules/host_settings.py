@@ -72,7 +72,7 @@ refused:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import kernel_settings
+from ansible_collections.bulwark.flask.plugins.module_utils import host_settings
 
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 
@@ -90,7 +90,7 @@ def idle(module, running):
 def remount(module, unit, wanted):
     """Mounts that lack an option and get it, and a sentence for each that does not."""
     def lacking():
-        return kernel_settings.mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), wanted)
+        return host_settings.mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), wanted)
     before = lacking()
     if not before or module.check_mode:
         return sorted(before), []
@@ -110,7 +110,7 @@ def main():
         supports_check_mode=True,
     )
     given = module.params
-    done, refused = kernel_settings.settle(Path("/"), given["sysctl"], given["own_file"], module.check_mode)
+    done, refused = host_settings.settle(Path("/"), given["sysctl"], given["own_file"], module.check_mode)
     mounted, lacking = remount(module, given["mounts_unit"], given["mounts"])
     done, refused = done + mounted, refused + lacking
     if not module.check_mode:
@@ -118,7 +118,7 @@ def main():
     if given["apparmor"] and not (APPARMOR.exists() and APPARMOR.read_text(encoding="ascii").startswith("Y")):
         refused.append("AppArmor: the running kernel does not have it, or it is off at boot (apparmor=1 security=apparmor)")
     if given["accounts"]:
-        refused += kernel_settings.open_accounts(*(Path(path).read_text(encoding="utf-8") for path in ("/etc/passwd", "/etc/shadow")))
+        refused += host_settings.open_accounts(*(Path(path).read_text(encoding="utf-8") for path in ("/etc/passwd", "/etc/shadow")))
     module.exit_json(changed=bool(done), set=done, refused=refused)
 
 

@@ -70,8 +70,8 @@ from pathlib import Path
 from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.acme import NAME, subject_names
-from ansible_collections.bulwark.flask.plugins.module_utils.acme_host import FILES, Certificate, directory, have_served, is_whole
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import NAME, subject_names
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import FILES, Certificate, directory, have_served, is_whole
 
 # The longest that every client accepts of a certificate it was told to trust, and when there is a new one.
 DAYS = 825

@@ -55,7 +55,7 @@ def test_plugins_know_nothing_of_their_tests():
 
 def test_modules_load_where_python_is_3_9():
     for folder in ("modules", "module_utils"):
-        for path in (support.ROOT / "plugins" / folder).glob("[a-z]*.py"):
+        for path in (support.ROOT / "plugins" / folder).rglob("[a-z]*.py"):
             code = path.read_text()
             assert "from __future__ import annotations" in code or not re.search(r"\bdef \w+\(.*\|", code), path.name
             assert not re.search(r"^\s+match \w+:$|except\*", code, re.MULTILINE), path.name

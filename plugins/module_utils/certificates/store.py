@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
-from ansible_collections.bulwark.flask.plugins.module_utils.acme import settings_of
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import settings_of
 
 FILES = ("fullchain.pem", "privkey.pem")
 RELOAD = "/usr/local/sbin/acme-cert-reload"

@@ -1,11 +1,11 @@
-"""kernel_settings: what is set, what wins, and the reason where nothing can be set."""
+"""host_settings: what is set, what wins, and the reason where nothing can be set."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import kernel_settings
+from ansible_collections.bulwark.flask.plugins.module_utils import host_settings
 
 OWN = "60-host-baseline.conf"
 
@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def settle(root: Path, predict: bool = False, **wanted: object) -> tuple[list[str], list[str]]:
-    return kernel_settings.settle(root, {name.replace("__", "."): value for name, value in wanted.items()}, OWN, predict)
+    return host_settings.settle(root, {name.replace("__", "."): value for name, value in wanted.items()}, OWN, predict)
 
 
 def test_what_differs_is_set_and_a_second_time_nothing(root: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_prediction_sets_nothing(root: Path) -> None:
 
 def test_a_star_is_every_interface_and_a_whole_name_wins(root: Path) -> None:
     wanted = {"net.ipv4.conf.all.accept_redirects": 1, "net.ipv4.conf.*.accept_redirects": 0}
-    done, refused = kernel_settings.settle(root, wanted, OWN, False)
+    done, refused = host_settings.settle(root, wanted, OWN, False)
     assert (done, refused) == (["net/ipv4/conf/eth0.7/accept_redirects"], [])
     assert (root / "proc/sys/net/ipv4/conf/all/accept_redirects").read_text() == "1\n"
 
@@ -65,7 +65,7 @@ def test_what_a_later_file_says_is_left_alone_and_named(root: Path, file: str, l
 
 
 def test_an_account_that_is_open_is_named() -> None:
-    found = kernel_settings.open_accounts("root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\nme:x:1000:1000::/:/bin/sh\n",
+    found = host_settings.open_accounts("root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\nme:x:1000:1000::/:/bin/sh\n",
                                           "root:*:1::\ntoor:!:1::\nme::1::\n")
     assert [sentence.split()[1] for sentence in found] == ["toor", "me"]
 
@@ -78,5 +78,5 @@ MOUNTS = """22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 
 
 def test_a_mount_lacks_what_the_topmost_does_not_have() -> None:
-    assert kernel_settings.mounts(MOUNTS, {"/tmp": ["nosuid", "nodev", "noexec"], "/dev/shm": ["noexec"], "/proc": ["hidepid=invisible"]}) == {
+    assert host_settings.mounts(MOUNTS, {"/tmp": ["nosuid", "nodev", "noexec"], "/dev/shm": ["noexec"], "/proc": ["hidepid=invisible"]}) == {
         "/tmp": "/tmp is mounted without noexec", "/dev/shm": "/dev/shm is mounted without noexec"}

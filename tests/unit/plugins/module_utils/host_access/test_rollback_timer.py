@@ -7,8 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import dead_man, file_plan
+from ansible_collections.bulwark.flask.plugins.module_utils import file_plan
 from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import Entry
+from ansible_collections.bulwark.flask.plugins.module_utils.host_access import rollback_timer
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host whose systemd notes what it is told."""
     for name, value in {"FOLDER": "state", "PENDING": "state/pending", "UNDOING": "state/undoing", "CONFIRMED": "state/confirmed",
                         "UNIT": "etc/undo.service", "WANTED": "etc/wants/undo.service"}.items():
-        monkeypatch.setattr(dead_man, name, str(tmp_path / value))
+        monkeypatch.setattr(rollback_timer, name, str(tmp_path / value))
     (tmp_path / "bin").mkdir()
     (tmp_path / "etc").mkdir()
     for name in ("systemctl", "systemd-run"):
@@ -46,7 +47,7 @@ def carry_out(host: Path) -> None:
 
 def undo(host: Path) -> None:
     """What the unit does."""
-    line = next(line for line in dead_man.SERVICE.splitlines() if line.startswith("ExecStart="))
+    line = next(line for line in rollback_timer.SERVICE.splitlines() if line.startswith("ExecStart="))
     words = line.partition("-c ")[2].strip("'").replace("/var/lib/host_access", str(host / "state"))
     subprocess.run(["sh", "-c", words], check=True, capture_output=True)
 
@@ -56,7 +57,7 @@ WAS = {"ssh.service": {"active": True, "enabled": True}, "wall.service": {"activ
 
 def test_everything_is_as_it_was(host: Path) -> None:
     changes = change(host)
-    dead_man.arm(changes, WAS, 60, {"token": "t"})
+    rollback_timer.arm(changes, WAS, 60, {"token": "t"})
     carry_out(host)
     undo(host)
     assert (host / "etc/old").read_text() == "old\n"
@@ -73,7 +74,7 @@ def test_everything_is_as_it_was(host: Path) -> None:
 
 def test_an_undo_that_was_cut_off_ends_the_next_time(host: Path) -> None:
     changes = change(host)
-    dead_man.arm(changes, WAS, 60, {"token": "t"})
+    rollback_timer.arm(changes, WAS, 60, {"token": "t"})
     carry_out(host)
     (host / "state/pending").rename(host / "state/undoing")
     (host / "etc/d/new").unlink()
@@ -83,7 +84,7 @@ def test_an_undo_that_was_cut_off_ends_the_next_time(host: Path) -> None:
 
 
 def test_the_timer_runs_before_anything_is_changed_and_boot_knows_of_it(host: Path) -> None:
-    dead_man.arm(change(host), WAS, 42, {"token": "t"})
+    rollback_timer.arm(change(host), WAS, 42, {"token": "t"})
     assert "systemd-run --quiet --on-active=42s" in (host / "told").read_text()
     assert os.readlink(host / "etc/wants/undo.service") == str(host / "etc/undo.service")
     assert (host / "etc/old").read_text() == "old\n"
@@ -92,22 +93,22 @@ def test_the_timer_runs_before_anything_is_changed_and_boot_knows_of_it(host: Pa
 def test_a_timer_that_cannot_be_set_stops_the_change(host: Path) -> None:
     (host / "bin/systemd-run").write_text("#!/bin/sh\necho no bus >&2; exit 1\n")
     with pytest.raises(file_plan.Problem, match="nothing was changed: no bus"):
-        dead_man.arm(change(host), WAS, 60, {"token": "t"})
+        rollback_timer.arm(change(host), WAS, 60, {"token": "t"})
     assert os.listdir(host / "state") == []
     assert not (host / "etc/undo.service").exists()
 
 
 def test_only_the_change_that_waits_can_be_confirmed_and_only_once(host: Path) -> None:
-    dead_man.arm(change(host), WAS, 60, {"token": "t"})
-    assert not dead_man.confirm("another")
-    assert dead_man.armed() is not None
-    assert dead_man.confirm("t")
-    assert not dead_man.confirm("t")
+    rollback_timer.arm(change(host), WAS, 60, {"token": "t"})
+    assert not rollback_timer.confirm("another")
+    assert rollback_timer.armed() is not None
+    assert rollback_timer.confirm("t")
+    assert not rollback_timer.confirm("t")
     assert os.listdir(host / "state") == []
     assert not (host / "etc/undo.service").exists()
 
 
 def test_a_change_whose_undo_has_begun_cannot_be_confirmed(host: Path) -> None:
-    dead_man.arm(change(host), WAS, 60, {"token": "t"})
+    rollback_timer.arm(change(host), WAS, 60, {"token": "t"})
     (host / "state/pending").rename(host / "state/undoing")
-    assert not dead_man.confirm("t")
+    assert not rollback_timer.confirm("t")

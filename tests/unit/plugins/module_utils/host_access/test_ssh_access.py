@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import way_in
-from ansible_collections.bulwark.flask.plugins.module_utils.way_in import Account, Key, Session
+from ansible_collections.bulwark.flask.plugins.module_utils.host_access import ssh_access
+from ansible_collections.bulwark.flask.plugins.module_utils.host_access.ssh_access import Account, Key, Session
 
 ME = Session("alice", "192.0.2.7", 40000, "198.51.100.1", 22, "publickey")
 ROOT = Session("root", "192.0.2.7", 40000, "198.51.100.1", 22, "publickey")
@@ -38,29 +38,29 @@ KEY = {"SHA256:mine": Key("ssh-ed25519")}
     ({"permitrootlogin": ["no"]}, ""),
 ])
 def test_an_account_that_would_be_refused_is_named(more: dict[str, list[str]], closed: str) -> None:
-    found = way_in.account_problems(GOOD | more, ME, ALICE)
+    found = ssh_access.account_problems(GOOD | more, ME, ALICE)
     assert len(found) == bool(closed)
     assert not closed or closed in found[0]
 
 
 @pytest.mark.parametrize(("value", "closed"), [("no", True), ("forced-commands-only", True), ("without-password", False), ("yes", False)])
 def test_root_is_told_when_root_may_not_come_back(value: str, closed: bool) -> None:
-    assert bool(way_in.account_problems(GOOD | {"permitrootlogin": [value]}, ROOT, SUPER)) == closed
+    assert bool(ssh_access.account_problems(GOOD | {"permitrootlogin": [value]}, ROOT, SUPER)) == closed
 
 
 def test_a_password_is_refused_when_only_keys_will_do() -> None:
     by_password = dataclasses.replace(ME, method="password")
-    assert "ssh-copy-id" in way_in.method_problems(GOOD, by_password, [], KEY)[0]
-    assert not way_in.method_problems(GOOD | {"passwordauthentication": ["yes"]}, by_password, [], {})
+    assert "ssh-copy-id" in ssh_access.method_problems(GOOD, by_password, [], KEY)[0]
+    assert not ssh_access.method_problems(GOOD | {"passwordauthentication": ["yes"]}, by_password, [], {})
 
 
 def test_who_has_no_key_is_told_where_it_belongs() -> None:
-    paths = way_in.authorized_key_files(GOOD, ME, ALICE)
+    paths = ssh_access.authorized_key_files(GOOD, ME, ALICE)
     assert paths == ["/home/alice/.ssh/authorized_keys", "/etc/keys/alice"]
-    assert "a key of alice is not in /home/alice/.ssh/authorized_keys" in way_in.method_problems(GOOD, ME, paths, {})[0]
-    assert not way_in.method_problems(GOOD, ME, paths, KEY)
-    assert not way_in.method_problems(GOOD | {"trustedusercakeys": ["/etc/ssh/ca.pub"]}, ME, paths, {})
-    assert way_in.method_problems(GOOD | {"pubkeyauthentication": ["no"]}, ME, paths, KEY)
+    assert "a key of alice is not in /home/alice/.ssh/authorized_keys" in ssh_access.method_problems(GOOD, ME, paths, {})[0]
+    assert not ssh_access.method_problems(GOOD, ME, paths, KEY)
+    assert not ssh_access.method_problems(GOOD | {"trustedusercakeys": ["/etc/ssh/ca.pub"]}, ME, paths, {})
+    assert ssh_access.method_problems(GOOD | {"pubkeyauthentication": ["no"]}, ME, paths, KEY)
 
 
 @pytest.mark.parametrize(("key", "more", "closed"), [
@@ -73,7 +73,7 @@ def test_who_has_no_key_is_told_where_it_belongs() -> None:
     ("SHA256:rsa", {"pubkeyacceptedalgorithms": ["ssh-ed25519"]}, "would not have rsa-sha2-512 or"),
 ])
 def test_the_very_key_that_was_used_has_to_serve_again(key: str, more: dict[str, list[str]], closed: str) -> None:
-    found = way_in.method_problems(GOOD | more, dataclasses.replace(ME, key=key), ["/keys"], {**KEY, "SHA256:rsa": Key("ssh-rsa", 3072)})
+    found = ssh_access.method_problems(GOOD | more, dataclasses.replace(ME, key=key), ["/keys"], {**KEY, "SHA256:rsa": Key("ssh-rsa", 3072)})
     assert bool(found) == bool(closed)
     assert closed in " ".join(found)
 
@@ -84,8 +84,8 @@ def test_keys_are_known_by_the_fingerprints_of_the_log(tmp_path: Path, kind: str
     told = subprocess.run(["ssh-keygen", "-l", "-f", str(tmp_path / "key.pub")], capture_output=True, text=True, check=True).stdout.split()
     keys = tmp_path / "authorized_keys"
     keys.write_text('# nobody\n\nssh-ed25519 AAAA=broken me\nfrom="192.0.2.0/24",restrict ' + (tmp_path / "key.pub").read_text())
-    assert not way_in.keys_in([str(tmp_path / "none")])
-    found = way_in.keys_in([str(tmp_path / "none"), str(keys)])
+    assert not ssh_access.keys_in([str(tmp_path / "none")])
+    found = ssh_access.keys_in([str(tmp_path / "none"), str(keys)])
     assert found[told[1]].bits == size
     assert (tmp_path / "key.pub").read_text().split()[0] == found[told[1]].kind
 
@@ -102,7 +102,7 @@ def test_keys_are_known_by_the_fingerprints_of_the_log(tmp_path: Path, kind: str
 ])
 def test_a_port_or_source_that_would_be_closed_is_named(ports: list[str], allowed: list[int] | None, sources: list[str],
                                                        closed: str) -> None:
-    found = " ".join(way_in.network_problems(GOOD | {"port": ports}, ME, allowed, sources))
+    found = " ".join(ssh_access.network_problems(GOOD | {"port": ports}, ME, allowed, sources))
     assert closed in found
     assert bool(found) == bool(closed)
 
@@ -116,24 +116,24 @@ def test_the_session_is_found_behind_sudo(tmp_path: Path) -> None:
     process(10, 1)
     process(20, 10, USER="alice", LOGNAME="alice", SSH_CONNECTION="192.0.2.7 40000 198.51.100.1 22")
     process(30, 20, USER="root", SUDO_USER="alice")
-    assert way_in.own_session(30, str(tmp_path)) == Session("alice", "192.0.2.7", 40000, "198.51.100.1", 22)
-    assert way_in.own_session(10, str(tmp_path)) is None
+    assert ssh_access.own_session(30, str(tmp_path)) == Session("alice", "192.0.2.7", 40000, "198.51.100.1", 22)
+    assert ssh_access.own_session(10, str(tmp_path)) is None
 
 
 def test_the_log_says_how_a_session_was_opened() -> None:
     log = ("Accepted password for alice from 192.0.2.7 port 39999 ssh2\nAccepted publickey for alice from 192.0.2.7 port 40000 "
            "ssh2: ED25519 SHA256:x\nAccepted password for alice from 192.0.2.7 port 400001 ssh2")
     unknown = dataclasses.replace(ME, method="")
-    assert way_in.with_login(unknown, log) == dataclasses.replace(ME, key="SHA256:x")
-    assert way_in.with_login(unknown, log.replace("ED25519", "ED25519-CERT")) == ME
-    assert way_in.with_login(unknown, log.replace("publickey", "keyboard-interactive/pam")).method == "keyboard-interactive"
-    assert way_in.with_login(unknown, log.replace("192.0.2.7", "192.0.2.8")) == unknown
+    assert ssh_access.with_login(unknown, log) == dataclasses.replace(ME, key="SHA256:x")
+    assert ssh_access.with_login(unknown, log.replace("ED25519", "ED25519-CERT")) == ME
+    assert ssh_access.with_login(unknown, log.replace("publickey", "keyboard-interactive/pam")).method == "keyboard-interactive"
+    assert ssh_access.with_login(unknown, log.replace("192.0.2.7", "192.0.2.8")) == unknown
 
 
 def test_a_file_that_came_first_is_noticed() -> None:
-    ours = way_in.parse("port 22\npasswordauthentication no\nmaxauthtries 4\nport 2222")
-    whole = way_in.parse("port 2222\nport 22\nport 443\npasswordauthentication yes\nmaxauthtries 4")
-    found = way_in.overruled(ours, whole, ["Port", "PasswordAuthentication", "MaxAuthTries"])
+    ours = ssh_access.parse("port 22\npasswordauthentication no\nmaxauthtries 4\nport 2222")
+    whole = ssh_access.parse("port 2222\nport 22\nport 443\npasswordauthentication yes\nmaxauthtries 4")
+    found = ssh_access.overruled(ours, whole, ["Port", "PasswordAuthentication", "MaxAuthTries"])
     assert len(found) == 1
     assert "PasswordAuthentication would be yes instead of no" in found[0]
 
@@ -152,5 +152,5 @@ tcp LISTEN 0 128 192.0.2.1:5432 0.0.0.0:*
 
 
 def test_what_others_reach_and_would_not_any_more_is_named() -> None:
-    assert way_in.closed(LISTING, {"tcp": {22, 80, 443}, "udp": set()}) == ["tcp 5432", "tcp 8443 (node)", "udp 5353 (avahi-daemon)"]
-    assert way_in.closed(LISTING, {"tcp": {22, 443, 5432, 8443}, "udp": {5353}}) == []
+    assert ssh_access.closed(LISTING, {"tcp": {22, 80, 443}, "udp": set()}) == ["tcp 5432", "tcp 8443 (node)", "udp 5353 (avahi-daemon)"]
+    assert ssh_access.closed(LISTING, {"tcp": {22, 443, 5432, 8443}, "udp": {5353}}) == []

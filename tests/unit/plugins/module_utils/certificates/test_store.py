@@ -1,0 +1,165 @@
+"""Where a certificate is on a host, and who reads it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate, is_open, is_whole
+from ansible_collections.bulwark.flask.plugins.modules import acme_certificate
+from ansible_collections.bulwark.flask.plugins.modules.acme_certificate import sandbox
+
+SERVER = "https://acme.example.com/dir"
+RENEWAL = f"[renewalparams]\naccount = 0a1b\nserver = {SERVER}\n"
+
+
+def give(folder: Path, text: str = "authority's") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("fullchain.pem", "privkey.pem"):
+        (folder / name).write_text(text)
+
+
+def issue(shop: Certificate) -> None:
+    give(shop.live)
+    give(shop.config / "archive/shop")
+    shop.renewal.parent.mkdir(parents=True, exist_ok=True)
+    shop.renewal.write_text(RENEWAL)
+    shop.account(SERVER, "0a1b").mkdir(parents=True)
+
+
+def test_keys_are_for_the_web_servers_group_and_the_webroot_is_open_whatever_the_umask(tmp_path: Path, group: str) -> None:
+    before = os.umask(0o077)
+    try:
+        shop = Certificate("shop", tmp_path / "host")
+        shop.prepare()
+        give(tmp_path / "made", "self-signed")
+        shop.take(tmp_path / "made")
+    finally:
+        os.umask(before)
+    assert (shop.own / "privkey.pem").stat().st_mode & 0o777 == 0o640
+    assert (shop.own / "privkey.pem").group() == shop.own.group() == group
+    assert shop.own.stat().st_mode & 0o777 == 0o750
+    assert shop.own.parent.stat().st_mode & 0o777 == 0o711
+    assert shop.webroot.stat().st_mode & 0o777 == shop.state.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_certbot_gave_to_root_alone_is_opened_to_the_group(shop: Certificate) -> None:
+    issue(shop)
+    for name in ("fullchain.pem", "privkey.pem"):
+        (shop.live / name).unlink()
+        (shop.live / name).symlink_to(Path("../../archive/shop") / name)
+        (shop.config / "archive/shop" / name).chmod(0o600)
+    for path in ("live", "archive", "live/shop", "archive/shop"):
+        (shop.config / path).chmod(0o700)
+    shop.serve(shop.live)
+    assert not is_open(shop.link)
+    module = SimpleNamespace(check_mode=False, params={"stand_in": ""})
+    assert acme_certificate.bootstrap(module, shop) and is_open(shop.link)
+    assert not acme_certificate.bootstrap(module, shop)
+    modes = {path: (shop.config / path).stat().st_mode & 0o777 for path in
+             ("live", "archive", "live/shop", "archive/shop", "archive/shop/privkey.pem", "archive/shop/fullchain.pem")}
+    assert list(modes.values()) == [0o711, 0o711, 0o750, 0o750, 0o640, 0o640]
+
+
+def test_moving_the_link_replaces_it(shop: Certificate, tmp_path: Path) -> None:
+    give(tmp_path / "made", "self-signed")
+    shop.take(tmp_path / "made")
+    give(shop.live)
+    shop.serve(shop.live)
+    assert shop.serves(shop.live)
+    assert [path.name for path in shop.link.parent.iterdir()] == ["shop"]
+
+
+def test_a_whole_certificate_is_left_alone(shop: Certificate) -> None:
+    issue(shop)
+    shop.put_damage_aside()
+    assert shop.kept()["server"] == SERVER
+    assert not (shop.state / "damaged").exists()
+
+
+@pytest.mark.parametrize("damage", ["renewal is empty", "renewal is gone", "key is gone"])
+def test_what_an_interrupted_certbot_left_is_moved_aside(shop: Certificate, damage: str) -> None:
+    issue(shop)
+    if damage == "renewal is empty":
+        shop.renewal.write_text("")
+    elif damage == "renewal is gone":
+        shop.renewal.unlink()
+    else:
+        (shop.live / "privkey.pem").unlink()
+    assert shop.kept() == {}
+    shop.put_damage_aside()
+    assert not shop.live.exists() and not shop.renewal.exists() and not (shop.config / "archive/shop").exists()
+    assert list((shop.state / "damaged").glob("shop-*/live/fullchain.pem"))
+
+
+def test_what_is_served_stays_on_disk_when_damage_is_moved_aside(shop: Certificate) -> None:
+    issue(shop)
+    shop.serve(shop.live)
+    shop.renewal.write_text("")
+    shop.put_damage_aside()
+    assert is_whole(shop.link)
+    assert (shop.link / "fullchain.pem").read_text() == "authority's"
+
+
+def test_an_account_the_authority_has_forgotten_is_moved_aside(shop: Certificate) -> None:
+    issue(shop)
+    assert shop.has_account()
+    shop.put_account_aside(SERVER)
+    assert not shop.has_account()
+    assert list((shop.state / "damaged").glob("shop-*/account/0a1b"))
+    shop.put_account_aside(SERVER)
+
+
+def test_a_reload_is_due_until_the_web_server_was_told_of_this_certificate(shop: Certificate) -> None:
+    issue(shop)
+    assert shop.reload_is_due(shop.live)
+    shop.serve(shop.live)
+    assert shop.reload_is_due(shop.live)
+    shop.told.write_text(hashlib.sha256(b"authority's").hexdigest() + "  -\n")
+    assert not shop.reload_is_due(shop.live)
+    give(shop.live, "renewed")
+    assert shop.reload_is_due(shop.live)
+
+
+class Server(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def port(shop: Certificate) -> Iterator[int]:
+    handler = functools.partial(Server, directory=str(shop.webroot))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_web_server_that_answers_challenges_is_no_problem(shop: Certificate, port: int) -> None:
+    assert shop.local_answer("shop.example.com", port) == ""
+    assert not list((shop.webroot / ".well-known/acme-challenge").iterdir())
+
+
+def test_a_web_server_that_answers_from_elsewhere_is_named(shop: Certificate, port: int, tmp_path: Path) -> None:
+    shop.webroot = tmp_path / "elsewhere"
+    assert "shop.example.com with 404" in shop.local_answer("shop.example.com", port)
+
+
+def test_a_web_server_that_is_down_is_named(shop: Certificate) -> None:
+    assert "does not answer" in shop.local_answer("shop.example.com", 1)
+
+
+def test_certbot_is_confined_like_the_unit_that_renews() -> None:
+    unit = ("[Unit]\nAfter=x\n[Service]\nType=oneshot\nExecStart=/x %i\nTimeoutStartSec=1\n# a=b\n\n"
+            "ProtectSystem=strict\nUMask=0077\n")
+    assert sandbox(unit) == ["--property=ProtectSystem=strict", "--property=UMask=0077"]
+
+
