@@ -22,7 +22,7 @@ QUESTION = """
 {%- for app in flask_apps | default({}) | bulwark.flask.app_entries(flask_app_defaults | default({})) -%}
 {%- set _ = apps.append({
   'name': app.name, 'domains': app.domains, 'static': app.static | default({}), 'path': (app.source | default({})).path | default(''),
-  'release': {'keep': app_release_keep | default(app.app_release.keep) | default(5)},
+  'release': {'keep_releases': app_release_keep_releases | default(app.app_release.keep_releases) | default(5)},
   'body_max_mb': app.body_max_mb | default(16),
   'hsts_seconds': nginx_site_hsts_seconds | default(app.nginx_site.hsts_seconds) | default(63072000),
   'redirect_port': nginx_site_redirect_port | default(app.nginx_site.redirect_port) | default(443),

@@ -69,4 +69,4 @@ def test_other_accounts_cannot_list_the_releases(release: Any) -> None:
 
 def test_old_releases_are_pruned(site: Any, release: Any) -> None:
     assert release["release"] in release["releases"]
-    assert len(release["releases"]) <= site.app.release["keep"] + 1
+    assert len(release["releases"]) <= site.app.release["keep_releases"] + 1

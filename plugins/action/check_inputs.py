@@ -14,7 +14,7 @@ from ansible.parsing.vault import AnsibleVaultError
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_entries
 from ansible_collections.bulwark.flask.plugins.filter.env_file import problems as unwritable
-from ansible_collections.bulwark.flask.plugins.module_utils import inputs, site_values
+from ansible_collections.bulwark.flask.plugins.module_utils import inputs, renamed_inputs, site_values
 from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
 from ansible_collections.bulwark.flask.plugins.plugin_utils import certificates
 
@@ -144,7 +144,7 @@ class ActionModule(ActionBase):
     def _provided(self, at: Callable[[str], str], given: Mapping[str, Any], domains: Any) -> list[str]:
         """What is wrong with a certificate of the operator's own."""
         chain, key = given.get("provided_chain"), given.get("provided_key")
-        if given.get("origin") != "provided" or not all(isinstance(value, str) and value for value in (chain, key)):
+        if given.get("source") != "provided" or not all(isinstance(value, str) and value for value in (chain, key)):
             return []
         found: list[str] = []
         chain, key = (certificates.text_of(at(option), given[option], self._loader.get_text_file_contents, found)
@@ -192,7 +192,7 @@ class ActionModule(ActionBase):
         for name, option in spec.items():
             short = name[len(role) + 1:]
             own = name in variables and variables[name] != defaults.get(name)
-            where = name if own or app is None else f"{place}.{short}" if short in inputs.IDENTITY else f"{place}.{role}.{short}"
+            where = name if own or app is None else f"{place}.{short}" if inputs.of_entry(role, short) else f"{place}.{role}.{short}"
             places[short] = where
             errors: list[str] = []
             value = self._read(where, variables[name], errors) if name in variables else MISSING
@@ -200,7 +200,7 @@ class ActionModule(ActionBase):
                 found += errors
             elif value is MISSING or errors:
                 # A default that cannot be rendered lacks what another problem is about.
-                hint = "" if app is not None or short not in inputs.IDENTITY else "; set it, or give the role an entry of flask_apps as flask_app"
+                hint = "" if app is not None or not inputs.of_entry(role, short) else "; set it, or give the role an entry of flask_apps as flask_app"
                 found += [f"{where} is required{hint}"] if option.get("required") else []
             else:
                 readable[name] = value
@@ -216,4 +216,4 @@ class ActionModule(ActionBase):
             section = self._read(f"{place}.{role}", app[role], [])
             found += inputs.section(place, role, section, known)
         names = [name for name in self._given(variables, {role: spec}) if name.startswith(f"{role}_") and name not in spec]
-        return found + [f"{name} is unknown{nearest(name, spec)}" for name in names]
+        return found + [f"{name} is unknown{renamed_inputs.option(role, name) or nearest(name, spec)}" for name in names]

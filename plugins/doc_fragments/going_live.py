@@ -26,7 +26,7 @@ options:
       compared with it.
     type: int
     default: 16
-  watch:
+  restart_on_change:
     description: Files whose change asks for a new instance.
     type: list
     elements: path
@@ -42,13 +42,13 @@ options:
   bandit:
     description: Program for the static pass over the source. Without it there is none.
     type: path
-  before:
+  pre_activate:
     description: Commands that run once before a new release serves, as the application in its sandbox with
       its environment; the first that fails ends the deploy.
     type: list
     elements: str
     default: []
-  after:
+  post_activate:
     description: Commands that run after the switch; a failure is a warning.
     type: list
     elements: str
@@ -78,7 +78,7 @@ options:
     description: How long requests in flight may take before the old instance is stopped.
     type: int
     default: 30
-  keep:
+  keep_releases:
     description: How many releases stay on disk. The live one and the way back always do.
     type: int
     default: 5

@@ -48,8 +48,8 @@ _value:
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 LONG_SECONDS = 3600
 DEFAULTS: dict[str, Any] = {
-    "rate": "", "rate_burst": 0, "connections_per_client": 0, "body_max_mb": 0, "answer_timeout_seconds": 0, "methods": METHODS,
-    "allow": [], "users": [], "client_certificate": False, "websocket": False, "stream_answers": False, "stream_requests": False,
+    "rate": "", "rate_burst": 0, "connections_per_client": 0, "body_max_mb": 0, "proxy_read_timeout_seconds": 0, "methods": METHODS,
+    "allow": [], "users": [], "client_certificate": False, "websocket": False, "response_buffering": True, "request_buffering": True,
     "hidden": False, "rate_zone": 0, "connections_zone": 0,
 }
 
@@ -86,8 +86,8 @@ def site_paths(paths: Mapping[str, Any], static: Iterable[str] = ()) -> list[dic
         for outer in outermost_first:
             if _within(path, outer):
                 settings |= owns[outer]
-        if settings["answer_timeout_seconds"] == 0 and (settings["websocket"] or settings["stream_answers"]):
-            settings["answer_timeout_seconds"] = LONG_SECONDS
+        if settings["proxy_read_timeout_seconds"] == 0 and (settings["websocket"] or not settings["response_buffering"]):
+            settings["proxy_read_timeout_seconds"] = LONG_SECONDS
         match = f"^~ {path}" if files else "/" if path == "/" else f'~* "{pattern(path)}"'
         found.append({**settings, "path": path, "match": match, "pattern": pattern(path), "files": files,
                       "sets": [zone for zone in ("rate_zone", "connections_zone") if not files and owns.get(path, {}).get(zone)]})

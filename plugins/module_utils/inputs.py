@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import input_values as values
-from ansible_collections.bulwark.flask.plugins.module_utils import site_values
+from ansible_collections.bulwark.flask.plugins.module_utils import renamed_inputs, site_values
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import is_address
 from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
 
@@ -22,10 +22,12 @@ Specs = Mapping[str, Mapping[str, Spec]]
 COMMON = ("domains", "source", "wsgi", "env", "static", "health_path", "body_max_mb", "session_store")
 IDENTITY = ("name", *COMMON)
 REQUIRED = {"domains": "[shop.example.com]", "source": "{git: https://…, version: main}", "wsgi": '"shop:create_app()"'}
+# Options that share their name with a key of the entry and are something else.
+OWN = {("acme_cert", "source")}
 KNOWN = ("flask_apps", "flask_app_defaults")
 # The same for all applications of a host, so that a variable of the host is a natural place too.
-HOST_WIDE = ("email", "directory_url", "ca_bundle", "doctor", "doctor_resolvers", "requirements", "index_url", "osv_url", "eab_kid", "eab_hmac_key",
-             "installer", "service", "to", "revive")
+HOST_WIDE = ("email", "directory_url", "ca_bundle", "preflight", "preflight_resolvers", "requirements", "index_url", "osv_url", "eab_kid", "eab_hmac_key",
+             "installer", "service", "to", "force")
 # What two applications of a host cannot share.
 UNIQUE = ("port", "base", "unit", "current", "release", "certificate")
 APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,24}")
@@ -42,6 +44,11 @@ SUPPORTED = {"Debian": ("12", "13")}
 def per_app(specs: Specs) -> list[str]:
     """Roles that run once per application: those that have to know its name."""
     return [role for role, options in specs.items() if f"{role}_name" in options]
+
+
+def of_entry(role: str, option: str) -> bool:
+    """Whether a role's option is a key of the application's entry itself, not of the role's section."""
+    return option in IDENTITY and (role, option) not in OWN
 
 
 def _fits(kind: str, value: Any) -> bool:
@@ -102,7 +109,7 @@ def options(where: str, given: Any, specs: Mapping[str, Spec]) -> list[str]:
 
 def section(where: str, role: str, given: Any, specs: Specs) -> list[str]:
     """The settings of one role in an application's entry."""
-    known = [name[len(role) + 1:] for name in specs[role] if name[len(role) + 1:] not in IDENTITY]
+    known = [option for option in (name[len(role) + 1:] for name in specs[role]) if not of_entry(role, option)]
     if not isinstance(given, Mapping):
         return [f"{where}.{role} must be a mapping of settings, such as {{{known[0] if known else '…'}: …}}"]
     found = []
@@ -115,7 +122,8 @@ def section(where: str, role: str, given: Any, specs: Specs) -> list[str]:
         elif key in COMMON:
             found.append(f"{at} belongs one level up; write {where}.{key}")
         else:
-            found.append(f"{at} is unknown{nearest(str(key).removeprefix(f'{role}_'), known) or elsewhere(key, specs)}")
+            near = renamed_inputs.option(role, str(key)) or nearest(str(key).removeprefix(f"{role}_"), known)
+            found.append(f"{at} is unknown{near or elsewhere(key, specs)}")
     return found
 
 
@@ -123,7 +131,7 @@ def elsewhere(key: Any, specs: Specs) -> str:
     """Where a key would be right that is in the wrong place."""
     for role in per_app(specs):
         for option in (key, str(key).removeprefix(f"{role}_")):
-            if option not in IDENTITY and f"{role}_{option}" in specs[role]:
+            if not of_entry(role, option) and f"{role}_{option}" in specs[role]:
                 return f"; did you mean {role}: {{{option}: …}}?"
     return ""
 
@@ -217,10 +225,10 @@ def agreement(where: str, app: Mapping[str, Any], host: Mapping[str, Any]) -> li
         found.append(f"{where}.app_secrets.current must be {base}/current, below app_release.base")
     if _setting(app, "gunicorn_app", "subdirectory", "") != _setting(app, "app_release", "subdirectory", ""):
         found.append(f"{where}.gunicorn_app.subdirectory and {where}.app_release.subdirectory must be the same")
-    patience = _number(_setting(app, "nginx_site", "answer_timeout_seconds"), 60)
+    patience = _number(_setting(app, "nginx_site", "proxy_read_timeout_seconds"), 60)
     slowest = _number(_setting(app, "gunicorn_app", "timeout_seconds"), 30)
     if slowest >= patience:
-        found.append(f"{where}.nginx_site.answer_timeout_seconds must be above gunicorn_app.timeout_seconds ({slowest}), "
+        found.append(f"{where}.nginx_site.proxy_read_timeout_seconds must be above gunicorn_app.timeout_seconds ({slowest}), "
                      f"or visitors see an error while the application still works; write {slowest + 30}")
     if _setting(app, "nginx_site", "hsts_preload") is True and (
             _setting(app, "nginx_site", "hsts_subdomains") is not True
@@ -237,7 +245,7 @@ def agreement(where: str, app: Mapping[str, Any], host: Mapping[str, Any]) -> li
 
 def certificate(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]:
     """Settings of one certificate that only make sense together. `at` says where an option stands."""
-    found, origin, names = [], given.get("origin") or "acme", given.get("domains")
+    found, origin, names = [], given.get("source") or "acme", given.get("domains")
     wildcards = [name for name in names if str(name).startswith("*.")] if isinstance(names, list) else []
     if wildcards and names[0] == wildcards[0]:
         found.append(f"{at('domains')}: the first is the canonical one, which links and mails have; write one before '{names[0]}'")
@@ -251,18 +259,18 @@ def certificate(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]
         found.append(f"{at('domains')}: {addresses[0]} is an address, which Let's Encrypt certifies for six days at most; "
                      f"write {at('profile')}: shortlived")
     if origin != "acme" and given.get("dns"):
-        found.append(f"{at('dns')} goes with origin: acme; leave it out")
-    if given.get("rsa_too") is True and origin != "acme":
-        found.append(f"{at('rsa_too')} goes with origin: acme; leave it out")
-    if given.get("rsa_too") is True and str(given.get("key_type", "")).startswith("rsa"):
-        found.append(f"{at('rsa_too')} is for an RSA key beside an ECDSA one; leave out that, or {at('key_type')}")
+        found.append(f"{at('dns')} goes with source: acme; leave it out")
+    if given.get("rsa_certificate") is True and origin != "acme":
+        found.append(f"{at('rsa_certificate')} goes with source: acme; leave it out")
+    if given.get("rsa_certificate") is True and str(given.get("key_type", "")).startswith("rsa"):
+        found.append(f"{at('rsa_certificate')} is for an RSA key beside an ECDSA one; leave out that, or {at('key_type')}")
     if bool(given.get("eab_kid")) != bool(given.get("eab_hmac_key")):
         found.append(f"{at('eab_kid')} and {at('eab_hmac_key')} belong together; give both or none")
     for option, what in (("provided_chain", "the certificate and those that signed it"), ("provided_key", "its private key")):
         if origin == "provided" and not given.get(option):
-            found.append(f"{at(option)} is missing; with origin: provided it is {what}, as PEM text or a file on the controller")
+            found.append(f"{at(option)} is missing; with source: provided it is {what}, as PEM text or a file on the controller")
         elif origin != "provided" and given.get(option):
-            found.append(f"{at(option)} goes with origin: provided; write that too, or leave this out")
+            found.append(f"{at(option)} goes with source: provided; write that too, or leave this out")
     return found
 
 
@@ -288,8 +296,8 @@ def nginx_agreement(given: Mapping[str, Any], apps: Mapping[str, Any]) -> list[s
         for option in ("brotli", "http3"):
             if _setting(app, "nginx_site", option) is True and given.get(f"nginx_server_{option}") is not True:
                 found.append(f"flask_apps.{name}.nginx_site.{option} needs nginx_server_{option}: true, a variable of the host")
-        if _setting(app, "acme_cert", "rsa_too") is True:
-            found += [f"flask_apps.{name}.acme_cert.rsa_too is for clients that have TLS 1.2 at most, which {where}: modern refuses; "
+        if _setting(app, "acme_cert", "rsa_certificate") is True:
+            found += [f"flask_apps.{name}.acme_cert.rsa_certificate is for clients that have TLS 1.2 at most, which {where}: modern refuses; "
                       "leave one of them out" for where, profile in
                       ((f"flask_apps.{name}.nginx_site.tls_profile", _setting(app, "nginx_site", "tls_profile")),
                        ("nginx_server_tls_profile", given.get("nginx_server_tls_profile"))) if profile == "modern"]
@@ -341,10 +349,10 @@ def host_variables(given: Mapping[str, Any], specs: Specs, apps: Mapping[str, An
             continue
         option = name[len(role) + 1:]
         if name not in specs[role]:
-            found.append(f"{name} is unknown{nearest(name, specs[role])}")
+            found.append(f"{name} is unknown{renamed_inputs.option(role, name) or nearest(name, specs[role])}")
         elif role not in per_app(specs):
             found += typed(name, name, value, specs[role][name])
-        elif option in IDENTITY:
+        elif of_entry(role, option):
             found.append(f"{name} would be the same for every application; " + (
                 "leave it out, the keys of flask_apps are the names" if option == "name" else
                 f"write {option} into each entry of flask_apps"))
@@ -369,7 +377,7 @@ def role_value(where: str, variable: str, role: str, value: Any, spec: Spec,
         return environment(where, value, unwritable)
     if short == "source" and "options" in spec:
         return options(where, value, spec["options"]) or values.source(where, value)
-    return getattr(values, short)(where, value) if short in COMMON else typed(where, variable, value, spec)
+    return getattr(values, short)(where, value) if short in COMMON and of_entry(role, short) else typed(where, variable, value, spec)
 
 
 def distribution(facts: Mapping[str, Any]) -> list[str]:

@@ -42,18 +42,18 @@ LIVE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "wsgi": {"type": "str", "default": ""},
     "domains": {"type": "list", "elements": "str", "default": ["localhost"]},
     "body_max_mb": {"type": "int", "default": 16},
-    "watch": {"type": "list", "elements": "path", "default": []},
+    "restart_on_change": {"type": "list", "elements": "path", "default": []},
     "policy": {"type": "dict", "default": {}},
     "bandit": {"type": "path"},
-    "before": {"type": "list", "elements": "str", "default": []},
-    "after": {"type": "list", "elements": "str", "default": []},
+    "pre_activate": {"type": "list", "elements": "str", "default": []},
+    "post_activate": {"type": "list", "elements": "str", "default": []},
     "command_timeout_seconds": {"type": "int", "default": 600},
     "health_path": {"type": "str", "default": "/"},
     "health_status": {"type": "int", "default": 0},
     "health_timeout_seconds": {"type": "int", "default": 60},
     "warm_up": {"type": "list", "elements": "str", "default": []},
     "drain_seconds": {"type": "int", "default": 30},
-    "keep": {"type": "int", "default": 5},
+    "keep_releases": {"type": "int", "default": 5},
 }
 
 
@@ -89,7 +89,7 @@ class GoLive:
 
     def hidden(self, text: str) -> str:
         """What the application said, without the values of its environment."""
-        files = [Path(path) for path in self.options["watch"] if path.endswith(".env")]
+        files = [Path(path) for path in self.options["restart_on_change"] if path.endswith(".env")]
         return hide(text, [path.read_text(encoding="utf-8", errors="replace") for path in files if path.exists()], 8000)
 
     # --- what is ---------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ class GoLive:
         return not (
             live
             and self.instances.release_of(live) == release
-            and self.instances.stamp(live) == file_state(self.options["watch"])
+            and self.instances.stamp(live) == file_state(self.options["restart_on_change"])
             and self.units.is_serving(live)
         )
 
@@ -220,20 +220,20 @@ class GoLive:
 
     def before(self, release: str) -> None:
         """Run the commands that come before the switch; the first failure ends the deploy."""
-        commands = self.options["before"]
+        commands = self.options["pre_activate"]
         if not commands:
             return
         with self._task(release) as task:
             for line in commands:
                 ran = self.command(release, task, line)
                 if not ran.ok:
-                    raise ReleaseError("before", f"The command before the switch failed ({ran.result}, exit status "
+                    raise ReleaseError("pre_activate", f"The command before the switch failed ({ran.result}, exit status "
                                                  f"{ran.status}): {line}\n{said(ran)}")
-        self.timed("before")
+        self.timed("pre_activate")
 
     def after(self, release: str) -> None:
         """Run the commands that come after the switch; a failure is said and undoes nothing."""
-        commands = self.options["after"]
+        commands = self.options["post_activate"]
         if not commands:
             return
         with self._task(release) as task:
@@ -242,7 +242,7 @@ class GoLive:
                 if not ran.ok:
                     self.warnings.append(f"The command after the switch failed ({ran.result}, exit status {ran.status}), "
                                          f"{release} is live all the same: {line}\n{said(ran)}")
-        self.timed("after")
+        self.timed("post_activate")
 
     # --- start and health ----------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ class GoLive:
         """Start an instance beside the live one and wait until it answers; returns its name."""
         instance = self.instances.next_name(release)
         self.instances.create(instance, release)
-        self.instances.write_stamp(instance, file_state(self.options["watch"]))
+        self.instances.write_stamp(instance, file_state(self.options["restart_on_change"]))
         began = time.time()
         wrong = self.units.start(instance)
         self.timed("start")
@@ -379,7 +379,7 @@ class GoLive:
     def prune(self) -> list[str]:
         """Remove releases nobody goes back to; returns them."""
         keep = {self.rollback_target(), self.live_release()}
-        pruned = [name for name in self.instances.releases_to_prune(self.options["keep"]) if name not in keep]
+        pruned = [name for name in self.instances.releases_to_prune(self.options["keep_releases"]) if name not in keep]
         for release in pruned:
             shutil.rmtree(self.releases.folder / release)
         return pruned

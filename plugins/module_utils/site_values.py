@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ansible_collections.bulwark.flask.plugins.module_utils import renamed_inputs
 from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
 
 # Every printable character but the one that begins a variable of nginx's; quotes are escaped where it is written.
@@ -129,14 +130,14 @@ PATH_SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "rate_burst": _number(0),
     "connections_per_client": _number(1),
     "body_max_mb": _number(1),
-    "answer_timeout_seconds": _number(1),
+    "proxy_read_timeout_seconds": _number(1),
     "methods": _METHODS,
     "allow": (lambda v: isinstance(v, list) and bool(v), "must be a list of addresses and networks, such as [192.0.2.0/24]"),
     "users": (lambda v: isinstance(v, list) and bool(v), "must be a list of names of nginx_site.users, such as [alice]"),
     "client_certificate": _SWITCH,
     "websocket": _SWITCH,
-    "stream_answers": _SWITCH,
-    "stream_requests": _SWITCH,
+    "response_buffering": _SWITCH,
+    "request_buffering": _SWITCH,
     "hidden": _SWITCH,
 }
 
@@ -157,7 +158,8 @@ def paths(where: str, value: Mapping[str, Any]) -> list[str]:
             continue
         for key, setting in given.items():
             if key not in PATH_SETTINGS:
-                found.append(f"{at}.{key} is unknown{nearest(key, PATH_SETTINGS) or '; known: ' + ', '.join(PATH_SETTINGS)}")
+                near = renamed_inputs.path_setting(str(key)) or nearest(key, PATH_SETTINGS)
+                found.append(f"{at}.{key} is unknown{near or '; known: ' + ', '.join(PATH_SETTINGS)}")
             elif not PATH_SETTINGS[key][0](setting):
                 found.append(f"{at}.{key} {PATH_SETTINGS[key][1]}")
             elif key == "allow":

@@ -46,7 +46,7 @@ options:
     description: Certificates trusted when talking to the authority.
     type: path
     default: /etc/ssl/certs/ca-certificates.crt
-  doctor:
+  preflight:
     description: Find out before the authority is asked whether it would refuse, and stop there, in check mode too.
     type: bool
     default: true
@@ -65,12 +65,12 @@ options:
     type: str
     default: ""
   dns_credentials:
-    description: File with certbot's credentials for RFC 2136, with which O(doctor) tries an update.
+    description: File with certbot's credentials for RFC 2136, with which O(preflight) tries an update.
     type: path
 attributes:
   check_mode:
     description: Predicts whether a certificate would be made, asked for, or taken into use. The authority is not asked
-      for anything; O(doctor) looks where it has been installed by an earlier run.
+      for anything; O(preflight) looks where it has been installed by an earlier run.
     support: full
 author:
   - The bulwark.flask authors (@bulwark)
@@ -100,7 +100,7 @@ problems:
   description: What the authority would refuse.
   type: list
   elements: str
-  returned: when O(doctor) found something
+  returned: when O(preflight) found something
 """
 
 import json
@@ -209,7 +209,7 @@ def examine(module: AnsibleModule) -> None:
             f"{wanted['server']} was not asked for a certificate for {', '.join(wanted['domains'])}, as it would refuse:",
             *(f"  {n}. {problem}" for n, problem in enumerate(problems, 1)),
             "Nothing was changed; the site goes on with the certificate it has. Run the same command again when this is mended, or "
-            "with acme_cert: {doctor: false} when you know better."]))
+            "with acme_cert: {preflight: false} when you know better."]))
 
 
 def issue(module: AnsibleModule, certificate: Certificate) -> None:
@@ -238,7 +238,7 @@ def issued(module: AnsibleModule, certificate: Certificate) -> None:
     why = reason(module, certificate)
     due = bool(why) or certificate.reload_is_due(certificate.live)
     # On a new host the doctor is not there yet in check mode.
-    if why and module.params["doctor"] and (DOCTOR.exists() and UNIT.exists() or not module.check_mode):
+    if why and module.params["preflight"] and (DOCTOR.exists() and UNIT.exists() or not module.check_mode):
         examine(module)
     if due and not module.check_mode:
         if why:
@@ -252,7 +252,7 @@ def revoked(module: AnsibleModule, certificate: Certificate) -> None:
     kept, why = certificate.kept(), f"revoked: {module.params['revocation_reason']}"
     if not kept:
         module.fail_json(msg=f"There is no authority's certificate {certificate.name} on this host that could be revoked.")
-    if module.params["doctor"]:
+    if module.params["preflight"]:
         examine(module)
     if module.check_mode:
         module.exit_json(changed=True, reason=why)
@@ -285,7 +285,7 @@ def main() -> None:
             "settings": {"type": "dict", "default": {}},
             "certbot": {"type": "path", "default": "/opt/certbot/current/bin/certbot"},
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
-            "doctor": {"type": "bool", "default": True},
+            "preflight": {"type": "bool", "default": True},
             "resolvers": {"type": "list", "elements": "str", "default": []},
             "stand_in": {"type": "str", "default": ""},
             "dns_credentials": {"type": "path"},

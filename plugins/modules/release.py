@@ -24,7 +24,7 @@ description:
     that failed, the last one is kept as C(releases/.failed-<id>) with its source and log.
   - The same switch happens, with a new instance of the same release, when a watched file has changed since
     the live instance started. That is how new settings and secrets reach the process.
-  - A release that was rolled back stays where it is until its source changes or O(revive) is set.
+  - A release that was rolled back stays where it is until its source changes or O(force) is set.
 options:
   name:
     description: The application, also its group.
@@ -121,7 +121,7 @@ options:
     description: A build that takes longer is given up.
     type: int
     default: 900
-  revive:
+  force:
     description: Make a release live again that was abandoned by a rollback.
     type: bool
     default: false
@@ -171,8 +171,8 @@ EXAMPLES = r"""
     wsgi: shop:create_app()
     domains: [shop.example.com]
     health_path: /healthz
-    before: [flask db upgrade]
-    watch: [/etc/flask-secrets/shop.env, /etc/gunicorn/shop.conf.py]
+    pre_activate: [flask db upgrade]
+    restart_on_change: [/etc/flask-secrets/shop.env, /etc/gunicorn/shop.conf.py]
 
 - name: Deploy a directory of the controller
   bulwark.flask.release:
@@ -266,7 +266,7 @@ ARGUMENTS = {
     "git_key": {"type": "str", "no_log": True},
     "archive_url": {"type": "str", "no_log": True},
     "built_by": {"type": "str", "default": "somebody"},
-    "revive": {"type": "bool", "default": False},
+    "force": {"type": "bool", "default": False},
     **LIVE_ARGUMENTS,
 }
 
@@ -290,12 +290,12 @@ class Deploy:
 
     def _is_held_back(self, release: str) -> bool:
         """Whether a rollback keeps a release from going live again by itself."""
-        held = self.live.record.state(release) == ABANDONED and not self.options["revive"]
+        held = self.live.record.state(release) == ABANDONED and not self.options["force"]
         if held:
             verdict = self.live.record.verdict(release)
             self.build.warnings.append(
                 f"{release} was rolled back on {verdict['time']} by {verdict['by']} and stays so; {self.live.live_release()} goes on. "
-                "Deploy a mended source, or this one all the same with -e app_release_revive=true")
+                "Deploy a mended source, or this one all the same with -e app_release_force=true")
         return held
 
     def run(self) -> dict[str, Any]:

@@ -56,7 +56,7 @@ EXAMPLES = r"""
     name: shop
     release: live
     wsgi: shop:create_app()
-    watch: [/etc/flask-secrets/shop.env]
+    restart_on_change: [/etc/flask-secrets/shop.env]
 """
 
 RETURN = r"""

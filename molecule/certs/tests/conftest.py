@@ -24,7 +24,7 @@ from suite import *  # noqa: E402, F403 - found by the line above; pytest looks 
 
 STATE = ROOT / "build" / "molecule"
 HOSTS = ("debian13", "debian12")
-PROVIDED = {"origin": "provided", "provided_chain": str(FILES / "shop.pem"), "provided_key": str(FILES / "shop.key")}
+PROVIDED = {"source": "provided", "provided_chain": str(FILES / "shop.pem"), "provided_key": str(FILES / "shop.key")}
 STRANGER = "/etc/nginx/conf.d/stranger.conf"
 
 
@@ -69,8 +69,8 @@ STEPS = {
     "useless": Step({**PROVIDED, "provided_key": str(FILES / "third.key"), "provided_chain": str(FILES / "old.pem")}),
     "web server refuses": Step(PROVIDED, break_web_server),
     "mended": Step(PROVIDED, mend_web_server),
-    "self-signed": Step({"origin": "self_signed"}),
-    "self-signed again": Step({"origin": "self_signed"}),
+    "self-signed": Step({"source": "self_signed"}),
+    "self-signed again": Step({"source": "self_signed"}),
     "authority again": Step(),
 }
 

@@ -14,7 +14,7 @@ from conftest import HOSTS, STATE, Run, Step, play
 from cryptography import x509
 from testhosts import Set
 
-PAIR = {"rsa_too": True}
+PAIR = {"rsa_certificate": True}
 SITES = "molecule/certs/sites.yml"
 ECDSA = {"TLS 1.2": ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"), "TLS 1.3": ("-tls1_3", "-sigalgs", "ECDSA+SHA256")}
 RSA = {"TLS 1.2": ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"), "TLS 1.3": ("-tls1_3", "-sigalgs", "RSA-PSS+SHA256")}
@@ -77,7 +77,7 @@ def predicted(before: Any) -> Run:
 @pytest.fixture(scope="module")
 def unobtainable(predicted: Any) -> Run:
     """A run that cannot get it: the name server it is to ask does not answer."""
-    return play(Step({**PAIR, "doctor_resolvers": ["127.0.0.1"]}), playbook=SITES)
+    return play(Step({**PAIR, "preflight_resolvers": ["127.0.0.1"]}), playbook=SITES)
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ print(json.dumps([hashlib.sha256(open("/etc/acme-cert/renewal/shop.conf", "rb").
 @pytest.fixture(scope="module")
 def asks(authority: Authority) -> Callable[..., Run]:
     """A run for more names."""
-    def run(*options: str, names: tuple[str, ...], directory: str, doctor: bool = True) -> Run:
-        return play(Step({"doctor": doctor, "doctor_resolvers": [authority.address]}, more_names=names, directory_url=directory), *options)
+    def run(*options: str, names: tuple[str, ...], directory: str, preflight: bool = True) -> Run:
+        return play(Step({"preflight": preflight, "preflight_resolvers": [authority.address]}, more_names=names, directory_url=directory), *options)
     return run
 
 
@@ -60,7 +60,7 @@ def test_check_mode_says_the_same(asks: Callable[..., Run], authority: Authority
 
 def test_who_knows_better_asks_all_the_same(asks: Callable[..., Run], authority: Authority) -> None:
     orders = authority.orders()
-    run = asks(names=("nowhere",), directory="https://pebble:14002/dir", doctor=False)
+    run = asks(names=("nowhere",), directory="https://pebble:14002/dir", preflight=False)
     assert authority.orders() >= orders + len(HOSTS)
     assert "Each name must lead to this host in DNS" in run.output
 

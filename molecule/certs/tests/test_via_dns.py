@@ -34,7 +34,7 @@ print(json.dumps({"rc": done.returncode, "log": output("journalctl", "--unit=acm
 def settings(authority: Authority, **credentials: str) -> dict[str, Any]:
     """How names are proven."""
     given = {"server": authority.address, "name": "certs.", "secret": authority.tsig_secret(), "algorithm": "HMAC-SHA256", **credentials}
-    return {"doctor_resolvers": [authority.address], "dns": {"plugin": "rfc2136", "wait_seconds": 1, "credentials": given}}
+    return {"preflight_resolvers": [authority.address], "dns": {"plugin": "rfc2136", "wait_seconds": 1, "credentials": given}}
 
 
 @pytest.fixture(scope="module")

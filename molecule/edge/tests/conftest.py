@@ -58,7 +58,7 @@ STEPS = {
     "a key of root's": Step({"debian13": {"unprivileged": True}}, hosts="debian13"),
     "authority down": Step({"debian13": {"directory_url": "https://pebble:9/dir"}}),
     "authority refuses": Step({"debian13": {"directory_url": "https://pebble:14000/dir", "more_domains": ["nowhere.debian13.example.test"],
-                                            "acme_cert": {"doctor": False}},
+                                            "acme_cert": {"preflight": False}},
                                "debian12": {"source": f"{STATE}/edge-changed-package"}}),
     "authority wants a binding": Step({"debian12": {"source": f"{STATE}/edge-not-importable"}}),
     "mended": Step({"debian13": {"acme_cert": BOUND}}),

@@ -78,7 +78,7 @@ def _live(servers: list[Any], playbooks: Playbooks) -> str:
         return min(found)
     wanted = f"good-{time.time_ns()}"
     working_copy.make(wanted)
-    playbooks.good("deploy", app_release_revive=True)
+    playbooks.good("deploy", app_release_force=True)
     assert {version(site) for site in sites(servers)} == {wanted}
     return wanted
 
@@ -113,7 +113,7 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
         assert load.failed() == []
         at_rest(site)
     assert len(slow) == len(threads) and set(slow) == {live.encode(), b"next"}, "a slow request was cut off"
-    for step in ("build", "preflight", "before", "start", "health", "swap", "drain", "stop"):
+    for step in ("build", "preflight", "pre_activate", "start", "health", "swap", "drain", "stop"):
         assert f"  {step} " in output, f"the step {step} is not said"
     remote = [line for line in output.splitlines() if line.startswith(("ok: [", "changed: ["))]
     assert len(remote) // len(servers) <= 15
@@ -194,7 +194,7 @@ def test_a_rollback_goes_back_and_stays_until_there_is_something_new(servers: li
     run = playbooks.good("deploy")
     assert "was rolled back on" in run.words and set(run.count("changed").values()) == {0}, run.output
     assert {version(site) for site in sites(servers)} == {live}
-    playbooks.good("deploy", app_release_revive=True)
+    playbooks.good("deploy", app_release_force=True)
     assert {version(site) for site in sites(servers)} == {"regretted"}
 
 

@@ -136,12 +136,12 @@ def test_a_site_that_asks_for_what_the_hosts_nginx_has_not_is_refused(tmp_path):
 
 
 def test_a_certificate_for_old_clients_on_a_site_that_refuses_them_is_refused(tmp_path):
-    app = {**GOOD, "acme_cert": {"rsa_too": True}}
+    app = {**GOOD, "acme_cert": {"rsa_certificate": True}}
     assert check(tmp_path, {"flask_apps": {"shop": app}})[0]
     for settings in ({"flask_apps": {"shop": {**app, "nginx_site": {"tls_profile": "modern"}}}},
                      {"flask_apps": {"shop": app}, "nginx_server_tls_profile": "modern"}):
         good, text = check(tmp_path, settings)
-        assert not good and "acme_cert.rsa_too is for clients that have TLS 1.2 at most, which" in text
+        assert not good and "acme_cert.rsa_certificate is for clients that have TLS 1.2 at most, which" in text
 
 
 def test_who_reaches_the_host_is_checked(tmp_path):

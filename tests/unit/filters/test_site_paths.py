@@ -61,5 +61,5 @@ def test_a_site_that_says_nothing_has_one_location() -> None:
 
 
 def test_what_lasts_long_has_a_long_time_out_unless_it_says_another() -> None:
-    paths = {"/ws": {"websocket": True}, "/events": {"stream_answers": True, "answer_timeout_seconds": 90}}
-    assert (at("/ws", paths)["answer_timeout_seconds"], at("/events", paths)["answer_timeout_seconds"]) == (3600, 90)
+    paths = {"/ws": {"websocket": True}, "/events": {"response_buffering": False, "proxy_read_timeout_seconds": 90}}
+    assert (at("/ws", paths)["proxy_read_timeout_seconds"], at("/events", paths)["proxy_read_timeout_seconds"]) == (3600, 90)

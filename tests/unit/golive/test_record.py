@@ -17,7 +17,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release_summary impo
 def _live(tmp_path: Path) -> GoLive:
     """Five finished releases, the third of them live."""
     options = {name: spec.get("default") for name, spec in LIVE_ARGUMENTS.items()}
-    found = GoLive({**options, "name": "shop", "base": str(tmp_path), "keep": 2}, "jo@laptop")
+    found = GoLive({**options, "name": "shop", "base": str(tmp_path), "keep_releases": 2}, "jo@laptop")
     found.gid = found.instances.gid = -1
     for number in range(1, 6):
         release = tmp_path / "releases" / f"r{number}"

@@ -163,7 +163,7 @@ RSA = {"__acme_cert_lineage": "shop.rsa", "__acme_cert_key": "rsa-2048"}
 
 
 def test_the_second_certificate_of_a_pair_is_asked_for_with_another_key_and_nothing_else() -> None:
-    section = app(rsa_too=True, email="ops@example.com", profile="shortlived")
+    section = app(rsa_certificate=True, email="ops@example.com", profile="shortlived")
     first, second = (support.render("acme_cert", "certbot.ini.j2", section, **more).splitlines()[2:] for more in ({}, RSA))
     assert set(first) - set(second) == {"key-type = ecdsa", "elliptic-curve = secp256r1",
                                         "# Owned by the role acme_cert. Read by certbot when it asks for the certificate shop; a"}
@@ -171,14 +171,14 @@ def test_the_second_certificate_of_a_pair_is_asked_for_with_another_key_and_noth
 
 
 def test_the_second_one_is_renewed_with_the_first() -> None:
-    text = support.render("acme_cert", "certificate.conf.j2", app(rsa_too=True))
+    text = support.render("acme_cert", "certificate.conf.j2", app(rsa_certificate=True))
     assert "Wants=acme-cert-renew@shop.rsa.service\nAfter=acme-cert-renew@shop.rsa.service\n" in text
-    for alone in (support.render("acme_cert", "certificate.conf.j2", app(rsa_too=True), **RSA), support.render("acme_cert", "certificate.conf.j2")):
+    for alone in (support.render("acme_cert", "certificate.conf.j2", app(rsa_certificate=True), **RSA), support.render("acme_cert", "certificate.conf.j2")):
         assert "Wants" not in alone and "REQUESTS_CA_BUNDLE" in alone
 
 
 def test_its_files_are_as_the_firsts() -> None:
-    entries = support.role_vars("acme_cert", app(rsa_too=True))["__acme_cert_rsa_files"]
+    entries = support.role_vars("acme_cert", app(rsa_certificate=True))["__acme_cert_rsa_files"]
     assert entries[0] == {"dest": "/etc/acme-cert/shop.rsa.ini", "template": "certbot.ini.j2", "mode": "0600", "sensitive": True, "vars": RSA}
 
 

@@ -229,7 +229,7 @@ def test_cookies_get_secure_and_what_the_operator_names() -> None:
 
 def test_the_application_is_not_compressed_unless_asked() -> None:
     assert values(site(), "gzip") == ["off"]
-    assert values(site(gzip_answers=True), "gzip") == ["on"]
+    assert values(site(gzip_responses=True), "gzip") == ["on"]
 
 
 def test_paths_follow_the_name_and_can_be_chosen() -> None:
@@ -241,7 +241,7 @@ def test_paths_follow_the_name_and_can_be_chosen() -> None:
 
 # --- paths ---------------------------------------------------------------------------------------
 PATHS = {"/login": {"rate_per_minute": 6, "rate_burst": 2, "methods": ["GET", "POST"]}, "/admin": {"allow": ["192.0.2.0/24"], "users": ["alice"]},
-         "/admin/sub": {"client_certificate": True}, "/ws": {"websocket": True}, "/up": {"stream_requests": True, "connections_per_client": 3}}
+         "/admin/sub": {"client_certificate": True}, "/ws": {"websocket": True}, "/up": {"request_buffering": False, "connections_per_client": 3}}
 MORE = {"paths": PATHS, "users": {"alice": "a password of hers"}, "client_ca": "/etc/ssl/people.pem"}
 
 
@@ -331,7 +331,7 @@ def test_brotli_and_compressed_files_are_asked_for() -> None:
     assert "brotli" not in site(static_precompressed=True) and values(site(static_precompressed=True), "gzip_static") == ["on"]
     text = site(brotli=True, static_precompressed=True)
     assert values(location(text, "^~ /static/"), "brotli") == ["on"] and "brotli_static" not in text
-    assert values(location(text, "/ {"), "brotli") == ["off"] and values(location(site(brotli=True, gzip_answers=True), "/ {"), "brotli") == ["on"]
+    assert values(location(text, "/ {"), "brotli") == ["off"] and values(location(site(brotli=True, gzip_responses=True), "/ {"), "brotli") == ["on"]
 
 
 def test_http3_is_offered_where_nginx_has_it() -> None:
@@ -345,7 +345,7 @@ def test_http3_is_offered_where_nginx_has_it() -> None:
 
 
 def test_a_second_certificate_is_named_after_the_first_where_there_is_one() -> None:
-    for server in servers(render("nginx_site", "site.conf.j2", {**SHOP, "acme_cert": {"rsa_too": True}}))[1:]:
+    for server in servers(render("nginx_site", "site.conf.j2", {**SHOP, "acme_cert": {"rsa_certificate": True}}))[1:]:
         assert values(server, "ssl_certificate") == [f"/etc/ssl/acme-cert/{name}/fullchain.pem" for name in ("shop", "shop.rsa")]
         assert values(server, "ssl_certificate_key") == [f"/etc/ssl/acme-cert/{name}/privkey.pem" for name in ("shop", "shop.rsa")]
     assert "rsa" not in site()

@@ -18,7 +18,7 @@ class Module:
     """Ends as the real one does."""
 
     check_mode = False
-    params = {"doctor": False, "certbot": "certbot", "revocation_reason": "keycompromise", "ca_bundle": "/bundle"}
+    params = {"preflight": False, "certbot": "certbot", "revocation_reason": "keycompromise", "ca_bundle": "/bundle"}
 
     def exit_json(self, **result: Any) -> None:
         raise Ended(result)

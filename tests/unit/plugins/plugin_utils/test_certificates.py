@@ -150,25 +150,25 @@ def test_the_origin_and_its_settings_go_together() -> None:
     def at(option: str) -> str:
         return f"acme_cert.{option}"
     assert certificate(at, {}) == []
-    assert certificate(at, {"origin": "provided", "provided_chain": "a", "provided_key": "b"}) == []
-    assert [line.split(" ")[0] for line in certificate(at, {"origin": "provided"})] == ["acme_cert.provided_chain", "acme_cert.provided_key"]
-    assert "goes with origin: provided" in certificate(at, {"provided_chain": "a"})[0]
+    assert certificate(at, {"source": "provided", "provided_chain": "a", "provided_key": "b"}) == []
+    assert [line.split(" ")[0] for line in certificate(at, {"source": "provided"})] == ["acme_cert.provided_chain", "acme_cert.provided_key"]
+    assert "goes with source: provided" in certificate(at, {"provided_chain": "a"})[0]
     assert "belong together" in certificate(at, {"eab_kid": "a"})[0]
 
 
 @pytest.mark.parametrize(("given", "words"), [
-    ({"rsa_too": True, "origin": "self_signed"}, "acme_cert.rsa_too goes with origin: acme"),
-    ({"rsa_too": True, "key_type": "rsa-4096"}, "acme_cert.rsa_too is for an RSA key beside an ECDSA one"),
+    ({"rsa_certificate": True, "source": "self_signed"}, "acme_cert.rsa_certificate goes with source: acme"),
+    ({"rsa_certificate": True, "key_type": "rsa-4096"}, "acme_cert.rsa_certificate is for an RSA key beside an ECDSA one"),
 ])
 def test_a_pair_is_one_of_each_kind_and_the_authoritys(given: dict[str, Any], words: str) -> None:
     assert words in "".join(certificate(lambda option: f"acme_cert.{option}", given))
-    assert certificate(lambda option: f"acme_cert.{option}", {"rsa_too": True, "key_type": "ecdsa-p384"}) == []
+    assert certificate(lambda option: f"acme_cert.{option}", {"rsa_certificate": True, "key_type": "ecdsa-p384"}) == []
 
 
 @pytest.mark.parametrize(("given", "words"), [
     ({"domains": ["shop.example.com", "*.shop.example.com"]}, "is a wildcard, which is certified in DNS alone; add acme_cert.dns"),
     ({"domains": ["*.shop.example.com"], "dns": {"plugin": "rfc2136"}}, "the first is the canonical one"),
-    ({"domains": ["shop.example.com"], "origin": "self_signed", "dns": {"plugin": "rfc2136"}}, "goes with origin: acme"),
+    ({"domains": ["shop.example.com"], "source": "self_signed", "dns": {"plugin": "rfc2136"}}, "goes with source: acme"),
 ])
 def test_a_wildcard_needs_dns_and_is_not_the_first(given: dict[str, Any], words: str) -> None:
     assert words in "".join(certificate(lambda option: f"acme_cert.{option}", given))
@@ -176,7 +176,7 @@ def test_a_wildcard_needs_dns_and_is_not_the_first(given: dict[str, Any], words:
 
 @pytest.mark.parametrize("given", [
     {"domains": ["shop.example.com", "*.shop.example.com"], "dns": {"plugin": "rfc2136"}},
-    {"domains": ["shop.example.com", "*.shop.example.com"], "origin": "self_signed"},
+    {"domains": ["shop.example.com", "*.shop.example.com"], "source": "self_signed"},
 ])
 def test_a_wildcard_is_good_where_it_can_be_certified(given: dict[str, Any]) -> None:
     assert certificate(lambda option: f"acme_cert.{option}", given) == []
@@ -219,7 +219,7 @@ def test_an_address_is_certified_for_six_days_and_by_port_80_alone(given: dict[s
     def at(option: str) -> str:
         return f"acme_cert.{option}"
     assert words in "".join(certificate(at, {"domains": ["shop.example.com", "192.0.2.1"], **given}))
-    for good in ({"profile": "shortlived"}, {"directory_url": "https://ca.example.com/dir"}, {"origin": "self_signed"}):
+    for good in ({"profile": "shortlived"}, {"directory_url": "https://ca.example.com/dir"}, {"source": "self_signed"}):
         assert certificate(at, {"domains": ["192.0.2.1", "2001:db8::1"], **good}) == []
 
 
