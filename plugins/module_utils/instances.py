@@ -12,6 +12,8 @@ import os
 import shutil
 from pathlib import Path
 
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
+
 SOCKET = "gunicorn.sock"
 STAMP = "stamp.json"
 
@@ -70,10 +72,7 @@ class Instances:
 
     def make_live(self, instance: str) -> None:
         """Point `current` at an instance, atomically: a visitor sees the old one or the new one."""
-        temporary = self.base / f".current.{os.getpid()}"
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(f"instances/{instance}")
-        temporary.replace(self.current)
+        fs.link(self.current, f"instances/{instance}")
 
     def remove_temporary(self) -> bool:
         """Remove links that a killed run has not put in their place; returns whether there were any."""
@@ -91,9 +90,7 @@ class Instances:
 
     def write_stamp(self, instance: str, state: dict[str, list[int] | None]) -> None:
         """Remember what the watched files looked like when the instance started."""
-        path = self.folder / instance / STAMP
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(state, sort_keys=True))
+        fs.write_json(self.folder / instance / STAMP, state)
 
     def releases_to_prune(self, keep: int) -> list[str]:
         """Finished and failed releases beyond the newest `keep`; never one an instance runs."""

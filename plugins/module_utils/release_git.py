@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox, hint, tail
 
@@ -127,10 +128,7 @@ class Git:
         text = seen.read_text(errors="replace")
         if self.known_hosts.exists() and self.known_hosts.read_text() == text:
             return
-        temporary = self.known_hosts.with_suffix(".new")
-        temporary.touch(mode=0o600)
-        temporary.write_text(text)
-        temporary.replace(self.known_hosts)
+        fs.write(self.known_hosts, text.encode())
 
     def _run(self, env: dict[str, str], *arguments: str, writable: list[Path], check: bool = True) -> tuple[int, str]:
         paths = " ".join(str(path) for path in [*writable, Path(env["HOME"])])

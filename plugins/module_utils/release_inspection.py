@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.bulwark.flask.plugins.module_utils import app_inspector, preflight
+from ansible_collections.bulwark.flask.plugins.module_utils import app_inspector, fs, preflight
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release_record import read, write
+from ansible_collections.bulwark.flask.plugins.module_utils.release_record import read
 from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release_units import Ran
 
@@ -92,8 +92,8 @@ class Inspection:
             "csrf": self.policy.get("csrf", "flask_wtf"), "account": self.name,
         }
         program, asked = folder / "inspector.py", folder / "question.json"
-        write(program, inspect.getsource(app_inspector), self.gid)
-        write(asked, json.dumps(question), self.gid)
+        fs.write(program, inspect.getsource(app_inspector).encode(), gid=self.gid, mode=0o640)
+        fs.write_json(asked, question, gid=self.gid, mode=0o640)
         return [str(self.release / "venv" / "bin" / "python"), str(program), str(asked)]
 
     def remember(self) -> None:
@@ -122,7 +122,8 @@ class Inspection:
         """Weigh the findings by the policy and keep the report with the release."""
         self.report = preflight.judge(self.findings, self.policy, datetime.date.today())
         report = self.report.as_dict()
-        write(self.release / REPORT, json.dumps(report, indent=2, sort_keys=True) + "\n", self.gid)
+        text = json.dumps(report, indent=2, sort_keys=True) + "\n"
+        fs.write(self.release / REPORT, text.encode(), gid=self.gid, mode=0o640)
         return {**report, "table": self.report.table(passed=False)}
 
     @property

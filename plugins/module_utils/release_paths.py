@@ -7,15 +7,16 @@ below `releases/` is the rest of a run that was interrupted. No Ansible imports.
 from __future__ import annotations
 
 import datetime
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 
 MANIFEST = "manifest.json"
 LOG = "build.log"
@@ -88,42 +89,31 @@ class Releases:
 
     def write_manifest(self, release: Path, manifest: dict[str, Any], gid: int) -> None:
         """Finish a release: from here on it exists, also after a loss of power."""
-        temporary = release / f".{MANIFEST}"
-        with open(temporary, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o640)
-            os.fchown(file.fileno(), -1, gid)
-            json.dump(manifest, file, indent=2, sort_keys=True)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(release / MANIFEST)
+        text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+        fs.write(release / MANIFEST, text.encode(), gid=gid, mode=0o640)
 
     def is_locked(self) -> bool:
         """Whether another run holds the lock right now; touches nothing."""
-        try:
-            with open(self.lock_file, encoding="utf-8") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
+        if not self.lock_file.exists():
             return False
-        except BlockingIOError:
+        try:
+            with fs.locked(self.lock_file, wait_seconds=0, shared=True):
+                return False
+        except fs.Locked:
             return True
-        return False
 
     @contextmanager
     def locked(self, name: str, holder: str) -> Iterator[None]:
         """Hold the application's deploy lock. The kernel lets go of it when this process ends."""
-        with open(self.lock_file, "a+", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), 0o600)
+        with ExitStack() as stack:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                held_by = file.read().strip() or "somebody"
+                handle = stack.enter_context(fs.locked(self.lock_file, wait_seconds=0))
+            except fs.Locked:
+                held_by = self.lock_file.read_text(encoding="utf-8").strip() or "an unknown process"
                 raise ReleaseError("lock", f"Another run is deploying {name} right now: {held_by}. "
                                            "Try again when it is done.") from None
-            file.truncate(0)
-            file.write(f"{holder}, since {now():%Y-%m-%d %H:%M:%S} UTC, process {os.getpid()} on the host\n")
-            file.flush()
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{holder}, since {now():%Y-%m-%d %H:%M:%S} UTC, process {os.getpid()} on the host\n".encode())
             yield
 
 

@@ -8,10 +8,10 @@ is under way or was killed.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import now
 
 GOOD, FAILED, ABANDONED = "good", "failed", "abandoned"
@@ -19,22 +19,10 @@ VERDICT = "verdict.json"
 KEPT = 200
 
 
-def write(path: Path, text: str, gid: int = -1) -> None:
-    """Replace a file in one step, for root and group `gid`."""
-    temporary = path.with_name(f".{path.name}.new")
-    with open(temporary, "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o640)
-        os.fchown(file.fileno(), -1, gid)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
 def read(path: Path) -> dict[str, Any]:
     """A JSON object, or an empty one."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = fs.read_json(path)
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
@@ -70,7 +58,7 @@ class Record:
         """Write a release's verdict down; nothing for a release that is gone."""
         if self._verdict_file(release).parent.is_dir():
             text = json.dumps({"state": state, "time": moment(), "by": by, "reason": reason}, sort_keys=True)
-            write(self._verdict_file(release), text + "\n")
+            fs.write(self._verdict_file(release), (text + "\n").encode(), mode=0o640)
 
     # --- history ---------------------------------------------------------------------------------
 
@@ -103,7 +91,7 @@ class Record:
     def begin(self, action: str, by: str, **facts: Any) -> dict[str, Any]:
         """Note that something is under way."""
         entry = {"time": moment(), "action": action, "by": by, **facts}
-        write(self.running_file, json.dumps(entry) + "\n")
+        fs.write_json(self.running_file, entry, mode=0o640)
         return entry
 
     def end(self, entry: dict[str, Any], result: str, **facts: Any) -> None:
@@ -113,4 +101,5 @@ class Record:
 
     def _append(self, entry: dict[str, Any]) -> None:
         entries = [*self.history(), entry][-KEPT:]
-        write(self.history_file, "".join(json.dumps(item, sort_keys=True) + "\n" for item in entries))
+        lines = "".join(json.dumps(item, sort_keys=True) + "\n" for item in entries)
+        fs.write(self.history_file, lines.encode(), mode=0o640)

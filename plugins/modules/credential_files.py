@@ -67,7 +67,7 @@ import stat
 import subprocess
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import private_file
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 
 TOOL = "/usr/bin/systemd-creds"
 
@@ -84,8 +84,8 @@ def systemd_creds(*arguments: str, data: bytes = b"") -> bytes:
 def held(path: str, name: str, encrypted: bool) -> bytes | None:
     """The value in a file; None when there is none of this kind."""
     try:
-        data = private_file.read(path)
-        if data is None or not private_file.is_private(path):
+        data = fs.read_regular(path)
+        if data is None or not fs.is_private(path):
             return None
         return systemd_creds("decrypt", f"--name={name}", path, "-") if encrypted else data
     except (OSError, ValueError):
@@ -110,13 +110,13 @@ def main() -> None:
     unsafe = os.path.isdir(folder) and stat.S_IMODE(os.stat(folder).st_mode) != 0o700
     try:
         if not module.check_mode:
-            private_file.make_folder(folder)
+            fs.make_private_directory(folder)
             os.chmod(folder, 0o700)
             for name in written:
                 data = wanted[name]
                 if encrypted:
                     data = systemd_creds("encrypt", "--with-key=host", f"--name={name}", "-", "-", data=data)
-                private_file.write(os.path.join(folder, name), data)
+                fs.write(os.path.join(folder, name), data)
             for name in removed:
                 os.unlink(os.path.join(folder, name))
     except OSError as error:

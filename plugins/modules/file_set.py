@@ -217,10 +217,10 @@ import zlib
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import file_plan
-from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import Change, Entry, Problem, State
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset import plan as file_plan
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Change, Entry, Problem, State
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store, Transaction
 from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
-from ansible_collections.bulwark.flask.plugins.module_utils.transaction import Store, Transaction
 
 
 class Interrupted(BaseException):

@@ -117,7 +117,7 @@ import re
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import private_file
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.env_names import strangers
 from ansible_collections.bulwark.flask.plugins.module_utils.generated_values import (
     ENDING,
@@ -175,7 +175,7 @@ class Run:
     def read(self) -> Values:
         """What is there."""
         try:
-            data = private_file.read(self.path)
+            data = fs.read_regular(self.path)
             text = "" if data is None else data.decode()
             if data is not None and not text.strip():
                 raise Damaged("it is empty")
@@ -190,7 +190,7 @@ class Run:
         """Names in the operator's file that would be lost."""
         path = self.options["env_path"]
         try:
-            text = (private_file.read(path) or b"").decode(errors="replace") if path else ""
+            text = (fs.read_regular(path) or b"").decode(errors="replace") if path else ""
         except ValueError:
             return []
         names, lines = strangers(text, self.given | set(self.options["remove"]))
@@ -257,10 +257,10 @@ class Run:
         if self.options["sign_everybody_out"]:
             dropped += [name for name in waiting if values.old.pop(name, None)]
         # A file that is not there at all has no rights to mend.
-        unsafe = bool(values.values) and not made and not private_file.is_private(self.path)
+        unsafe = bool(values.values) and not made and not fs.is_private(self.path)
         changed = bool(made or rotated or dropped or unsafe)
         if changed and not self.module.check_mode:
-            private_file.write(self.path, values.text().encode())
+            fs.write(self.path, values.text().encode())
         return {"changed": changed, "generated": made, "rotated": rotated, "waiting": waiting, "dropped": dropped}
 
 
@@ -285,10 +285,10 @@ def main() -> None:
     if run.wrong:
         module.fail_json(msg="; ".join(run.wrong))
     if not module.check_mode:
-        private_file.make_folder(folder)
+        fs.make_private_directory(folder)
     if not os.path.isdir(folder):
         module.exit_json(**run.execute())
-    with private_file.locked(folder):
+    with fs.locked(folder):
         module.exit_json(**run.execute())
 
 

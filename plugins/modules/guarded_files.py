@@ -131,10 +131,10 @@ import zlib
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import file_plan
-from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import Change, Entry, Problem, State
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset import plan as file_plan
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Change, Entry, Problem, State
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store, Transaction
 from ansible_collections.bulwark.flask.plugins.module_utils.host_access import rollback_timer, ssh_access
-from ansible_collections.bulwark.flask.plugins.module_utils.transaction import Store, Transaction
 
 SSH = "/etc/ssh"
 MAIN, DROP_INS = f"{SSH}/sshd_config", f"{SSH}/sshd_config.d"

@@ -62,7 +62,6 @@ venv:
   returned: always
 """
 
-import fcntl
 import hashlib
 import os
 import re
@@ -73,6 +72,7 @@ from pathlib import Path
 from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 
 # What pip says, and what it means; the first that is found counts.
 CAUSES = (
@@ -151,10 +151,7 @@ def switch(path: Path, target: Path) -> None:
     """Point `current` at the venv, and remove all others but the one before."""
     link = path / "current"
     previous = os.readlink(link) if link.is_symlink() else None
-    temporary = path / ".current"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target.name)
-    temporary.replace(link)
+    fs.link(link, target.name)
     if previous != target.name:
         for old in venvs(path):
             if old.name not in (target.name, previous):
@@ -197,9 +194,8 @@ def present(module: AnsibleModule, path: Path) -> tuple[bool, Path]:
     if not module.check_mode:
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o755)
-        with open(path / ".lock", "w", encoding="utf-8") as lock:
-            # Two runs at a time: the second finds the venv made.
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        # Two runs at a time: the second finds the venv made.
+        with fs.locked(path / ".lock"):
             if not (target / ".complete").exists() or not os.access(target / "bin" / "python", os.X_OK):
                 if target.exists():
                     shutil.rmtree(target)

@@ -80,10 +80,9 @@ import re
 import secrets
 import socket
 import stat
-from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.transaction import sync_directory, write_new
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 
 PASSWORD = re.compile(r"[A-Za-z0-9_-]{43,}")
 VARIABLE = "FLASK_SESSION_STORE_URL"
@@ -141,15 +140,6 @@ def text_of(path, mode, uid):
             return stream.read()
     except (FileNotFoundError, ValueError):
         return ""
-
-
-def write(path, text, uid=-1, mode=0o600):
-    """Replace a file atomically."""
-    with suppress(FileNotFoundError):
-        os.unlink(path + ".new")
-    write_new(path + ".new", text.encode(), uid, -1, mode)
-    os.replace(path + ".new", path)
-    sync_directory(os.path.dirname(path))
 
 
 class Users:
@@ -230,18 +220,18 @@ class Users:
 
     def save(self):
         """Passwords first, then the running store, then the file it starts with: whatever is interrupted is seen."""
-        os.makedirs(self.params["secrets_directory"], mode=0o700, exist_ok=True)
+        fs.make_private_directory(self.params["secrets_directory"])
         if self.root_is_new:
-            write(self.administrator, self.root + "\n")
+            fs.write(self.administrator, (self.root + "\n").encode())
         for app in self.new:
-            write(self._path(app), HEADER + self._line(app, self.new[app]))
+            fs.write(self._path(app), (HEADER + self._line(app, self.new[app])).encode())
         rules = self.rules()
         for name in self.wrong:
             self.store.ask("ACL", "SETUSER", name, "reset", *rules[name])
         if self.unwanted:
             self.store.ask("ACL", "DELUSER", *self.unwanted)
         if not self.file_is_right():
-            write(self.acl, "".join(self.lines().values()), pwd.getpwnam(self.params["owner"]).pw_uid, 0o400)
+            fs.write(self.acl, "".join(self.lines().values()).encode(), pwd.getpwnam(self.params["owner"]).pw_uid, mode=0o400)
         for app in self.removed:
             os.unlink(self._path(app))
 

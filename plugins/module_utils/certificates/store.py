@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Optional
 from urllib.parse import urlsplit
 
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import settings_of
 
 FILES = ("fullchain.pem", "privkey.pem")
@@ -75,10 +76,7 @@ class Certificate:
 
     def serve(self, folder: Path) -> None:
         """Point the link at a directory, atomically."""
-        temporary = self.link.with_name(f".{self.name}")
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(folder)
-        temporary.replace(self.link)
+        fs.link(self.link, folder)
 
     def serves(self, folder: Path) -> bool:
         """Whether the link points to this directory."""
@@ -94,11 +92,8 @@ class Certificate:
         """Have the certificate of a directory as one of our own, and serve it."""
         self.prepare()
         directory(self.own, 0o750)
-        with tempfile.TemporaryDirectory(dir=self.own.parent) as made:
-            for file in FILES:
-                Path(made, file).touch(mode=0o600)
-                Path(made, file).write_bytes((folder / file).read_bytes())
-                os.replace(Path(made, file), self.own / file)
+        for file in FILES:
+            fs.write(self.own / file, (folder / file).read_bytes())
         let_in(self.own)
         self.serve(self.own)
 

@@ -7,7 +7,6 @@ Who renames the folder of the pending change first decides: the undo or the conf
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -15,7 +14,8 @@ import subprocess
 import time
 from typing import Any, Optional
 
-from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import Change, Problem, clear_error
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Change, Problem, clear_error
 
 FOLDER = "/var/lib/host_access"
 PENDING, UNDOING, CONFIRMED = (f"{FOLDER}/{name}" for name in ("pending", "undoing", "confirmed"))
@@ -79,19 +79,8 @@ def undo_script(changes: list[Change], units: dict[str, dict[str, bool]]) -> str
 
 def armed() -> Optional[dict[str, Any]]:
     """The change that waits, if one does."""
-    try:
-        with open(f"{PENDING}/change.json", encoding="utf-8") as stream:
-            found: dict[str, Any] = json.load(stream)
-            return found
-    except FileNotFoundError:
-        return None
-
-
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
+    found: Optional[dict[str, Any]] = fs.read_json(f"{PENDING}/change.json")
+    return found
 
 
 def arm(changes: list[Change], units: dict[str, dict[str, bool]], seconds: int, record: dict[str, Any]) -> None:
@@ -107,9 +96,9 @@ def arm(changes: list[Change], units: dict[str, dict[str, bool]], seconds: int, 
         for number, change in enumerate(changes):
             if change.now.kind not in ("absent", "directory"):
                 subprocess.run(["cp", "-a", change.path, f"{preparing}/{number}"], check=True, capture_output=True)
-        _write(f"{preparing}/undo", undo_script(changes, units))
-        _write(f"{preparing}/change.json", json.dumps(record))
-        _write(UNIT, SERVICE)
+        fs.write(f"{preparing}/undo", undo_script(changes, units).encode())
+        fs.write_json(f"{preparing}/change.json", record)
+        fs.write(UNIT, SERVICE.encode(), mode=0o644)
         os.makedirs(os.path.dirname(WANTED), exist_ok=True)
         if not os.path.islink(WANTED):
             os.symlink(UNIT, WANTED)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.transaction import Store
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.modules import file_set
 from file_set_host import picture
 
@@ -350,7 +350,7 @@ def test_two_runs_wait_for_each_other(etc: Path, write: Write, state: Path) -> N
 
 def test_a_daemon_started_by_apply_does_not_hold_the_lock(etc: Path, write: Write, state: Path) -> None:
     write([{"dest": etc / "a", "content": "x"}], apply=[["sh", "-c", "sleep 2 >/dev/null 2>&1 &"]])
-    with Store(str(state)).locked(patience_seconds=0):
+    with Store(str(state)).locked(wait_seconds=0):
         pass
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import Entry, Problem, make_plan, problems
-from ansible_collections.bulwark.flask.plugins.module_utils.transaction import Store, Transaction
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, make_plan, problems
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store, Transaction
 from file_set_host import ME, picture
 
 # Every way the code changes a disk.

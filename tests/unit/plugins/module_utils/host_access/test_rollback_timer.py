@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import file_plan
-from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import Entry
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset import plan as file_plan
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry
 from ansible_collections.bulwark.flask.plugins.module_utils.host_access import rollback_timer
 
 

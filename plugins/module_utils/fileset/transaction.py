@@ -9,19 +9,18 @@ and `.dpkg-old`, which cron, logrotate, sudo, systemd and others on Debian know 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import secrets
 import shutil
 import stat
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Optional
 
-from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import (
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import (
     ABSENT,
     Change,
     Problem,
@@ -32,53 +31,6 @@ from ansible_collections.bulwark.flask.plugins.module_utils.file_plan import (
 )
 
 JOURNAL, DONE, OWED, MANAGED = "journal.json", "done.json", "owed.json", "managed.json"
-
-
-def sync_directory(path: str) -> None:
-    """Flush the names in a directory to disk."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def write_new(path: str, data: bytes, uid: int = -1, gid: int = -1, mode: int = 0o600) -> None:
-    """Write a file that does not exist yet, flushed to disk, never open to more readers than at the end."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fchown(handle, uid, gid)
-        os.fchmod(handle, mode)
-        os.fsync(handle)
-
-
-def write_json(path: str, value: Any) -> None:
-    """Replace a JSON file of root's atomically."""
-    _unlink(path + ".new")
-    try:
-        write_new(path + ".new", json.dumps(value).encode())
-    except OSError:
-        _unlink(path + ".new")
-        raise
-    os.replace(path + ".new", path)
-    sync_directory(os.path.dirname(path))
-
-
-def read_json(path: str) -> Any:
-    """A JSON file, or None where there is none."""
-    try:
-        with open(path, encoding="utf-8") as stream:
-            return json.load(stream)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return None
-
-
-def _unlink(path: str) -> None:
-    with suppress(FileNotFoundError, NotADirectoryError):
-        os.unlink(path)
 
 
 def _own_directory(path: str, uid: int, gid: int, mode: int) -> None:
@@ -104,7 +56,7 @@ def _second_name(path: str, name: str) -> None:
         os.lchown(name, found.st_uid, found.st_gid)
         return
     with open(path, "rb") as stream:
-        write_new(name, stream.read(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+        fs.write_new(name, stream.read(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
     os.utime(name, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
@@ -124,28 +76,19 @@ class Store:
         self.folder = folder
 
     @contextmanager
-    def locked(self, patience_seconds: float = 300) -> Iterator[None]:
+    def locked(self, wait_seconds: float = 300) -> Iterator[None]:
         """One set at a time on a host."""
-        try:
-            os.makedirs(self.folder, mode=0o700, exist_ok=True)
-            os.chmod(self.folder, 0o700)
-            handle = os.open(os.path.join(self.folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise Problem(f"cannot use {clear_error(error, self.folder)}; nothing was changed") from error
-        try:
-            give_up = time.monotonic() + patience_seconds
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > give_up:
-                        raise Problem("another run has been writing a set of files on this host for "
-                                      f"{patience_seconds:.0f} seconds; nothing was changed") from None
-                    time.sleep(0.1)
+        with ExitStack() as stack:
+            try:
+                fs.make_private_directory(self.folder)
+                os.chmod(self.folder, 0o700)
+                stack.enter_context(fs.locked(os.path.join(self.folder, "lock"), wait_seconds))
+            except fs.Locked:
+                raise Problem("another run has been writing a set of files on this host for "
+                              f"{wait_seconds:.0f} seconds; nothing was changed") from None
+            except OSError as error:
+                raise Problem(f"cannot use {clear_error(error, self.folder)}; nothing was changed") from error
             yield
-        finally:
-            os.close(handle)
 
     def folder_of(self, dests: list[str]) -> str:
         """Where a set keeps its journal."""
@@ -156,7 +99,7 @@ class Store:
             folders = sorted(entry.path for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return []
-        found = [(folder, read_json(os.path.join(folder, name))) for folder in folders]
+        found = [(folder, fs.read_json(os.path.join(folder, name))) for folder in folders]
         return [(folder, content) for folder, content in found if content is not None]
 
     def due(self) -> dict[str, State]:
@@ -180,8 +123,8 @@ class Store:
             for record in reversed(records):
                 if _is_foreign(record):
                     foreign.append(record["path"])
-                    _unlink(record["temp"])
-                    _unlink(record["keep"])
+                    fs.unlink(record["temp"])
+                    fs.unlink(record["keep"])
                     continue
                 try:
                     if restore(record, thorough=False):
@@ -201,24 +144,23 @@ class Store:
     def settle(self, folders: list[str]) -> None:
         """The owed commands have succeeded."""
         for folder in folders:
-            _unlink(os.path.join(folder, OWED))
+            fs.unlink(os.path.join(folder, OWED))
             with suppress(OSError):
                 os.rmdir(folder)
 
     def managed(self) -> set[str]:
         """Files that were written by an earlier run."""
-        return set(read_json(os.path.join(self.folder, MANAGED)) or [])
+        return set(fs.read_json(os.path.join(self.folder, MANAGED)) or [])
 
     def note_managed(self, paths: set[str], final: bool) -> None:
         """Remember which files are ours, in two steps: only the first needs disk space."""
         name = os.path.join(self.folder, MANAGED)
         if paths == self.managed():
             return
-        if not final or not os.path.exists(name + ".new"):
-            _unlink(name + ".new")
-            write_new(name + ".new", json.dumps(sorted(paths)).encode())
+        if not final or not os.path.exists(fs.temporary_name(name)):
+            fs.stage(name, json.dumps(sorted(paths)).encode())
         if final:
-            os.replace(name + ".new", name)
+            os.replace(fs.temporary_name(name), name)
 
 
 def _is_foreign(record: dict[str, Any]) -> bool:
@@ -234,7 +176,7 @@ def _is_foreign(record: dict[str, Any]) -> bool:
 def _remove(path: str, thorough: bool) -> None:
     """Remove what this transaction made; in a directory it made, what its commands put there as well."""
     if kind_of(path) != "directory":
-        _unlink(path)
+        fs.unlink(path)
     elif thorough:
         shutil.rmtree(path)
     else:
@@ -245,14 +187,14 @@ def _remove(path: str, thorough: bool) -> None:
 def restore(record: dict[str, Any], thorough: bool) -> bool:
     """Bring one path back to what it was; safe to repeat. Returns whether it had to."""
     path, old, keep = record["path"], record["old"], record["keep"]
-    _unlink(record["temp"])
+    fs.unlink(record["temp"])
     before = _identity(path)
     if old["kind"] == "absent":
         if record["new"] is not None or record["kind"] == "directory":
             _remove(path, thorough and "made" in record)
     elif old["kind"] == "directory":
         if kind_of(path) != "directory":
-            _unlink(path)
+            fs.unlink(path)
             os.mkdir(path, 0o700)
         _own_directory(path, old["uid"], old["gid"], old["mode"])
     elif os.path.lexists(keep):
@@ -265,10 +207,10 @@ def restore(record: dict[str, Any], thorough: bool) -> bool:
 def _finish(folder: str, records: list[dict[str, Any]], name: str) -> None:
     """Drop the second names, then the journal that knew them."""
     for record in records:
-        _unlink(record["keep"])
+        fs.unlink(record["keep"])
     for parent in {os.path.dirname(record["path"]) for record in records}:
-        sync_directory(parent)
-    _unlink(os.path.join(folder, name))
+        fs.sync_directory(parent)
+    fs.unlink(os.path.join(folder, name))
     with suppress(OSError):
         os.rmdir(folder)
 
@@ -296,14 +238,14 @@ class Transaction:
             })
 
     def _journal(self) -> None:
-        write_json(os.path.join(self.folder, JOURNAL), self.records)
+        fs.write_json(os.path.join(self.folder, JOURNAL), self.records)
 
     def write(self) -> None:
         """Put the whole set in place. Everything that needs space happens before the first file is replaced."""
         path = self.folder
         try:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
-            sync_directory(self.store.folder)
+            fs.sync_directory(self.store.folder)
             self._journal()
             for change, record in zip(self.changes, self.records):
                 path = change.path
@@ -313,7 +255,7 @@ class Transaction:
                 path = change.path
                 self._switch(change, record)
             for parent in {os.path.dirname(record["path"]) for record in self.records}:
-                sync_directory(parent)
+                fs.sync_directory(parent)
         except OSError as error:
             raise Problem(f"could not write {clear_error(error, path)}") from error
 
@@ -323,7 +265,7 @@ class Transaction:
             _second_name(path, record["keep"])
         if want.kind == "directory":
             if now.kind != "directory":
-                _unlink(path)
+                fs.unlink(path)
                 os.mkdir(path, 0o700)
                 record["made"] = True
             _own_directory(path, want.uid, want.gid, want.mode)
@@ -334,7 +276,7 @@ class Transaction:
             os.symlink(want.link, temp)
             os.lchown(temp, want.uid, want.gid)
         elif want.kind == "file":
-            write_new(temp, want.data or b"", want.uid, want.gid, want.mode)
+            fs.write_new(temp, want.data or b"", want.uid, want.gid, want.mode)
         record["new"] = _identity(temp)
 
     def _switch(self, change: Change, record: dict[str, Any]) -> None:
@@ -343,7 +285,7 @@ class Transaction:
         if change.now.kind == "directory":
             os.rmdir(change.path)
         elif change.want.kind == "absent":
-            _unlink(change.path)
+            fs.unlink(change.path)
         if change.want.kind != "absent":
             os.replace(record["temp"], change.path)
 
@@ -351,14 +293,14 @@ class Transaction:
         """The set is proven: from here on it stays. What needs space, and what still has to be run, is written first."""
         try:
             if commands:
-                write_json(os.path.join(self.folder, OWED), {"dests": self.dests, "commands": commands})
+                fs.write_json(os.path.join(self.folder, OWED), {"dests": self.dests, "commands": commands})
             self.store.note_managed(managed, final=False)
             self.committing = True
             os.rename(os.path.join(self.folder, JOURNAL), os.path.join(self.folder, DONE))
         except OSError as error:
             raise Problem(f"could not write {clear_error(error, self.folder)}") from error
         with suppress(OSError):  # the next run cleans up what is left
-            sync_directory(self.folder)
+            fs.sync_directory(self.folder)
             self.store.note_managed(managed, final=True)
             _finish(self.folder, self.records, DONE)
 
@@ -378,5 +320,5 @@ class Transaction:
         if failed:
             raise Problem(f"could not put back {'; '.join(failed)} (the next run tries again)")
         if not self.was_owed:
-            _unlink(os.path.join(self.folder, OWED))
+            fs.unlink(os.path.join(self.folder, OWED))
         _finish(self.folder, self.records, JOURNAL)

@@ -1,0 +1,147 @@
+"""Files, links and locks: every write is atomic and flushed to disk. No Ansible imports."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Optional
+
+
+def unlink(path: str | os.PathLike[str]) -> None:
+    """Remove a file or link, if there is one."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.unlink(path)
+
+
+def sync_directory(path: str | os.PathLike[str]) -> None:
+    """Flush the names in a directory to disk."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_new(path: str | os.PathLike[str], data: bytes, uid: int = -1, gid: int = -1, mode: int = 0o600) -> None:
+    """Write a file that does not exist yet and flush it. It is never readable by more accounts than at the end."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fchown(handle, uid, gid)
+        os.fchmod(handle, mode)
+        os.fsync(handle)
+
+
+def temporary_name(path: str | os.PathLike[str]) -> str:
+    """The hidden name beside `path` under which its replacement is prepared. An interrupted run's is written over."""
+    folder, name = os.path.split(os.fspath(path))
+    return os.path.join(folder, f".{name}.new")
+
+
+def stage(path: str | os.PathLike[str], data: bytes, uid: int = -1, gid: int = -1, mode: int = 0o600) -> str:
+    """Write the replacement of a file under its temporary name; `os.replace` it later. Only this part needs space."""
+    temporary = temporary_name(path)
+    unlink(temporary)
+    try:
+        write_new(temporary, data, uid, gid, mode)
+    except OSError:
+        unlink(temporary)
+        raise
+    return temporary
+
+
+def write(path: str | os.PathLike[str], data: bytes, uid: int = -1, gid: int = -1, mode: int = 0o600) -> None:
+    """Replace a file atomically, and flush it and its name."""
+    temporary = stage(path, data, uid, gid, mode)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        unlink(temporary)
+        raise
+    sync_directory(os.path.dirname(os.fspath(path)) or ".")
+
+
+def write_json(path: str | os.PathLike[str], value: Any, gid: int = -1, mode: int = 0o600) -> None:
+    """Replace a JSON file atomically."""
+    write(path, (json.dumps(value, sort_keys=True) + "\n").encode(), gid=gid, mode=mode)
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value of a JSON file, or None where there is none that can be read. Damaged JSON is a ValueError."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return json.load(stream)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+
+
+def link(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
+    """Make `path` a symbolic link to `target`; a file or link that is there is replaced atomically."""
+    temporary = temporary_name(path)
+    unlink(temporary)
+    os.symlink(target, temporary)
+    os.replace(temporary, path)
+    sync_directory(os.path.dirname(os.fspath(path)) or ".")
+
+
+def read_regular(path: str | os.PathLike[str]) -> Optional[bytes]:
+    """The contents of a regular file, None where there is nothing. Anything else in its place is a ValueError."""
+    try:
+        mode = os.lstat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"{path} is not a regular file")
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
+        return stream.read()
+
+
+def is_private(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is there, belongs to this process and is readable by nobody else."""
+    try:
+        state = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return stat.S_IMODE(state.st_mode) == 0o600 and (state.st_uid, state.st_gid) == (os.geteuid(), os.getegid())
+
+
+def make_private_directory(path: str | os.PathLike[str]) -> None:
+    """Make a directory, and those above it, that only this account enters."""
+    os.makedirs(path, mode=0o700, exist_ok=True)
+
+
+class Locked(Exception):
+    """Another process holds the lock."""
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str], wait_seconds: Optional[float] = None, shared: bool = False) -> Iterator[int]:
+    """Hold the lock of a file (made where there is none) or of a directory; yields its open handle.
+
+    Waits `wait_seconds`, without an end by default, then raises Locked. The kernel releases the lock when the process ends.
+    """
+    if os.path.isdir(path):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    else:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        give_up = None if wait_seconds is None else time.monotonic() + wait_seconds
+        while True:
+            try:
+                fcntl.flock(handle, kind if give_up is None else kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if give_up is None or time.monotonic() >= give_up:
+                    raise Locked(f"another process holds the lock {os.fspath(path)}") from None
+                time.sleep(0.1)
+        yield handle
+    finally:
+        os.close(handle)

@@ -1,0 +1,94 @@
+"""Atomic writes and locks."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
+
+
+def test_a_write_replaces_the_contents_and_the_mode_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("old")
+    path.chmod(0o644)
+    fs.write(path, b"new", mode=0o600)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_a_reader_keeps_the_old_contents_while_they_are_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("old")
+    with open(path, encoding="utf-8") as reader:
+        fs.write(path, b"new")
+        assert reader.read() == "old"
+
+
+def test_what_an_interrupted_write_left_is_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    Path(fs.temporary_name(path)).write_text("half")
+    fs.write(path, b"whole")
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    (tmp_path / "key").mkdir()
+    with pytest.raises(OSError):
+        fs.write(tmp_path / "key", b"new")
+    assert os.listdir(tmp_path) == ["key"]
+
+
+def test_a_link_is_replaced_and_never_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("untouched")
+    (tmp_path / "path").symlink_to("target")
+    fs.write(tmp_path / "path", b"new")
+    assert (tmp_path / "target").read_text() == "untouched"
+    assert not (tmp_path / "path").is_symlink()
+    fs.link(tmp_path / "path", "target")
+    assert os.readlink(tmp_path / "path") == "target"
+
+
+def test_json_comes_back_and_none_is_none(tmp_path: Path) -> None:
+    fs.write_json(tmp_path / "a.json", {"b": [1]})
+    assert fs.read_json(tmp_path / "a.json") == {"b": [1]}
+    assert fs.read_json(tmp_path / "c.json") is None
+
+
+@pytest.mark.parametrize("kind", ["link", "directory", "fifo", "socket"])
+def test_only_a_regular_file_is_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "path"
+    if kind == "link":
+        path.symlink_to("/etc/passwd")
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    with pytest.raises(ValueError, match="is not a regular file"):
+        fs.read_regular(path)
+    assert fs.read_regular(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_a_second_process_waits_and_then_is_told(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "lock"
+    if kind == "directory":
+        path.mkdir()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import fcntl, os, sys; h = os.open(sys.argv[1], os.O_RDONLY | (0 if os.path.isdir(sys.argv[1]) "
+         "else os.O_CREAT)); fcntl.flock(h, fcntl.LOCK_EX); print(1, flush=True); sys.stdin.read()", str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout and holder.stdout.readline()
+    with pytest.raises(fs.Locked, match="lock"), fs.locked(path, wait_seconds=0.2):
+        pass
+    holder.communicate()
+    with fs.locked(path, wait_seconds=0):
+        pass
