@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_entries
 from ansible_collections.bulwark.flask.plugins.filter.env_file import problems as unwritable
 from ansible_collections.bulwark.flask.plugins.module_utils import inputs, renamed_inputs, site_values
-from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
+from ansible_collections.bulwark.flask.plugins.module_utils.names import nearest
 from ansible_collections.bulwark.flask.plugins.plugin_utils import certificates
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible.parsing.vault import EncryptedString
+from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME
 
 DOCUMENTATION = r"""
 name: env_file
@@ -43,7 +44,6 @@ _value:
   type: str
 """
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # systemd's env_value_is_valid(): no control characters but tab and newline, and its utf8_is_valid().
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 NOT_UNICODE = re.compile("[\ud800-\udfff\ufdd0-\ufdef" + "".join(
@@ -91,7 +91,7 @@ def _text(name: str, value: Any) -> str:
 
 def _assignment(name: Any, value: Any) -> str:
     """One line of the file (more, where the value has newlines)."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+    if not isinstance(name, str) or not ENV_NAME.fullmatch(name):
         raise _Refused("is not a name for an environment variable: letters, digits and _, no digit first")
     text = _text(name, value)
     if CONTROL.search(text):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME as NAME
+
 # The line a file of ours says in which names it was written with.
 WRITTEN = re.compile(r"^# Names from the inventory:(.*)$", re.MULTILINE)
 

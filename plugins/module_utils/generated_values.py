@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME as NAME
+
 # Names whose old values Flask still accepts, when it finds them under the name with this ending.
 KEYS = ("FLASK_SECRET_KEY", "SECRET_KEY")
 ENDING = "_FALLBACKS"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import math
 import os
 import re
 from collections import Counter
@@ -19,17 +18,15 @@ from urllib.parse import urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils import preflight, site_values
 from ansible_collections.bulwark.flask.plugins.module_utils.generated_values import KINDS
-from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
+from ansible_collections.bulwark.flask.plugins.module_utils.names import ACCOUNT, APP_NAME, ENV_NAME, is_address, is_domain, nearest
+from ansible_collections.bulwark.flask.plugins.module_utils.secret_key import REMEDY, problems
 
-LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-DOMAIN = re.compile(rf"(?=.{{1,253}}\Z)({LABEL}\.)+{LABEL}")
 SOURCES = ("git", "path", "archive", "package")
 # What goes with each kind of source.
 SOURCE_EXTRAS = {"git": ("version", "deploy_key", "host_key"), "path": (), "archive": ("sha256",), "package": ()}
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
 PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 WSGI = re.compile(r"([A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*(\.[A-Za-z_]\w*|\([^\n]*\))?")
-ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 CREDENTIAL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 CREDENTIAL_MAX_BYTES = 1 << 20
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -37,14 +34,6 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 OF_LINES = ("acme_cert_provided_chain",)
 KEY_NAMES = ("SECRET_KEY", "FLASK_SECRET_KEY")
 FALLBACK_NAMES = ("SECRET_KEY_FALLBACKS", "FLASK_SECRET_KEY_FALLBACKS")
-# Words that people write where a key belongs, and keys that are printed in tutorials.
-PLACEHOLDERS = set("""a app as be by change changed changeme changethis default dev development dummy enter example fill flask
-    for foobar generate hello here in insecure it key keep long me mykey my new not notsecret now password passwd phrase
-    placeholder please prod production put random replace safe sample secret secretkey secure set simple some string strong
-    super supersecret temp test testing the this tobe todo token unsafe use value very with world your xxx you will never
-    guess""".split())
-PUBLISHED = {"192b9bdd22ab9ed4d12e236c78afcb9a393ec15f71bbf5dc987d54727823bcbf", "5791628bb0b13ce0c676dfde280ba245",
-             "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", "_5#y2L\"F4Q8z\n\xec]/", "_5#y2LF4Q8zxec/"}
 
 
 def domain(where: str, name: Any) -> list[str]:
@@ -55,7 +44,7 @@ def domain(where: str, name: Any) -> list[str]:
     shown = ascii(name) if CONTROL.search(name) else f"'{name}'"
     if "://" in name:
         return [f"{where}: {shown} is a URL; leave out {name.split('://')[0]}:// and any path"]
-    if _is_address(name.strip("[]")):
+    if is_address(name.strip("[]")):
         return address(where, name)
     if "/" in name or ":" in name or "@" in name:
         return [f"{where}: {shown} has more than a name in it; leave out port, path and user"]
@@ -68,13 +57,13 @@ def domain(where: str, name: Any) -> list[str]:
             return [f"{where}: {shown} has letters DNS does not know; write {name.encode('idna').decode()}"]
         except UnicodeError:
             return [f"{where}: {shown} is not a domain; {right}"]
-    if DOMAIN.fullmatch(name.lower().rstrip(".")) and name != name.lower().rstrip("."):
+    if is_domain(name.lower().rstrip(".")) and name != name.lower().rstrip("."):
         return [f"{where}: {shown} must be in lower case without a dot at its end; write {name.lower().rstrip('.')}"]
     if re.fullmatch(r"[0-9.]+", name):
         return [f"{where}: {shown} is neither a name nor an address; {right}"]
     if "." not in name:
         return [f"{where}: {shown} is not complete; {right}"]
-    return [] if DOMAIN.fullmatch(name) else [f"{where}: {shown} is not a domain; {right}"]
+    return [] if is_domain(name) else [f"{where}: {shown} is not a domain; {right}"]
 
 
 def address(where: str, text: str) -> list[str]:
@@ -198,32 +187,9 @@ def session_store(where: str, value: Any) -> list[str]:
     return [] if isinstance(value, bool) else [f"{where} must be true or false, without quotes"]
 
 
-def entropy_bits(text: str) -> float:
-    """Shannon entropy of a text as a whole, in bits."""
-    return -sum(n * math.log2(n / len(text)) for n in Counter(text).values()) if text else 0.0
-
-
-def _looks_made_up(text: str) -> bool:
-    """Whether a person typed it: words, a repeated pattern, a row of neighbours."""
-    words, letters = re.findall(r"[a-z]+", text.lower()), sum(map(str.isalpha, text))
-    if text in PUBLISHED or letters and 2 * sum(len(w) for w in words if w in PLACEHOLDERS) >= max(letters, len(text) / 2):
-        return True
-    if len(text) > 1 and text in (text + text)[1:-1]:
-        return True
-    return len(text) > 3 and 2 * sum(abs(ord(a) - ord(b)) <= 1 for a, b in zip(text, text[1:])) >= len(text)
-
-
 def secret_key(where: str, value: Any) -> list[str]:
-    """A key that signs sessions: long, random, and nobody else's."""
-    right = "leave it out to have one made on the host, or give 32 random characters or more (openssl rand -hex 32)"
-    text = str(value)
-    if not text:
-        return [f"{where} is empty; {right}"]
-    if _looks_made_up(text):
-        return [f"{where} is a placeholder that others can guess; {right}"]
-    if len(text.encode(errors="replace")) < 32:
-        return [f"{where} is too short to be safe; {right}"]
-    return [f"{where} is not random; {right}"] if entropy_bits(text) < 96 else []
+    """A key that signs sessions."""
+    return [f"{where} {problem.text}; leave it out to have one made on the host, or {REMEDY}" for problem in problems(str(value))]
 
 
 def environment(where: str, env: Any) -> list[str]:
@@ -356,7 +322,7 @@ def certificate_dns(where: str, value: Any) -> list[str]:
         return found
     found += [f"{where}.credentials.{key} is unknown{nearest(key, RFC2136)}" for key in given if key not in RFC2136]
     found += [f"{where}.credentials.{key} is missing" for key in ("server", "name", "secret") if key not in given]
-    if "server" in given and not _is_address(given["server"]):
+    if "server" in given and not is_address(given["server"]):
         found.append(f"{where}.credentials.server must be the name server's address, such as 192.0.2.53")
     if not re.fullmatch(r"[0-9]+", str(given.get("port", 53))) or not 1 <= int(given.get("port", 53)) <= 65535:
         found.append(f"{where}.credentials.port must be a port, 1 to 65535")
@@ -370,13 +336,6 @@ def certificate_dns(where: str, value: Any) -> list[str]:
 def alarm_sites(where: str, value: Any) -> list[str]:
     """Applications and their domains, where they are not made of flask_apps."""
     return [problem for app, names in value.items() for problem in domains(f"{where}.{app}", names)]
-
-
-def _is_address(text: Any) -> bool:
-    try:
-        return bool(ipaddress.ip_address(str(text)))
-    except ValueError:
-        return False
 
 
 def _between(low: int, high: int, what: str) -> tuple[Callable[[Any], bool], str]:
@@ -430,7 +389,7 @@ def outgoing_ports(where: str, value: Mapping[str, Any]) -> list[str]:
     """Ports by account."""
     found = []
     for account, ports in value.items():
-        if not re.fullmatch(r"[a-z_][a-z0-9_-]*", str(account)):
+        if not ACCOUNT.fullmatch(str(account)):
             found.append(f"{where}: every name is an account's, such as shop")
         elif not isinstance(ports, list) or not all(re.fullmatch(r"\d+", str(port)) for port in ports) or not _ports(ports):
             found.append(f"{where}.{account} must be a list of ports, such as [443, 5432]")
@@ -462,7 +421,7 @@ def host_settings(where: str, value: Mapping[str, Any]) -> list[str]:
 VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "acme_cert_email": _matches(r"|[^@\s,;]+@[^@\s.,;]+(\.[^@\s.,;]+)+", "must be an e-mail address such as ops@example.com"),
     "acme_cert_directory_url": _matches(r"https://[^\s/@]+/[^\s@]*", "must be the https:// address of an ACME directory"),
-    "acme_cert_preflight_resolvers": (lambda v: all(_is_address(item) for item in v), "must be addresses of name servers, such as [1.1.1.1]"),
+    "acme_cert_preflight_resolvers": (lambda v: all(is_address(item) for item in v), "must be addresses of name servers, such as [1.1.1.1]"),
     "acme_cert_requirements": (lambda v: not v or os.path.isfile(os.path.expanduser(v)), "must be a file on the controller, or empty"),
     "acme_cert_index_url": _matches(f"|{URL}", "must be a URL without user and password, such as https://pypi.org/simple"),
     "alarm_channel_textfile_directory": _matches(r"|/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be an absolute path without spaces and .., or empty"),
@@ -493,8 +452,8 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "gunicorn_app_memory_max_mb": NATURAL,
     "gunicorn_app_writable_paths": _each(r"/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be absolute paths without spaces, / itself excepted"),
     "gunicorn_app_environment_files": _each(UNIT_PATH, "must be absolute paths, with a - before those that may be absent"),
-    "gunicorn_app_groups": _each(r"[a-z_][a-z0-9_-]*", "must be names of groups"),
-    "gunicorn_app_socket_group": _matches(r"[a-z_][a-z0-9_-]*", "must be a group such as www-data"),
+    "gunicorn_app_groups": _each(ACCOUNT.pattern, "must be names of groups"),
+    "gunicorn_app_socket_group": _matches(ACCOUNT.pattern, "must be a group such as www-data"),
     "host_access_ssh_from": NETWORKS,
     "host_access_ssh_users": _each(r"[^\s\"#]+", "must be accounts, such as alice, or alice@192.0.2.0/24"),
     "host_access_ssh_groups": _each(r"[^\s\"#]+", "must be groups, such as sudo"),
@@ -522,7 +481,7 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "nginx_site_static_immutable": _each(r"/([A-Za-z0-9_.~-]+/)+", "must be URL prefixes that begin and end with /, such as /static/assets/"),
     "nginx_site_log_parameters": _each(r"[a-z0-9_]+", "must be names of query parameters: lower-case letters, digits and _"),
     "nginx_site_client_ca": _matches(r"|/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be an absolute path without spaces and .., or empty"),
-    "session_store_apps": _each(r"[a-z][a-z0-9_-]{0,24}", "must be names of applications, such as shop"),
+    "session_store_apps": _each(APP_NAME.pattern, "must be names of applications, such as shop"),
     "session_store_memory_mb": (lambda v: int(v) >= 16, "must be 16 or more"),
     "pip_audit_osv_url": _matches(URL, "must be a URL without user and password, such as https://api.osv.dev/v1/query"),
     "pip_audit_index_url": _matches(f"|{URL}", "must be a URL without user and password, such as https://pypi.org/simple"),

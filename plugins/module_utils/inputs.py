@@ -13,8 +13,7 @@ from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import input_values as values
 from ansible_collections.bulwark.flask.plugins.module_utils import renamed_inputs, site_values
-from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import is_address
-from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
+from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAME, is_address, nearest
 
 Spec = Mapping[str, Any]
 Specs = Mapping[str, Mapping[str, Spec]]
@@ -30,7 +29,6 @@ HOST_WIDE = ("email", "directory_url", "ca_bundle", "preflight", "preflight_reso
              "installer", "service", "to", "force")
 # What two applications of a host cannot share.
 UNIQUE = ("port", "base", "unit", "current", "release", "certificate")
-APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,24}")
 # Accounts and groups of Debian and of what runs beside an application.
 RESERVED = set("""adm alarm-channel audio backup bin cdrom chrony clock crontab daemon default dialout dip disk dnsmasq docker fax floppy ftp
     games gnats gunicorn input irc kmem kvm list lp mail man messagebus mysql netdev news nginx nobody nogroup ntp operator

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import app_inspector
-from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
+from ansible_collections.bulwark.flask.plugins.module_utils.names import nearest
 
 Check = app_inspector.Check
 Finding = Mapping[str, str]

@@ -7,7 +7,6 @@ import grp
 import hashlib
 import os
 import pwd
-import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 from ansible_collections.bulwark.flask.plugins.module_utils import release_dependencies as dependencies
 from ansible_collections.bulwark.flask.plugins.module_utils import release_finish as finish
 from ansible_collections.bulwark.flask.plugins.module_utils import release_sources as sources
+from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAME
 from ansible_collections.bulwark.flask.plugins.module_utils.release_git import ABBREVIATED, Git, remove_stale_access
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import (
     LOG,
@@ -48,7 +48,7 @@ class Build:
         self._check_options()
 
     def _check_options(self) -> None:
-        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,24}", self.name):
+        if not APP_NAME.fullmatch(self.name):
             raise ReleaseError("input", f"name: {self.name!r} is no name of an application.")
         below = PurePosixPath(self.options["subdirectory"])
         if below.is_absolute() or ".." in below.parts:

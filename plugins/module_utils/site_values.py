@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import renamed_inputs
-from ansible_collections.bulwark.flask.plugins.module_utils.wording import nearest
+from ansible_collections.bulwark.flask.plugins.module_utils.names import nearest
 
 # Every printable character but the one that begins a variable of nginx's; quotes are escaped where it is written.
 TEXT = re.compile(r"[ -#%-~]*")

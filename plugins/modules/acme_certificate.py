@@ -113,17 +113,16 @@ from typing import Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import (
     ALREADY_REVOKED,
-    DOMAIN,
     NAME,
     UNKNOWN_ACCOUNT,
     explain,
-    is_address,
     names_in,
     options_for,
     reason_to_ask,
     subject_names,
 )
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate, have_served, is_open, is_whole, let_in
+from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address, is_domain
 
 DOCTOR = Path("/usr/local/sbin/acme-cert-doctor")
 LOG = "/var/log/acme-cert/letsencrypt.log"
@@ -295,7 +294,7 @@ def main() -> None:
     name, domains = module.params["name"], module.params["domains"]
     if not NAME.fullmatch(name):
         module.fail_json(msg=f"{name!r} cannot be the name of a certificate: letters, digits, dots, - and _ can.")
-    if not domains or [domain for domain in domains if not (is_address(domain) or DOMAIN.fullmatch(domain))]:
+    if not domains or [domain for domain in domains if not (is_address(domain) or is_domain(domain, wildcard=True))]:
         module.fail_json(msg=f"The names in a certificate must be domains such as shop.example.com, or addresses, not {domains}.")
     if module.params["state"] == "bootstrap":
         module.exit_json(changed=bootstrap(module, Certificate(name)), reason="")

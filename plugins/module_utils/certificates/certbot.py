@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Optional
 
+from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-DOMAIN = re.compile(r"(?=.{1,253}$)(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
 
 # An authority that was set up anew, or has forgotten us.
 UNKNOWN_ACCOUNT = r"accountDoesNotExist|account that does not exist|Account \S+ not found"
@@ -37,14 +38,6 @@ CAUSES = (
 NOISE = re.compile(r"Saving debug log|Ask for help|See the logfile|Some challenges have failed|- - -|Renewing an existing|"
                    r"Requesting a certificate|Account registered|Running as unit|An unexpected error occurred|"
                    r"Hint: The Certificate Authority failed to download")
-
-
-def is_address(name: str) -> bool:
-    """Whether a certificate is for an address by this, not for a name."""
-    try:
-        return bool(ipaddress.ip_address(name))
-    except ValueError:
-        return False
 
 
 def options_for(names: Iterable[str]) -> list[str]:
