@@ -9,6 +9,8 @@ DOCUMENTATION = r"""
 name: csp
 short_description: A Content-Security-Policy as one header's value
 version_added: "0.1.0"
+description:
+  - Joins directives and their sources to the value of the header C(Content-Security-Policy), in the order given.
 positional: _input
 options:
   _input:
@@ -16,11 +18,11 @@ options:
     type: dict
     required: true
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""
-- name: default-src 'self'; img-src 'self' data:; upgrade-insecure-requests
+- name: "Print default-src 'self'; img-src 'self' data:; upgrade-insecure-requests"
   ansible.builtin.debug:
     msg: "{{ {'default-src': \"'self'\", 'img-src': [\"'self'\", 'data:'], 'upgrade-insecure-requests': []} | bulwark.flask.csp }}"
 """

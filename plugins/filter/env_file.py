@@ -29,7 +29,7 @@ options:
     type: dict
     required: true
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""

@@ -30,7 +30,7 @@ options:
     type: str
     required: true
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""

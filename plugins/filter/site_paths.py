@@ -25,7 +25,7 @@ options:
     elements: str
     default: []
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""

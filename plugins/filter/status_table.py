@@ -18,7 +18,7 @@ options:
     type: dict
     required: true
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""

@@ -40,7 +40,7 @@ attributes:
     description: Changes nothing anyway.
     support: full
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""

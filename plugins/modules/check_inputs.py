@@ -31,7 +31,7 @@ attributes:
     description: There is nothing to show.
     support: none
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""

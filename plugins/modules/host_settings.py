@@ -47,7 +47,7 @@ attributes:
     description: Predicts what would be set. Units are not looked at, as they may be yet to come.
     support: full
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""

@@ -34,7 +34,7 @@ attributes:
     description: Predicts what would be installed and removed.
     support: full
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""

@@ -156,7 +156,7 @@ attributes:
       says that one would be built.
     support: full
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""
@@ -223,7 +223,6 @@ step:
   type: str
 """
 
-import sys
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -335,7 +334,6 @@ def main() -> None:
         result = deploy.predict() if module.check_mode else deploy.run()
     except ReleaseError as error:
         module.fail_json(msg=f"{name}: {error}", step=error.step)
-        sys.exit(1)
     for warning in result.pop("warnings", []):
         module.warn(f"{name}: {warning}")
     module.exit_json(**result)

@@ -42,7 +42,7 @@ attributes:
     description: Predicts whether a switch would happen, and to which release; starts nothing.
     support: full
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""
@@ -87,7 +87,6 @@ summary:
   returned: success
 """
 
-import sys
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -139,7 +138,6 @@ def main() -> None:
         result = switch(module.params, module.check_mode)
     except ReleaseError as error:
         module.fail_json(msg=f"{name}: {error}", step=error.step)
-        sys.exit(1)
     for warning in result.pop("warnings", []):
         module.warn(f"{name}: {warning}")
     module.exit_json(**result)

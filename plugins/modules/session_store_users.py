@@ -48,7 +48,7 @@ attributes:
     description: There is nothing that could be shown.
     support: none
 author:
-  - The bulwark.flask authors
+  - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""
