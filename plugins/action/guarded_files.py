@@ -1,4 +1,4 @@
-"""Change how a host is reached, then come back through a new connection to confirm that it still can be."""
+"""Change SSH or the firewall of a host, then confirm the change through a new connection."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from ansible_collections.bulwark.flask.plugins.action import file_set
 MODULE = "bulwark.flask.guarded_files"
 COMMANDS = ("validate", "apply", "effective")
 REST = ("units", "sshd_config", "firewall", "confirm_seconds")
-# First on the command line, so that no setting of the operator's shares an existing connection.
-ALONE = "-o ControlMaster=no -o ControlPath=none"
-# Pauses before each attempt: few, as somebody on the host may count failed logins. And of the time there is they take
-# this much at most; the rest is for going back through the connection the change was made with.
-ATTEMPTS, SHARE = (0, 1, 5), 0.6
+# First on the command line, where they win over settings that share an existing connection.
+NEW_CONNECTION = "-o ControlMaster=no -o ControlPath=none"
+# Pauses in seconds before each attempt. Few, as sshd and fail2ban count failed logins.
+PAUSES = (0, 1, 5)
+# The share of the time that attempts may take; the rest is for an undo through the old connection.
+SHARE = 0.6
+REFUSED_LOGIN = ("sshd refuses this run's login: check host_access_ssh_users, host_access_ssh_groups and host_access_ssh_settings, and "
+                 "that the account's authorized_keys has your key (ssh-copy-id)")
 
 
 class ActionModule(file_set.ActionModule):
     """Controller side of guarded_files."""
 
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Change, confirm; where that fails, see that the old state is back."""
+        """Change and confirm; without a confirmation, wait until the old state is back."""
         super(file_set.ActionModule, self).run(tmp, task_vars)
         arguments, variables = self._task.args, task_vars or {}
         found = file_set.problems_of(arguments, ("files", *COMMANDS, *REST), COMMANDS)
@@ -32,7 +35,7 @@ class ActionModule(file_set.ActionModule):
             raise AnsibleActionFail("\n".join(["guarded_files found problems in its arguments:", *(f"- {text}" for text in found)]))
         if self._connection.transport != "ssh":
             raise AnsibleActionFail(f"Nothing was changed: the connection is {self._connection.transport}, and only over ssh can a "
-                                    "new connection confirm that SSH still lets you in")
+                                    "new connection confirm that SSH still works")
         given = {**self.packed(arguments, variables, COMMANDS), **{key: arguments[key] for key in REST if arguments.get(key) is not None}}
         result = self._execute_module(module_name=MODULE, task_vars=variables, module_args=given)
         token = result.pop("token", None)
@@ -40,16 +43,16 @@ class ActionModule(file_set.ActionModule):
 
     @contextmanager
     def _new_connections(self) -> Iterator[None]:
-        """Each command opens a connection of its own."""
+        """Open a connection for each command."""
         before = self._connection.get_option("ssh_args")
-        self._connection.set_option("ssh_args", f"{ALONE} {before or ''}")
+        self._connection.set_option("ssh_args", f"{NEW_CONNECTION} {before or ''}")
         try:
             yield
         finally:
             self._connection.set_option("ssh_args", before)
 
     def _ask(self, variables: dict[str, Any], **arguments: Any) -> tuple[bool, str]:
-        """Whether a part of the module succeeded, and the reason when it did not."""
+        """Run one phase of the module; returns whether it succeeded, and the reason when it did not."""
         try:
             done = self._execute_module(module_name=MODULE, task_vars=variables, module_args=arguments)
         except AnsibleConnectionFailure as error:
@@ -59,19 +62,20 @@ class ActionModule(file_set.ActionModule):
     def _confirmed(self, result: dict[str, Any], token: str, seconds: int, variables: dict[str, Any]) -> dict[str, Any]:
         began, reason = time.monotonic(), ""
         with self._new_connections():
-            for pause in ATTEMPTS:
+            for pause in PAUSES:
                 time.sleep(pause)
                 if time.monotonic() - began > SHARE * seconds:
                     break
                 good, reason = self._ask(variables, phase="confirm", token=token)
                 if good:
                     return {**result, "confirmed": True}
-        # The connection of before is open yet where it is a shared one; it is quicker than the timer.
+        # A shared connection from before the change is still open, and faster than the timer.
         back, _ = self._ask(variables, phase="undo")
         with self._new_connections():
             while not back and time.monotonic() - began < seconds + 60:
                 time.sleep(max(5, began + seconds - time.monotonic()))
                 back, _ = self._ask(variables, phase="undo")
-        fate = "The old state is back." if back else "This host has not answered since; its own timer puts the old state back."
+        state = "The old state is back." if back else "The host does not respond; its own timer restores the old state."
+        hint = f" {REFUSED_LOGIN}." if "Permission denied" in reason else ""
         return {"failed": True, "changed": False, "confirmed": False, "changed_files": [], "would_change": result["changed_files"],
-                "msg": f"No new connection could be opened after the change. {fate} The last attempt said: {reason.strip()}"}
+                "msg": f"No new connection could be opened after the change. {state} Last error: {reason.strip().rstrip('.')}.{hint}"}

@@ -406,7 +406,7 @@ UNIT_PATH = r"-?/[\w.@+:/-]*"
 URL = r"https?://[^\s/@]+(/[^\s@]*)?"
 
 
-def host_settings(where: str, value: Mapping[str, Any]) -> list[str]:
+def kernel_settings(where: str, value: Mapping[str, Any]) -> list[str]:
     """Kernel settings by name."""
     found = []
     for name, setting in value.items():
@@ -502,7 +502,7 @@ STRUCTURES: dict[str, Callable[[str, Any], list[str]]] = {
     "host_access_outgoing": outgoing_ports,
     "host_access_ssh_ports": ssh_ports,
     "host_access_ssh_settings": ssh_settings,
-    "host_baseline_sysctl": host_settings,
+    "host_baseline_sysctl": kernel_settings,
     "nginx_site_cookie_flags": site_values.cookie_flags,
     "nginx_site_csp": site_values.policy,
     "nginx_site_csp_report_only": site_values.policy,

@@ -1,99 +1,100 @@
 #!/usr/bin/python
-"""Change how a host is reached, and go back unless a new connection confirms it."""
+"""Change SSH or the firewall of a host, and undo the change unless a new connection confirms it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: guarded_files
-short_description: Write files that decide who can reach the host; what locks the operator out goes back by itself
+short_description: Write files of sshd and a firewall, with a rollback timer
 version_added: "0.1.0"
 description:
   - Does what M(bulwark.flask.file_set) does, for files of sshd and of a firewall, in one round trip when nothing changes.
-  - Refuses, before anything is changed, what would close the way this run itself came in by. sshd is asked what it
-    would make of the new files (C(sshd -T)) for this user from this address.
-  - Before the first byte is changed, a timer of systemd's is armed that puts the old state back. A connection that is
-    opened anew, and no existing one, can stop it. So the old state comes back when nobody can get in, when the
-    controller dies, and when the host is restarted in between.
-  - Works over C(ssh) alone.
+  - Refuses a change that would close this run's port, leave out its source address or switch key login off, and one
+    that takes the last authentication method from any account with a shell. sshd itself says what it makes of the new
+    files (C(sshd -T)). Nothing is changed then.
+  - Starts a systemd timer that restores the old state before the first byte changes. Only a new connection can stop the
+    timer. The old state comes back when nobody can log in, when the controller dies and when the host reboots.
+  - Fails when sshd does not follow O(sshd_config), also when no file has to change.
+  - Requires the connection C(ssh).
 options:
   files:
-    description: The set, in order, as in M(bulwark.flask.file_set).
+    description: The files, in order, as in M(bulwark.flask.file_set).
     type: list
     elements: dict
     required: true
   validate:
-    description: Commands that prove the set; when one fails, nothing has changed.
+    description: Commands that validate the files. When one fails, the old files are restored.
     type: list
     elements: list
     default: []
   apply:
-    description: Commands that make a change effective. When one fails, the old state is put back.
+    description: Commands that apply a change. When one fails, the old state is restored.
     type: list
     elements: list
     default: []
   effective:
-    description: Commands that succeed while the set is in effect. When one fails, O(apply) runs although no file has changed.
+    description: Commands that succeed while the files are in effect. When one fails, O(apply) runs although no file has changed.
     type: list
     elements: list
     default: []
   units:
-    description: Units that are in their old state again after the change was undone.
+    description: Units whose state is restored when the change is undone.
     type: list
     elements: str
     default: []
   sshd_config:
-    description: The file of the set, below C(/etc/ssh/sshd_config.d), that has to decide what it says.
+    description: The file of O(files), below C(/etc/ssh/sshd_config.d), whose settings sshd must follow.
     type: str
     required: true
   firewall:
-    description: What the set's firewall lets through for SSH; left out when it has none.
+    description: The firewall among O(files); omit it without one.
     type: dict
     suboptions:
       unit:
-        description: The unit that loads it.
+        description: Unit that loads its table.
         type: str
         required: true
       table:
-        description: Its table, such as V(inet host_access).
+        description: Family and name of its table, such as V(inet host_access).
         type: str
         required: true
       ports:
-        description: Ports for SSH.
+        description: Open ports for SSH.
         type: list
         elements: int
         required: true
       sources:
-        description: Addresses and networks SSH is open to; all when empty.
+        description: Addresses and networks that may connect to SSH; all when empty.
         type: list
         elements: str
         default: []
       tcp:
-        description: Other TCP ports that are open. What listens on one that is not is named in a warning.
+        description: Other open TCP ports. A warning names services on ports that are not open.
         type: list
         elements: int
         default: []
       udp:
-        description: UDP ports that are open.
+        description: Open UDP ports.
         type: list
         elements: int
         default: []
   confirm_seconds:
-    description: How long after the change a new connection may confirm it.
+    description: Seconds in which a new connection must confirm the change.
     type: int
     default: 60
 attributes:
   check_mode:
-    description: Predicts what would change, and refuses what would be refused.
+    description: Predicts changes and refusals.
     support: full
   diff_mode:
-    description: Shows contents.
+    description: Shows file contents.
     support: full
 author:
   - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""
-- name: Let only two people in
+- name: Allow two accounts to log in
   bulwark.flask.guarded_files:
     files:
       - {dest: /etc/ssh/sshd_config.d/00-people.conf, content: "AllowUsers alice bob\n"}
@@ -107,18 +108,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 changed_files:
-  description: Paths that were changed, or would be in check mode.
+  description: Changed paths; in check mode those that would change.
   type: list
   elements: str
   returned: always
 confirmed:
-  description: Whether a new connection has confirmed the change.
+  description: Whether a new connection confirmed the change.
   type: bool
   returned: when something was changed
 """
 
 import base64
-import grp
 import json
 import os
 import platform
@@ -128,34 +128,25 @@ import secrets
 import shlex
 import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset import plan as file_plan
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Change, Entry, Problem, State
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store, Transaction
-from ansible_collections.bulwark.flask.plugins.module_utils.host_access import rollback_timer, ssh_access
+from ansible_collections.bulwark.flask.plugins.module_utils.host_access import firewall, rollback_timer, ssh_access, sshd
 
-SSH = "/etc/ssh"
-MAIN, DROP_INS = f"{SSH}/sshd_config", f"{SSH}/sshd_config.d"
+# Shells of accounts that nobody logs in to.
+NO_LOGIN = ("/nologin", "/false", "/sync")
 
 
 def text_of(state: State) -> str:
-    """What a diff shows of a path."""
+    """The text of a path in a diff."""
     if state.kind == "link":
         return f"-> {state.link}\n"
     return (state.data or b"").decode(errors="replace") if state.kind == "file" else ""
-
-
-def keywords_of(text: str) -> list[str]:
-    """The keywords that a configuration of sshd sets for everybody."""
-    lines = [line.split() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    found: list[str] = []
-    for words in lines:
-        if words[0].lower() == "match":
-            break
-        found.append(words[0])
-    return list(dict.fromkeys(found))
 
 
 class Run:
@@ -171,7 +162,7 @@ class Run:
         ]
         self.store = Store("/var/lib/file_set")
         self.changes: list[Change] = []
-        self.drifted = self.went_back = False
+        self.drifted = self.restored = False
         self.token = ""
 
     def run(self, command: list[Any], introduction: str) -> str:
@@ -187,11 +178,11 @@ class Run:
         return str(out)
 
     def in_effect(self) -> bool:
-        """Whether the host does what the files say."""
+        """Whether the files are in effect."""
         return all(self.module.run_command([str(word) for word in command])[0] == 0 for command in self.given["effective"])
 
     def plan(self) -> bool:
-        """Look at the host; returns whether there is anything to do."""
+        """Compare the host with the files; returns whether there is anything to do."""
         self.changes = file_plan.make_plan(self.entries, self.store.due() if self.module.check_mode else None)
         reasons = file_plan.problems(self.entries, self.changes, not self.module.check_mode)
         if reasons:
@@ -205,111 +196,106 @@ class Run:
         found = ssh_access.own_session(os.getppid())
         if found is None:
             raise Problem("Nothing was changed: this run did not come over SSH, so no new connection could confirm that SSH "
-                          "still lets you in. Run it from another machine.")
-        pattern = rf"Accepted .* from {re.escape(found.address)} port {found.client_port} "
-        log = self.module.run_command(["journalctl", "--quiet", "--output=cat", "--lines=5", "--identifier=sshd",
-                                       "--identifier=sshd-session", f"--grep={pattern}"])[1]
-        return ssh_access.with_login(found, log)
+                          "still works. Run it from another machine.")
+        return found
 
-    def sshd(self, *arguments: str) -> dict[str, list[str]]:
+    def sshd(self, *arguments: str) -> sshd.Config:
         """What sshd makes of a configuration."""
-        return ssh_access.parse(self.run(["sshd", "-T", *arguments], "Nothing was changed. sshd does not accept the new configuration"))
+        return sshd.parse(self.run(["sshd", "-T", *arguments], "Nothing was changed. sshd does not accept the configuration"))
 
-    def staged(self, folder: str) -> str:
-        """A copy of sshd's files as they would be; the path of the main one."""
-        texts = {}
-        for path in [MAIN, *(f"{DROP_INS}/{name}" for name in (os.listdir(DROP_INS) if os.path.isdir(DROP_INS) else ()))]:
-            if path.endswith((".conf", "/sshd_config")) and os.path.isfile(path):
-                with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-                    texts[path] = stream.read()
-        for entry in self.entries:
-            if entry.dest.startswith(f"{SSH}/"):
-                texts.pop(entry.dest, None)
-                if entry.kind == "file":
-                    texts[entry.dest] = entry.data.decode(errors="surrogateescape")
-        os.mkdir(f"{folder}/sshd_config.d")
-        for path, text in texts.items():
-            # An Include of the drop-ins is one of their copies.
-            text = re.sub(r"(?im)^(\s*Include\s.*)$", lambda m: re.sub(r"(/etc/ssh/)?sshd_config\.d/", f"{folder}/sshd_config.d/", m[1]), text)
-            with open(folder + path[len(SSH):], "w", encoding="utf-8", errors="surrogateescape") as stream:
-                stream.write(text)
-        return f"{folder}/sshd_config"
-
-    def refusals(self, session: ssh_access.Session) -> list[str]:
-        """Why the change would lock out whoever makes it, or would not do what it says."""
-        found, firewall = [], self.given["firewall"]
-        drop_in = next((entry for entry in self.entries if entry.dest == self.given["sshd_config"]), None)
+    @contextmanager
+    def staged(self) -> Iterator[str]:
+        """The main file of a copy of sshd's configuration as it would be."""
+        texts = {entry.dest[len(sshd.SSH) + 1:]: entry.data.decode(errors="surrogateescape") if entry.kind == "file" else None
+                 for entry in self.entries if entry.dest.startswith(f"{sshd.SSH}/") and entry.kind in ("file", "absent")}
         with tempfile.TemporaryDirectory(prefix="guarded_files.", dir="/run") as folder:
-            main = self.staged(folder)
-            who = f"user={session.user},host={session.address},addr={session.address},laddr={session.server_address},lport={session.port}"
-            config = self.sshd("-f", main, "-C", who)
-            if drop_in is not None and drop_in.kind == "file":
-                alone = self.sshd("-f", f"{folder}{drop_in.dest[len(SSH):]}")
-                found += ssh_access.overruled(alone, self.sshd("-f", main), keywords_of(drop_in.data.decode(errors="replace")))
-        account = self.account(session.user)
-        paths = ssh_access.authorized_key_files(config, session, account)
-        found += ssh_access.account_problems(config, session, account)
-        found += ssh_access.method_problems(config, session, paths, ssh_access.keys_in(paths))
-        found += ssh_access.network_problems(config, session, firewall["ports"] if firewall else None, firewall["sources"] if firewall else [])
-        return found + self.other_owners(config)
+            yield sshd.stage(folder, texts)
 
-    @staticmethod
-    def account(name: str) -> ssh_access.Account:
-        """An account of this host."""
+    def broken_promises(self, main: str) -> list[str]:
+        """The settings of the set's drop-in that sshd does not follow."""
+        drop_in = next((entry for entry in self.entries if entry.dest == self.given["sshd_config"]), None)
+        if drop_in is None or drop_in.kind != "file":
+            return []
+        alone = self.sshd("-f", f"{os.path.dirname(main)}{drop_in.dest[len(sshd.SSH):]}")
+        problems = sshd.overruled(alone, self.sshd("-f", main), sshd.global_keywords(drop_in.data.decode(errors="replace")))
+        with open(main, encoding="utf-8", errors="surrogateescape") as stream:
+            if problems and not sshd.includes_drop_ins(stream.read()):
+                return [f"{sshd.SSH}/{sshd.MAIN} does not include {drop_in.dest}, which has no effect: write "
+                        f"`Include {sshd.SSH}/{sshd.DROP_INS}/*.conf` as its first line"]
+        return problems
+
+    def accounts(self, session: ssh_access.Session, *arguments: str) -> dict[str, sshd.Config]:
+        """What sshd makes of a configuration for each account with a shell, for a client like this run's."""
+        names = [entry.pw_name for entry in pwd.getpwall() if not entry.pw_shell.endswith(NO_LOGIN)]
+        return {name: self.sshd(*arguments, "-C", f"user={name},host={session.address},addr={session.address},"
+                                                  f"laddr={session.server_address},lport={session.port}") for name in names}
+
+    def refusals(self, session: ssh_access.Session, main: str) -> list[str]:
+        """The reasons not to make the change."""
+        given = self.given["firewall"]
+        problems, everybody, after = self.broken_promises(main), self.sshd("-f", main), self.accounts(session, "-f", main)
+        ports, sources = (given["ports"], given["sources"]) if given else (None, [])
+        problems += ssh_access.problems(after.get(session.user, everybody), session, ports, sources)
         try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            raise Problem(f"Nothing was changed: this host does not know {name}, who this run came as") from None
-        groups = [grp.getgrgid(gid).gr_name for gid in os.getgrouplist(name, entry.pw_gid)]
-        return ssh_access.Account(groups, entry.pw_dir, entry.pw_uid)
+            before = self.accounts(session)
+        except Problem:
+            before = {}  # the present configuration is broken: nobody can log in, and the change may repair it
+        problems += sshd.locked_out({name: (before[name], after[name]) for name in before}, everybody)
+        if not sshd.without_key(everybody):
+            exceptions = [name for name, config in after.items() if sshd.without_key(config)]
+            if exceptions:
+                self.module.warn(f"{platform.node()}: {', '.join(exceptions)} can log in without a key, by a Match block in {sshd.SSH}")
+        return problems + self.other_owners(everybody)
 
     def other_owners(self, config: dict[str, list[str]]) -> list[str]:
-        """Others that decide about the same: a socket of systemd's that listens, a second firewall."""
-        found = []
+        """Conflicts with other owners of ports: a socket unit that listens for sshd, a second firewall."""
+        problems = []
         if rollback_timer.systemctl("is-active", "--quiet", "ssh.socket") == 0:
             listening = self.module.run_command(["systemctl", "show", "--property=Listen", "ssh.socket"])[1]
             missing = set(config.get("port", [])) - set(re.findall(r":(\d+) \(Stream\)", listening))
             if missing:
-                found.append(f"ssh.socket listens in place of sshd, and not on {', '.join(sorted(missing))}: "
-                             "`systemctl disable --now ssh.socket && systemctl enable --now ssh.service`, or let the socket listen there")
+                problems.append(f"ssh.socket listens in place of sshd, and not on port {', '.join(sorted(missing))}: run `systemctl disable --now ssh.socket "
+                             "&& systemctl enable --now ssh.service`, or add the port to the socket")
         if self.given["firewall"]:
             ufw = self.module.run_command(["grep", "-qsx", "ENABLED=yes", "/etc/ufw/ufw.conf"])[0] == 0
             others = ["ufw"] * ufw + ["firewalld"] * (rollback_timer.systemctl("is-active", "--quiet", "firewalld") == 0)
-            found += [f"{other} is on, and a packet has to get through both: switch {other} off, or leave the firewall to it "
-                      "(host_access_firewall: false)" for other in others]
-        return found
+            problems += [f"{other} is active, and packets would have to pass both firewalls: switch {other} off, or set "
+                         "host_access_firewall: false" for other in others]
+        return problems
 
-    def name_closed(self) -> None:
-        """Say what visitors of this host reach now and would not any more."""
-        firewall = self.given["firewall"]
-        if firewall:
+    def warn_of_closed_services(self) -> None:
+        """Warn of services whose ports the firewall closes."""
+        given = self.given["firewall"]
+        if given:
             listing = self.module.run_command(["ss", "-Hlntup"])[1]
-            closed = ssh_access.closed(listing, {"tcp": {*firewall["ports"], *firewall["tcp"]}, "udp": set(firewall["udp"])})
+            closed = firewall.closed_services(listing, {"tcp": {*given["ports"], *given["tcp"]}, "udp": set(given["udp"])})
             if closed:
-                # By its name, as Ansible prints the same warning of two hosts once.
-                self.module.warn(f"{platform.node()}: the firewall closes what listens here and is not named: {', '.join(closed)}. "
-                                 "To leave a port open, name it in host_access_tcp_ports or host_access_udp_ports.")
+                # With the host's name: Ansible prints the same warning of two hosts once.
+                self.module.warn(f"{platform.node()}: the firewall closes the ports of these services: {', '.join(closed)}. "
+                                 "To open a port, add it to host_access_tcp_ports or host_access_udp_ports.")
 
     def units(self) -> dict[str, dict[str, bool]]:
-        """The state to go back to."""
-        found, firewall = rollback_timer.states(self.given["units"]), self.given["firewall"]
-        if firewall and self.module.run_command(["nft", "list", "table", *firewall["table"].split()])[0]:
-            found[firewall["unit"]]["active"] = False  # whatever systemd thinks of it, there is no such table
+        """The state of the units that an undo restores."""
+        found, given = rollback_timer.states(self.given["units"]), self.given["firewall"]
+        if given and self.module.run_command(["nft", "list", "table", *given["table"].split()])[0]:
+            found[given["unit"]]["active"] = False  # whatever systemd says, the table is not loaded
         return found
 
     def execute(self) -> None:
-        """Refuse, or arm, write, prove and apply."""
+        """Refuse the change, or start the timer, then write, validate and apply."""
         with self.store.locked():
-            self.went_back = rollback_timer.undo()
-            if self.went_back:
-                self.module.warn("An earlier change was never confirmed. The old state was put back first.")
+            self.restored = rollback_timer.undo()
+            if self.restored:
+                self.module.warn("An earlier change was never confirmed. The old state was restored first.")
             for path in self.store.recover()[0]:
-                self.module.warn(f"An earlier run was interrupted. Put back: {path}")
-            if not self.plan():
-                return
-            session = self.session()
-            self.refuse(self.refusals(session))
-            self.name_closed()
+                self.module.warn(f"An earlier run was interrupted. Restored: {path}")
+            due = self.plan()
+            with self.staged() as main:
+                if not due:
+                    return self.refuse(self.broken_promises(main))
+                session = self.session()
+                self.refuse(self.refusals(session, main))
+            self.warn_of_closed_services()
             token, seconds = secrets.token_hex(8), self.given["confirm_seconds"]
             rollback_timer.arm(self.changes, self.units(), seconds, {"token": token, "address": session.address, "port": session.client_port})
             try:
@@ -319,7 +305,7 @@ class Run:
                 raise
             try:
                 for command in self.given["apply"]:
-                    self.run(command, "The change could not be made effective, and was undone")
+                    self.run(command, "The change could not be applied, and was undone")
             except BaseException:
                 rollback_timer.undo()
                 self.changes, self.drifted = [], False
@@ -327,20 +313,20 @@ class Run:
             self.token = token
 
     def refuse(self, problems: list[str]) -> None:
-        """Fail with everything that speaks against the change."""
+        """Fail with all reasons not to make the change."""
         if problems:
             self.changes, self.drifted = [], False
             raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
 
     def write(self) -> None:
-        """Write the set and prove it, or put everything back."""
+        """Write and validate the files, or restore the old ones."""
         if not self.changes:
             return
         transaction = Transaction(self.store, [entry.dest for entry in self.entries], self.changes)
         try:
             transaction.write()
             for command in self.given["validate"]:
-                self.run(command, "Nothing was changed. The proof")
+                self.run(command, "Nothing was changed. The validation")
             transaction.commit([], self.store.managed())
         except BaseException:
             if not transaction.committed:
@@ -349,14 +335,18 @@ class Run:
             raise
 
     def predict(self) -> None:
-        """What `execute` would do."""
-        if self.plan() and os.path.exists("/usr/sbin/sshd"):
-            self.refuse(self.refusals(self.session()))
-            self.name_closed()
+        """Predict what `execute` would do."""
+        due = self.plan()
+        if not os.path.exists("/usr/sbin/sshd"):
+            return
+        with self.staged() as main:
+            self.refuse(self.refusals(self.session(), main) if due else self.broken_promises(main))
+        if due:
+            self.warn_of_closed_services()
 
     def result(self) -> dict[str, Any]:
-        """What is returned, also on failure."""
-        found: dict[str, Any] = {"changed": bool(self.changes or self.drifted or self.went_back), "changed_files": [change.path for change in self.changes]}
+        """The return values, also of a failure."""
+        found: dict[str, Any] = {"changed": bool(self.changes or self.drifted or self.restored), "changed_files": [change.path for change in self.changes]}
         if self.token:
             found["token"] = self.token
         if self.module._diff:
@@ -366,12 +356,12 @@ class Run:
 
 
 def confirm(module: AnsibleModule) -> None:
-    """The second part, over a connection of its own."""
+    """Confirm the change, over a new connection."""
     waiting, session = rollback_timer.armed(), ssh_access.own_session(os.getppid())
     if waiting and session and (session.address, session.client_port) == (waiting["address"], waiting["port"]):
-        module.fail_json(msg="this is the connection the change was made through, which proves nothing about a new one")
+        module.fail_json(msg="this is the connection of the change, which proves nothing about a new one")
     if not rollback_timer.confirm(module.params["token"]):
-        module.fail_json(msg="too late, the old state is back already")
+        module.fail_json(msg="too late: the old state is already back")
     module.exit_json(changed=True)
 
 

@@ -1,10 +1,9 @@
-"""Nobody locks themselves out: what would is refused before it happens, or undone. A new connection works after each."""
+"""Nobody is locked out: a change that would lock somebody out is refused or undone. A new connection works after each test."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import secrets
 import signal
 import subprocess
 import time
@@ -14,89 +13,95 @@ from typing import Any
 import pytest
 
 NOTHING = "Nothing was changed, because:"
-# sshd accepts these, and nothing in them is about this operator; yet nobody outside can connect any more, can do anything
-# once connected, or has the two keys it asks for.
-DEAF = {"ListenAddress": "127.0.0.1"}
-MUTE = {"ForceCommand": "/bin/false"}
-TWO_KEYS = {"AuthenticationMethods": "publickey,publickey"}
-# What closes the way this operator came in, and what is said to each.
-CLOSED = {
-    "user": ({"host_access_ssh_users": ["somebody"], "host_access_ssh_groups": ["sudo"]},
-             ["AllowUsers does not name root", "AllowGroups names no group of root"]),
-    "root": ({"host_access_ssh_settings": {"PermitRootLogin": "no"}}, ["PermitRootLogin no closes the way to root"]),
-    "key": ({"host_access_ssh_settings": {"AuthorizedKeysFile": "/etc/ssh/keys/%u"}}, ["is not in /etc/ssh/keys/root"]),
-    "port": ({"host_access_ssh_ports": [2222], "host_access_ssh_settings": {"PubkeyAcceptedAlgorithms": "rsa-sha2-512"}},
-             ["sshd would no longer listen on port 22", "would not have ssh-ed25519, for your key SHA256:"]),
-    "source": ({"host_access_ssh_from": ["203.0.113.0/24", "2001:db8::/32"], "host_access_ssh_settings": {"PubkeyAuthentication": "no"}},
-               ["the list of sources does not have", "PubkeyAuthentication no closes the way you came"]),
+# sshd accepts these settings, and after each no new connection can run anything.
+DEAF = {"host_access_ssh_settings": {"ListenAddress": "127.0.0.1"}}
+UNUSABLE = {
+    "listens on loopback alone": DEAF,
+    "runs a command of its own": {"host_access_ssh_settings": {"ForceCommand": "/bin/false"}},
+    "asks for two keys": {"host_access_ssh_settings": {"AuthenticationMethods": "publickey,publickey"}},
+    "allows other accounts alone": {"host_access_ssh_users": ["somebody"]},
+    "reads keys elsewhere": {"host_access_ssh_settings": {"AuthorizedKeysFile": "/etc/ssh/keys/%u"}},
 }
+# Changes that would close the connection of this run, and the reason that is given.
+CLOSED = {
+    "port": ({"host_access_ssh_ports": [2222]}, "sshd would no longer listen on port 22"),
+    "source": ({"host_access_ssh_from": ["203.0.113.0/24", "2001:db8::/32"]}, "host_access_ssh_from does not contain"),
+    "key": ({"host_access_ssh_settings": {"PubkeyAuthentication": "no"}}, "PubkeyAuthentication no would switch key login off"),
+}
+# An account that logs in with a key and a code, as other people's configuration demands.
+TWO_FACTORS = """
+useradd --create-home --shell /bin/sh admin2fa
+printf 'KbdInteractiveAuthentication yes\\nMatch User admin2fa\\n  AuthenticationMethods publickey,keyboard-interactive\\n' > /etc/ssh/sshd_config.d/50-2fa.conf
+sed -i 's/^KbdInteractiveAuthentication.*//' /etc/ssh/sshd_config.d/00-host-access.conf
+systemctl reload ssh
+"""
+KEEPS_TWO_FACTORS = {"KbdInteractiveAuthentication": "yes", "AuthenticationMethods": "publickey"}
 
 
-@pytest.mark.parametrize(("variables", "reasons"), CLOSED.values(), ids=CLOSED)
-def test_what_closes_the_operators_way_is_refused_before_anything_changes(hosts: Any, variables: dict[str, Any], reasons: list[str]) -> None:
+@pytest.mark.parametrize(("variables", "reason"), CLOSED.values(), ids=CLOSED)
+def test_a_change_that_closes_the_operators_connection_is_refused(hosts: Any, variables: dict[str, Any], reason: str) -> None:
     before, undone = hosts.state(), hosts.undone()
     done = hosts.play(**variables)
     for host in hosts.ways:
         assert NOTHING in done.failure(host)
-        assert not [reason for reason in reasons if reason not in done.failure(host)]
+        assert reason in done.failure(host)
     assert hosts.state() == before
     assert hosts.undone() == undone
 
 
-def test_check_mode_says_so_too_and_all_of_it_at_once(hosts: Any) -> None:
+def test_check_mode_names_all_reasons_at_once(hosts: Any) -> None:
     before = hosts.state()
-    settings = CLOSED["root"][0]["host_access_ssh_settings"] | CLOSED["key"][0]["host_access_ssh_settings"]
-    done = hosts.play("--check", **{**CLOSED["user"][0], "host_access_ssh_ports": [2222], "host_access_ssh_settings": settings})
-    reasons = [reason for way in ("user", "root", "key") for reason in CLOSED[way][1]] + ["sshd would no longer listen on port 22"]
+    done = hosts.play("--check", **{key: value for variables, _ in CLOSED.values() for key, value in variables.items()})
     for host in hosts.ways:
         assert NOTHING in done.failure(host)
-        assert not [reason for reason in reasons if reason not in done.failure(host)]
+        assert not [reason for _, reason in CLOSED.values() if reason not in done.failure(host)]
     assert hosts.state() == before
 
 
 @pytest.fixture
-def by_password(hosts: Any) -> Iterator[tuple[str, str]]:
-    """An operator who came with a password, while that was allowed."""
-    password = secrets.token_urlsafe(12)
-    hosts.read(f"useradd --create-home --shell /bin/sh visitor; echo visitor:{password} | chpasswd; "
-               "echo 'visitor ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/visitor")
-    hosts.plays(host_access_ssh_settings={"PasswordAuthentication": "yes"})
-    yield "visitor", password
+def two_factors(hosts: Any) -> Iterator[None]:
+    """An account that needs a key and a code on each host, as before the role's first run."""
+    hosts.read(TWO_FACTORS)
+    yield
+    hosts.read("rm /etc/ssh/sshd_config.d/50-2fa.conf; userdel --force --remove admin2fa; systemctl reload ssh")
     hosts.plays()
-    hosts.read("userdel --force --remove visitor; rm /etc/sudoers.d/visitor")
 
 
-def test_who_came_with_a_password_is_told_to_bring_a_key(hosts: Any, by_password: tuple[str, str]) -> None:
-    user, password = by_password
-    before = hosts.state()
-    done = hosts.play(ansible_user=user, ansible_password=password, ansible_ssh_private_key_file="/dev/null")
-    for host in hosts.ways:
-        assert NOTHING in done.failure(host)
-        assert "you came with a password, and passwords will not be accepted" in done.failure(host)
-    assert password not in done.output
-    assert hosts.state() == before
+@pytest.mark.usefixtures("two_factors")
+def test_a_change_that_takes_the_second_factor_of_others_is_refused_with_the_setting_that_keeps_it(hosts: Any) -> None:
+    for options in (("--check",), ()):
+        done = hosts.play(*options)
+        for host in hosts.ways:
+            assert NOTHING in done.failure(host)
+            assert "admin2fa could not log in any more" in done.failure(host)
+            assert 'host_access_ssh_settings: {KbdInteractiveAuthentication: "yes", AuthenticationMethods: publickey}' in done.failure(host)
+    hosts.plays(host_access_ssh_settings=KEEPS_TWO_FACTORS)
+    for way in hosts.ways.values():
+        assert "authenticationmethods publickey\n" in way.read("sshd -T | grep ^authenticationmethods")
+        assert "authenticationmethods publickey,keyboard-interactive\n" in way.read(
+            "sshd -T -C user=admin2fa,host=x,addr=192.0.2.1 | grep ^authenticationmethods")
 
 
-@pytest.mark.parametrize("settings", [DEAF, MUTE, TWO_KEYS], ids=["deaf", "mute", "two keys"])
-def test_a_configuration_that_is_valid_and_lets_nobody_in_is_undone(hosts: Any, settings: dict[str, str]) -> None:
+@pytest.mark.parametrize("variables", UNUSABLE.values(), ids=UNUSABLE)
+def test_a_valid_configuration_that_lets_nobody_in_is_undone(hosts: Any, variables: dict[str, Any]) -> None:
     before, undone = hosts.state(), hosts.undone()
-    done = hosts.play(host_access_ssh_settings=settings)
+    done = hosts.play(**variables)
     for host in hosts.ways:
         assert "No new connection could be opened after the change. The old state is back." in done.failure(host)
     assert hosts.undone() == {host: count + 1 for host, count in undone.items()}
     assert hosts.state() == before
 
 
-def test_the_host_goes_back_by_itself_when_no_connection_is_left(hosts: Any) -> None:
+def test_the_timer_restores_the_old_state_when_no_connection_is_left(hosts: Any) -> None:
     before, undone = hosts.state(), hosts.undone()
-    done = hosts.play(host_access_ssh_settings=DEAF, environment={"ANSIBLE_SSH_ARGS": "-o ControlMaster=no -o ControlPath=none"})
+    done = hosts.play(**DEAF, environment={"ANSIBLE_SSH_ARGS": "-o ControlMaster=no -o ControlPath=none"})
     for host in hosts.ways:
         assert "The old state is back." in done.failure(host)
     assert hosts.undone() == {host: count + 1 for host, count in undone.items()}
     assert hosts.state() == before
 
 
-# Until a change is in effect and waits to be confirmed; at boot the unit that undoes it runs, and it is valid.
+# Waits until a change is in effect and not confirmed yet; prints that a boot would start the undo, and what systemd says of its unit.
 WATCH = """echo watching
 timeout 90 sh -c 'until [ -e /var/lib/host_access/pending ] && ss -Hltn | grep -q 127.0.0.1:22; do sleep 0.1; done'
 ls /etc/systemd/system/sysinit.target.wants/host-access-undo.service
@@ -107,7 +112,7 @@ echo seen; read go
 
 
 def family(pid: int) -> list[int]:
-    """A process and all that came of it: Ansible's workers have sessions of their own."""
+    """A process and its descendants: Ansible's workers have sessions of their own."""
     pairs = [line.split() for line in subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout.splitlines()]
     found = [pid]
     for parent in found:
@@ -116,11 +121,11 @@ def family(pid: int) -> list[int]:
 
 
 def kill_between_change_and_confirmation(hosts: Any, begin: Callable[..., Any], then: str = "", **variables: Any) -> None:
-    """End a controller at the worst moment, seen through connections that are open already; then run something in them."""
+    """Kill a controller between change and confirmation, then run a command through connections that were opened before."""
     watches = [way.open(WATCH + then) for way in hosts.ways.values()]
     for watch in watches:
         assert watch.stdout.readline() == "watching\n"
-    running = begin(host_access_ssh_settings=DEAF, **variables)
+    running = begin(**DEAF, **variables)
     for watch in watches:
         seen = list(itertools.takewhile(lambda line: line != "seen\n", watch.stdout))
         assert seen == ["/etc/systemd/system/sysinit.target.wants/host-access-undo.service\n", "active\n"]
@@ -143,33 +148,45 @@ def test_a_controller_that_dies_between_change_and_confirmation_leaves_the_old_s
     assert hosts.undone() == {host: count + 1 for host, count in undone.items()}
 
 
-def test_a_boot_goes_back(hosts: Any, begin: Callable[..., Any]) -> None:
+def test_a_boot_restores_the_old_state(hosts: Any, begin: Callable[..., Any]) -> None:
     before = hosts.state()
-    # Which is what a boot starts.
+    # A boot starts this unit.
     kill_between_change_and_confirmation(hosts, begin, "systemctl start host-access-undo.service", host_access_confirm_seconds=150)
     assert hosts.state() == before
 
 
-def test_the_next_run_goes_back_first_when_the_last_was_never_confirmed(hosts: Any, begin: Callable[..., Any]) -> None:
+def test_the_next_run_first_undoes_a_change_that_was_never_confirmed(hosts: Any, begin: Callable[..., Any]) -> None:
     before = hosts.state()
     kill_between_change_and_confirmation(hosts, begin, host_access_confirm_seconds=150)
-    # Ansible's own connections of before are open yet.
+    # Ansible's shared connections are still open.
     done = hosts.play()
     assert done.returncode == 0, done.output
-    assert "An earlier change was never confirmed. The old state was put back first." in " ".join(done.output.split())
+    assert "An earlier change was never confirmed. The old state was restored first." in " ".join(done.output.split())
     for host in hosts.ways:
         assert "changed=1 " in done.recap(host)
     assert hosts.state() == before
 
 
-def test_a_file_that_comes_first_is_named(hosts: Any) -> None:
-    foreign = "/etc/ssh/sshd_config.d/00-a-cloud.conf"
-    hosts.read(f"echo 'PasswordAuthentication yes' > {foreign}")
-    done = hosts.play(host_access_ssh_settings={"MaxAuthTries": 5})
-    hosts.read(f"rm {foreign}")
-    for host in hosts.ways:
-        assert NOTHING in done.failure(host)
-        assert "PasswordAuthentication would be yes instead of no" in done.failure(host)
+# Edits of sshd's files that take settings of the role out of effect, how each is reverted, and what is said.
+OVERRULED = {
+    "a file that is read first": ("echo 'PasswordAuthentication yes' > /etc/ssh/sshd_config.d/00-a-cloud.conf",
+                                  "rm /etc/ssh/sshd_config.d/00-a-cloud.conf", "PasswordAuthentication is yes and not no"),
+    "a line above the include": ("sed -i '1i PasswordAuthentication yes' /etc/ssh/sshd_config", "sed -i 1d /etc/ssh/sshd_config",
+                                 "PasswordAuthentication is yes and not no"),
+    "no include": ("sed -i 's/^Include/#Include/' /etc/ssh/sshd_config", "sed -i 's/^#Include/Include/' /etc/ssh/sshd_config",
+                   "/etc/ssh/sshd_config does not include /etc/ssh/sshd_config.d/00-host-access.conf"),
+}
+
+
+@pytest.mark.parametrize(("edit", "revert", "reason"), OVERRULED.values(), ids=OVERRULED)
+def test_a_setting_out_of_effect_fails_a_run_that_has_nothing_to_change(hosts: Any, edit: str, revert: str, reason: str) -> None:
+    hosts.read(edit)
+    done = [hosts.play(*options) for options in ((), ("--check",))]
+    hosts.read(revert)
+    for host, run in itertools.product(hosts.ways, done):
+        assert NOTHING in run.failure(host)
+        assert reason in run.failure(host)
+    hosts.plays(changes=False)
 
 
 def test_a_second_firewall_is_named(hosts: Any) -> None:
@@ -178,11 +195,11 @@ def test_a_second_firewall_is_named(hosts: Any) -> None:
     done = hosts.play(host_access_tcp_ports=[80, 443, 8443])
     hosts.read("rm -r /etc/ufw")
     for host in hosts.ways:
-        assert "ufw is on, and a packet has to get through both" in done.failure(host)
+        assert "ufw is active, and packets would have to pass both firewalls" in done.failure(host)
     assert hosts.state() == before
 
 
-def test_what_the_firewall_closes_is_named(hosts: Any) -> None:
+def test_a_service_that_the_firewall_closes_is_named(hosts: Any) -> None:
     hosts.read("systemd-run --quiet --collect --unit=somebodys python3 -m http.server 8025; "
                "timeout 30 sh -c 'until ss -Hltn | grep -q :8025; do sleep 0.1; done'")
     done = hosts.play("--check", host_access_tcp_ports=[80, 443, 8443])
@@ -190,7 +207,7 @@ def test_what_the_firewall_closes_is_named(hosts: Any) -> None:
     hosts.read("systemctl stop somebodys")
     assert done.returncode == 0 and opened.returncode == 0, done.output + opened.output
     for host in hosts.ways:
-        assert f"{host}: the firewall closes what listens here and is not named: tcp 8025 (python3)" in " ".join(done.output.split())
+        assert f"{host}: the firewall closes the ports of these services: tcp 8025 (python3)" in " ".join(done.output.split())
     assert "8025 (python3)" not in opened.output
 
 

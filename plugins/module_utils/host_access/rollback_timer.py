@@ -1,8 +1,8 @@
-"""A change that goes back by itself: the old state is kept aside, and a timer of systemd's puts it back.
+"""A rollback timer (commit-confirm): a change that is not confirmed in time is undone by the host itself.
 
-The timer is armed before the first byte is changed. It, a boot in between and a failed confirmation all start
-the same unit, which runs one shell script that needs nothing but itself: neither the controller, nor Python.
-Who renames the folder of the pending change first decides: the undo or the confirmation.
+The old state is saved and a systemd timer is started before the first byte changes. The timer, a boot and a failed
+confirmation all start the same unit, which runs one shell script. The script needs neither the controller nor Python.
+The undo and the confirmation both begin with a rename of the pending change's directory: the first rename wins.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ PENDING, UNDOING, CONFIRMED = (f"{FOLDER}/{name}" for name in ("pending", "undoi
 NAME = "host-access-undo"
 UNIT = f"/etc/systemd/system/{NAME}.service"
 WANTED = f"/etc/systemd/system/sysinit.target.wants/{NAME}.service"
-SERVICE = f"""# Written by the module guarded_files while a change waits to be confirmed; gone afterwards.
+SERVICE = f"""# Written by the module guarded_files for as long as a change waits to be confirmed.
 [Unit]
-Description=Put back how this host was reached before an unconfirmed change
+Description=Undo an unconfirmed change of SSH or the firewall
 DefaultDependencies=no
 RequiresMountsFor={FOLDER}
 After=local-fs.target
@@ -39,20 +39,20 @@ ExecStart=/bin/sh -c 'mv {PENDING} {UNDOING} 2>/dev/null; exec /bin/sh {UNDOING}
 
 
 def systemctl(*words: str) -> int:
-    """Exit status of a command that may say no."""
+    """Run systemctl; returns its exit status."""
     return subprocess.run(["systemctl", *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL, check=False).returncode
 
 
 def states(units: list[str]) -> dict[str, dict[str, bool]]:
-    """What units do now."""
+    """Whether units are active and enabled."""
     return {unit: {"active": systemctl("is-active", "--quiet", unit) == 0, "enabled": systemctl("is-enabled", "--quiet", unit) == 0}
             for unit in units}
 
 
 def undo_script(changes: list[Change], units: dict[str, dict[str, bool]]) -> str:
-    """The way back. Every step may be repeated, and none keeps the next from its turn."""
-    lines = ["# Puts back how this host was reached before."]
+    """The script that restores the old state. Each step can be repeated, and a failed step does not stop the next."""
+    lines = ["# Restores the state of before an unconfirmed change."]
     for unit, was in units.items():
         if not was["active"]:
             lines.append(f"systemctl stop {unit}")
@@ -65,26 +65,26 @@ def undo_script(changes: list[Change], units: dict[str, dict[str, bool]]) -> str
         elif now.kind == "absent":
             lines.append(f"rmdir {path}" if change.want.kind == "directory" else f"rm -f {path}")
         else:
-            # Next to it first, so that there is no moment without the file.
+            # A copy and a rename: the file exists at every moment.
             lines.append(f"cp -a {UNDOING}/{number} {path}.host-access-old && mv -fT {path}.host-access-old {path}")
     lines.append("systemctl daemon-reload")
     for unit, was in units.items():
         if was["active"]:
-            # Without waiting: at boot these are yet to come, and wait for this.
+            # Without waiting: at boot these units start after this one.
             lines += [f"systemctl reset-failed {unit}", f"systemctl --no-block restart {unit}"]
     lines += [f"rm -rf {UNDOING} {UNIT} {WANTED}", f"systemctl --no-block stop {NAME}.timer", "systemctl --no-block daemon-reload",
-              "echo 'A change of how this host is reached was not confirmed; the old state is back.'"]
+              "echo 'A change of SSH or the firewall was not confirmed; the old state is back.'"]
     return "\n".join(lines) + "\n"
 
 
 def armed() -> Optional[dict[str, Any]]:
-    """The change that waits, if one does."""
-    found: Optional[dict[str, Any]] = fs.read_json(f"{PENDING}/change.json")
-    return found
+    """The change that waits to be confirmed, None without one."""
+    record: Optional[dict[str, Any]] = fs.read_json(f"{PENDING}/change.json")
+    return record
 
 
 def arm(changes: list[Change], units: dict[str, dict[str, bool]], seconds: int, record: dict[str, Any]) -> None:
-    """Keep the old state, and see to it that it comes back."""
+    """Save the old state and start the timer that restores it after `seconds`."""
     preparing = f"{FOLDER}/preparing"
     try:
         os.makedirs(FOLDER, mode=0o700, exist_ok=True)
@@ -107,32 +107,31 @@ def arm(changes: list[Change], units: dict[str, dict[str, bool]], seconds: int, 
     except (OSError, subprocess.CalledProcessError) as error:
         drop()
         reason = clear_error(error, FOLDER) if isinstance(error, OSError) else error.stderr.decode(errors="replace")
-        raise Problem(f"the old state could not be kept aside, so nothing was changed: {reason}") from error
+        raise Problem(f"nothing was changed: the old state could not be saved: {reason}") from error
     systemctl("stop", f"{NAME}.timer")
     systemctl("daemon-reload")
     done = subprocess.run(["systemd-run", "--quiet", f"--on-active={seconds}s", "--timer-property=AccuracySec=100ms",
                            f"--unit={NAME}.service"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         drop()
-        raise Problem(f"the timer that would put the old state back could not be set, so nothing was changed: {done.stderr.strip()}")
+        raise Problem(f"nothing was changed: the rollback timer could not be started: {done.stderr.strip()}")
 
 
 def drop() -> None:
-    """Forget the change and what would undo it."""
+    """Remove the timer, its unit and the saved state."""
     systemctl("stop", f"{NAME}.timer")
     for path in (UNIT, WANTED):
         if os.path.lexists(path):
             os.unlink(path)
     if os.path.exists(PENDING):
         os.rename(PENDING, CONFIRMED)
-    # Out of the way already, and it must not make a good change look bad: the next change removes what is left, or
-    # says why it cannot.
+    # Already out of use, so a failure here is no failure of the change: the next one removes the rest, or reports why not.
     shutil.rmtree(CONFIRMED, ignore_errors=True)
     systemctl("daemon-reload")
 
 
 def confirm(token: str) -> bool:
-    """Keep the change; False when the old state is already back, or on its way."""
+    """Keep the change; False when its undo has begun or is done."""
     waiting = armed()
     if waiting is None or waiting["token"] != token:
         return False
@@ -144,14 +143,14 @@ def confirm(token: str) -> bool:
     return True
 
 
-def undo(patience_seconds: float = 60) -> bool:
-    """Put the old state back now; False when there was nothing to put back."""
+def undo(timeout_seconds: float = 60) -> bool:
+    """Restore the old state now; False when no change waits. Raises Problem when it takes longer than `timeout_seconds`."""
     waiting = os.path.exists(PENDING) or os.path.exists(UNDOING)
     if waiting:
         systemctl("start", f"{NAME}.service")
-    give_up = time.monotonic() + patience_seconds
+    deadline = time.monotonic() + timeout_seconds
     while os.path.exists(PENDING) or os.path.exists(UNDOING):
-        if time.monotonic() > give_up:
-            raise Problem(f"the old state could not be put back; see `journalctl -u {NAME}`, and run `sh {UNDOING}/undo`")
+        if time.monotonic() > deadline:
+            raise Problem(f"the old state could not be restored; see `journalctl -u {NAME}`, and run `sh {UNDOING}/undo`")
         time.sleep(0.1)
     return waiting

@@ -1,4 +1,4 @@
-"""What the controller does after a change: few attempts through new connections, then the way back."""
+"""What the controller does after a change: few attempts to confirm it through new connections, then an undo."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHANGED = {"changed": True, "changed_files": ["/etc/x"]}
 
 
 class Connection:
-    """Keeps its options."""
+    """A connection that stores its options."""
 
     def __init__(self) -> None:
         self.options = {"ssh_args": "-o ControlPersist=60s"}
@@ -26,19 +26,19 @@ class Connection:
 
 @pytest.fixture
 def confirmed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[dict[str, Any], list[tuple[str, str]]]]:
-    """Run it against a host that answers as told: by phase, from which attempt on it does."""
+    """Confirm against a host that responds from a given attempt on, by phase."""
     clock = [0.0]
     monkeypatch.setattr(guarded_files.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(guarded_files.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
 
-    def run(each_takes: float = 1, **answers_from: int) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    def run(each_takes: float = 1, reason: str = "no route", **responds_from: int) -> tuple[dict[str, Any], list[tuple[str, str]]]:
         action, asked = object.__new__(guarded_files.ActionModule), []
         action._connection = Connection()
 
         def ask(variables: dict[str, Any], phase: str, **more: Any) -> tuple[bool, str]:
             clock[0] += each_takes
             asked.append((phase, "new" if action._connection.options["ssh_args"].startswith("-o ControlMaster=no") else "shared"))
-            return sum(phase == one for one, _ in asked) >= answers_from.get(phase, 99), "no route"
+            return sum(phase == one for one, _ in asked) >= responds_from.get(phase, 99), reason
 
         monkeypatch.setattr(action, "_ask", ask)
         result = action._confirmed(dict(CHANGED), "token", 60, {})
@@ -48,31 +48,36 @@ def confirmed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[dict[str, 
     return run
 
 
-def test_one_new_connection_is_enough(confirmed: Callable[..., Any]) -> None:
+def test_one_new_connection_confirms_the_change(confirmed: Callable[..., Any]) -> None:
     assert confirmed(confirm=1) == ({**CHANGED, "confirmed": True}, [("confirm", "new")])
 
 
-def test_a_hiccup_is_forgiven(confirmed: Callable[..., Any]) -> None:
+def test_the_third_attempt_still_confirms(confirmed: Callable[..., Any]) -> None:
     result, asked = confirmed(confirm=3)
     assert result["confirmed"]
     assert asked == [("confirm", "new")] * 3
 
 
-def test_what_cannot_be_confirmed_goes_back_through_the_connection_that_is_open(confirmed: Callable[..., Any]) -> None:
+def test_without_a_confirmation_the_open_connection_undoes_the_change(confirmed: Callable[..., Any]) -> None:
     result, asked = confirmed(undo=1)
     assert asked == [("confirm", "new")] * 3 + [("undo", "shared")]
     assert result["failed"]
     assert not result["changed"]
-    assert "The old state is back. The last attempt said: no route" in result["msg"]
+    assert "The old state is back. Last error: no route." in result["msg"]
 
 
-def test_without_an_open_connection_it_is_looked_at_when_the_timer_has_run(confirmed: Callable[..., Any]) -> None:
+def test_without_an_open_connection_the_timer_undoes_the_change(confirmed: Callable[..., Any]) -> None:
     result, asked = confirmed(undo=2)
     assert asked[3:] == [("undo", "shared"), ("undo", "new")]
     assert "The old state is back" in result["msg"]
 
 
-def test_attempts_are_few_also_where_each_takes_long(confirmed: Callable[..., Any]) -> None:
+def test_slow_attempts_leave_time_for_the_undo(confirmed: Callable[..., Any]) -> None:
     result, asked = confirmed(each_takes=30)
     assert [phase for phase, _ in asked].count("confirm") == 2
-    assert "its own timer puts the old state back" in result["msg"]
+    assert "its own timer restores the old state" in result["msg"]
+
+
+def test_a_refused_login_names_the_settings_to_check(confirmed: Callable[..., Any]) -> None:
+    result, _ = confirmed(undo=1, reason="root@192.0.2.1: Permission denied (publickey).")
+    assert "Permission denied (publickey). sshd refuses this run's login: check host_access_ssh_users" in result["msg"]

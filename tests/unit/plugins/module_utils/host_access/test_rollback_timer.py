@@ -1,4 +1,4 @@
-"""The way back: one shell script that needs nothing but itself."""
+"""The rollback timer restores the old state with one shell script."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ansible_collections.bulwark.flask.plugins.module_utils.host_access import r
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A host whose systemd notes what it is told."""
+    """A host whose systemd writes its commands to a file."""
     for name, value in {"FOLDER": "state", "PENDING": "state/pending", "UNDOING": "state/undoing", "CONFIRMED": "state/confirmed",
                         "UNIT": "etc/undo.service", "WANTED": "etc/wants/undo.service"}.items():
         monkeypatch.setattr(rollback_timer, name, str(tmp_path / value))
     (tmp_path / "bin").mkdir()
     (tmp_path / "etc").mkdir()
     for name in ("systemctl", "systemd-run"):
-        (tmp_path / "bin" / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/told\n')
+        (tmp_path / "bin" / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/commands\n')
         (tmp_path / "bin" / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     return tmp_path
@@ -38,6 +38,7 @@ def change(host: Path) -> list[file_plan.Change]:
 
 
 def carry_out(host: Path) -> None:
+    """Make the change."""
     (host / "etc/old").write_text("new\n")
     (host / "etc/old").chmod(0o644)
     (host / "etc/d").mkdir()
@@ -46,7 +47,7 @@ def carry_out(host: Path) -> None:
 
 
 def undo(host: Path) -> None:
-    """What the unit does."""
+    """Run what the unit runs."""
     line = next(line for line in rollback_timer.SERVICE.splitlines() if line.startswith("ExecStart="))
     words = line.partition("-c ")[2].strip("'").replace("/var/lib/host_access", str(host / "state"))
     subprocess.run(["sh", "-c", words], check=True, capture_output=True)
@@ -55,7 +56,7 @@ def undo(host: Path) -> None:
 WAS = {"ssh.service": {"active": True, "enabled": True}, "wall.service": {"active": False, "enabled": False}}
 
 
-def test_everything_is_as_it_was(host: Path) -> None:
+def test_an_undo_restores_files_links_and_units(host: Path) -> None:
     changes = change(host)
     rollback_timer.arm(changes, WAS, 60, {"token": "t"})
     carry_out(host)
@@ -65,14 +66,14 @@ def test_everything_is_as_it_was(host: Path) -> None:
     assert os.readlink(host / "etc/link") == "old"
     assert sorted(os.listdir(host / "etc")) == ["link", "old", "wants"]
     assert os.listdir(host / "state") == []
-    told = (host / "told").read_text().splitlines()
-    assert "systemctl stop wall.service" in told
-    assert "systemctl disable wall.service" in told
-    assert told.index("systemctl daemon-reload") < told.index("systemctl --no-block restart ssh.service")
-    assert "systemctl --no-block restart wall.service" not in told
+    commands = (host / "commands").read_text().splitlines()
+    assert "systemctl stop wall.service" in commands
+    assert "systemctl disable wall.service" in commands
+    assert commands.index("systemctl daemon-reload") < commands.index("systemctl --no-block restart ssh.service")
+    assert "systemctl --no-block restart wall.service" not in commands
 
 
-def test_an_undo_that_was_cut_off_ends_the_next_time(host: Path) -> None:
+def test_an_interrupted_undo_is_finished_by_the_next_one(host: Path) -> None:
     changes = change(host)
     rollback_timer.arm(changes, WAS, 60, {"token": "t"})
     carry_out(host)
@@ -83,22 +84,22 @@ def test_an_undo_that_was_cut_off_ends_the_next_time(host: Path) -> None:
     assert not (host / "etc/d").exists()
 
 
-def test_the_timer_runs_before_anything_is_changed_and_boot_knows_of_it(host: Path) -> None:
+def test_the_timer_starts_before_anything_changes_and_a_boot_runs_the_undo_too(host: Path) -> None:
     rollback_timer.arm(change(host), WAS, 42, {"token": "t"})
-    assert "systemd-run --quiet --on-active=42s" in (host / "told").read_text()
+    assert "systemd-run --quiet --on-active=42s" in (host / "commands").read_text()
     assert os.readlink(host / "etc/wants/undo.service") == str(host / "etc/undo.service")
     assert (host / "etc/old").read_text() == "old\n"
 
 
-def test_a_timer_that_cannot_be_set_stops_the_change(host: Path) -> None:
+def test_a_timer_that_cannot_be_started_stops_the_change(host: Path) -> None:
     (host / "bin/systemd-run").write_text("#!/bin/sh\necho no bus >&2; exit 1\n")
-    with pytest.raises(file_plan.Problem, match="nothing was changed: no bus"):
+    with pytest.raises(file_plan.Problem, match="rollback timer could not be started: no bus"):
         rollback_timer.arm(change(host), WAS, 60, {"token": "t"})
     assert os.listdir(host / "state") == []
     assert not (host / "etc/undo.service").exists()
 
 
-def test_only_the_change_that_waits_can_be_confirmed_and_only_once(host: Path) -> None:
+def test_only_the_waiting_change_can_be_confirmed_and_only_once(host: Path) -> None:
     rollback_timer.arm(change(host), WAS, 60, {"token": "t"})
     assert not rollback_timer.confirm("another")
     assert rollback_timer.armed() is not None
