@@ -471,7 +471,8 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "host_baseline_journal_max_mb": (lambda v: int(v) >= 16, "must be 16 or more"),
     "nginx_server_keepalive_seconds": NATURAL,
     "nginx_server_writable_paths": _each(r"-?/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be absolute paths without spaces, / itself excepted"),
-    "nginx_server_sandbox": _each(r"[A-Z][A-Za-z]+", "must be settings of systemd by name, such as {PrivateTmp: \"no\"}"),
+    **dict.fromkeys(("gunicorn_app_sandbox", "nginx_server_sandbox"), _each(
+        r"[A-Z][A-Za-z]+", "must be directives of systemd by name, such as {PrivateTmp: \"no\"}")),
     "nginx_site_redirect_port": _between(1, 65535, "a port"),
     "nginx_site_rate_per_second": NATURAL,
     "nginx_site_rate_burst": NATURAL,

@@ -13,23 +13,33 @@ import tempfile
 import time
 from pathlib import Path
 
+from ansible_collections.bulwark.flask.plugins.module_utils import systemd_sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
 
 TAIL_LINES = 20
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
-PROPERTIES = [
-    "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes", "PrivateDevices=yes", "PrivateMounts=yes",
-    "NoNewPrivileges=yes", "CapabilityBoundingSet=", "AmbientCapabilities=", "RestrictSUIDSGID=yes",
-    "RestrictNamespaces=yes", "RestrictRealtime=yes", "LockPersonality=yes", "KeyringMode=private", "RemoveIPC=yes",
-    "ProtectKernelTunables=yes", "ProtectKernelModules=yes", "ProtectKernelLogs=yes", "ProtectControlGroups=yes",
-    "ProtectClock=yes", "ProtectHostname=yes", "ProtectProc=invisible", "SystemCallArchitectures=native",
-    "SystemCallFilter=~@mount @module @raw-io @reboot @swap @clock @debug @obsolete", "SystemCallErrorNumber=EPERM",
-    "RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK", "UMask=0022",
-    "InaccessiblePaths=-/etc/flask-secrets -/etc/acme-cert -/etc/ssl/acme-cert -/etc/ssl/private -/etc/gunicorn "
-    "-/run/dbus -/run/user -/var/log -/var/backups -/var/spool",
-    # A build gives way to what serves visitors.
-    "CPUWeight=20", "IOWeight=20", "MemoryMax=75%", "TasksMax=2048", "OOMScoreAdjust=500",
-]
+OWN_LINES = """
+# Files of a release are readable to the application and the web server.
+UMask=0022
+InaccessiblePaths=-/etc/gunicorn -/var/log
+# git's ssh reads its configuration.
+ReadOnlyPaths=-/etc/ssh
+# Compilers and Node.js size themselves by /proc/meminfo and /proc/cpuinfo, generate code, and ask for network interfaces.
+ProcSubset=all
+MemoryDenyWriteExecute=no
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+# Installers and tests of packages open ports of their own.
+SocketBindDeny=
+# Installers change owners, priorities and limits.
+SystemCallFilter=~@mount @module @raw-io @reboot @swap @clock @debug @obsolete
+# A build gives way to what serves clients.
+CPUWeight=20
+IOWeight=20
+MemoryMax=75%
+TasksMax=2048
+OOMScoreAdjust=500
+"""
+PROPERTIES = systemd_sandbox.properties(OWN_LINES)
 
 
 class Sandbox:

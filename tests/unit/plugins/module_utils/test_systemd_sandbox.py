@@ -1,0 +1,123 @@
+"""The sandbox that every unit of this collection has, and how a unit differs from it."""
+
+from __future__ import annotations
+
+import pytest
+import support
+from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import PROPERTIES as BUILD
+from ansible_collections.bulwark.flask.plugins.module_utils.systemd_sandbox import properties, sandbox
+
+# They change the host itself: its firewall, its mounts, fail2ban's sites.
+UNCONFINED = {"host-access-firewall.service.j2", "logs.service.j2", "mounts.service.j2"}
+SANDBOXED = sorted(
+    (path.parent.parent.name, path.name) for path in support.ROLES.glob("*/templates/*.j2")
+    if path.name not in UNCONFINED and path.name.endswith((".service.j2", "sandbox.conf.j2")))
+# What no unit gives up.
+EVERYWHERE = ["NoNewPrivileges=yes", "PrivateDevices=yes", "PrivateIPC=yes", "PrivateMounts=yes", "PrivateTmp=yes", "ProtectClock=yes",
+              "ProtectControlGroups=yes", "ProtectHostname=yes", "ProtectKernelLogs=yes", "ProtectKernelModules=yes",
+              "ProtectKernelTunables=yes", "ProtectProc=invisible", "ProtectSystem=strict", "RestrictNamespaces=yes",
+              "RestrictSUIDSGID=yes", "SystemCallArchitectures=native", "ReadOnlyPaths=/run"]
+
+
+def values(text: str, name: str) -> list[str]:
+    return [line.partition("=")[2] for line in text.splitlines() if line.startswith(f"{name}=")]
+
+
+def words(text: str, name: str) -> list[str]:
+    return " ".join(values(text, name)).split()
+
+
+def rendered(role: str, template: str) -> str:
+    return support.render(role, template)
+
+
+@pytest.mark.parametrize(("role", "template"), SANDBOXED)
+def test_every_unit_has_the_profile(role: str, template: str) -> None:
+    lines = rendered(role, template).splitlines()
+    assert [line for line in EVERYWHERE if line not in lines] == []
+
+
+def test_the_build_of_a_release_has_the_profile() -> None:
+    assert [line for line in EVERYWHERE if line not in BUILD] == []
+    assert not [line for line in BUILD if not line or line.startswith("#")]
+
+
+@pytest.mark.parametrize(("role", "template"), SANDBOXED)
+def test_no_unit_reaches_sshds_socket_or_the_journal_of_an_application(role: str, template: str) -> None:
+    text = rendered(role, template)
+    assert "/run/systemd:ro" in words(text, "TemporaryFileSystem")
+    assert "-/run/ssh-unix-local" in words(text, "InaccessiblePaths")
+    journals = [path for path in words(text, "BindReadOnlyPaths") if path.startswith("/run/systemd/journal")]
+    assert journals in ([], ["/run/systemd/journal/dev-log"]), "the host's own journal at most"
+
+
+@pytest.mark.parametrize(("role", "template"), [one for one in SANDBOXED if one[0] != "host_baseline"])
+def test_no_unit_reads_the_applications_secrets(role: str, template: str) -> None:
+    assert "-/etc/flask-secrets" in words(rendered(role, template), "InaccessiblePaths")
+
+
+def test_a_unit_that_says_nothing_has_the_whole_profile() -> None:
+    text = sandbox("")
+    assert words(text, "CapabilityBoundingSet") == [] and "CapabilityBoundingSet=" in text.splitlines()
+    assert values(text, "PrivateUsers") == ["yes"]
+    assert values(text, "SystemCallFilter") == ["@system-service", "~@privileged @resources"]
+
+
+def test_a_units_own_line_replaces_the_profiles() -> None:
+    text = sandbox("# Threads with a policy.\nSystemCallFilter=@system-service\nSystemCallFilter=~@privileged\n")
+    assert values(text, "SystemCallFilter") == ["@system-service", "~@privileged"]
+    assert text.startswith("# Threads with a policy.\n")
+
+
+def test_paths_of_a_unit_are_added_to_the_profiles() -> None:
+    text = sandbox("InaccessiblePaths=-/srv\nTemporaryFileSystem=/opt:ro")
+    assert {"-/srv", "-/etc/flask-secrets"} <= set(words(text, "InaccessiblePaths"))
+    assert {"/opt:ro", "/run/systemd:ro"} <= set(words(text, "TemporaryFileSystem"))
+
+
+@pytest.mark.parametrize(("line", "visible", "hidden"), [
+    ("ReadOnlyPaths=-/etc/acme-cert", "-/etc/acme-cert", "-/etc/ssl/acme-cert"),
+    ("ReadOnlyPaths=/etc/ssl", "-/etc/ssl/private", "-/etc/acme-cert"),
+    ("ReadWritePaths=/etc/acme-cert", "-/etc/acme-cert", "-/etc/flask-secrets"),
+    ("BindReadOnlyPaths=/run/dbus /run/systemd/system", "-/run/dbus", "-/run/user"),
+    ("BindReadOnlyPaths=/srv/bus:/run/dbus", "-/run/dbus", "-/run/user"),
+    ("ReadOnlyPaths=/etc/sshd", "-/nowhere", "-/etc/ssh"),
+])
+def test_a_path_that_a_unit_names_is_not_hidden_from_it(line: str, visible: str, hidden: str) -> None:
+    found = words(sandbox(line), "InaccessiblePaths")
+    assert visible not in found and hidden in found
+
+
+def test_an_operators_value_replaces_the_units_and_the_profiles() -> None:
+    text = sandbox("SystemCallFilter=@own", {"PrivateTmp": "no", "SystemCallFilter": ["@a", "~@b"]})
+    assert values(text, "PrivateTmp") == ["no"]
+    assert values(text, "SystemCallFilter") == ["@a", "~@b"]
+    assert values(sandbox("", {"PrivateTmp": False}), "PrivateTmp") == ["no"], "YAML reads no as a boolean"
+
+
+def test_an_operators_paths_are_added_and_shown() -> None:
+    text = sandbox("BindReadOnlyPaths=/srv/shop", {"BindReadOnlyPaths": ["/opt/fonts", "/run/dbus"]})
+    assert {"/srv/shop", "/opt/fonts", "/run/dbus", "/run/systemd/notify"} <= set(words(text, "BindReadOnlyPaths"))
+    assert "-/run/dbus" not in words(text, "InaccessiblePaths")
+
+
+def test_systemd_run_gets_the_lines_without_comments() -> None:
+    found = properties("# Why.\nUMask=0022")
+    assert "UMask=0022" in found and "UMask=0077" not in found
+    assert all("=" in line and not line.startswith("#") for line in found)
+
+
+def gunicorn(**section: object) -> str:
+    return support.render("gunicorn_app", "gunicorn.service.j2", support.SHOP | {"gunicorn_app": section})
+
+
+def test_an_application_writes_a_path_below_a_directory_that_is_hidden_from_it() -> None:
+    text = gunicorn(writable_paths=["/mnt/media"])
+    assert "/mnt:ro" in words(text, "TemporaryFileSystem")
+    assert "/mnt/media" in words(text, "BindPaths"), "with ReadWritePaths the unit does not start"
+
+
+def test_an_operator_opens_the_sandbox_of_an_application_line_by_line() -> None:
+    families = "AF_UNIX AF_INET AF_INET6 AF_NETLINK"
+    assert values(gunicorn(sandbox={"RestrictAddressFamilies": families}), "RestrictAddressFamilies") == [families]
+    assert values(gunicorn(deny_write_execute=False), "MemoryDenyWriteExecute") == ["no"]
