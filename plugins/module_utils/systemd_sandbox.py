@@ -73,6 +73,7 @@ HEADING = "# The profile of every unit of bulwark.flask, except for the directiv
 
 # Directives of which systemd adds up every line.
 ADDITIVE = frozenset({"BindPaths", "BindReadOnlyPaths", "InaccessiblePaths", "ReadOnlyPaths", "ReadWritePaths", "TemporaryFileSystem"})
+HIDING = frozenset({"InaccessiblePaths", "TemporaryFileSystem"})
 REVEALING = frozenset({"BindPaths", "BindReadOnlyPaths", "ReadOnlyPaths", "ReadWritePaths"})
 
 
@@ -125,8 +126,8 @@ def _paths(line: str) -> Iterable[PurePosixPath]:
 
 def _without(line: str, visible: list[PurePosixPath]) -> str:
     """A line of the profile without the paths that the unit names itself; empty when it hides no other."""
-    if _name(line) != "InaccessiblePaths":
+    if _name(line) not in HIDING:
         return line
     hidden = [word for word in line.partition("=")[2].split()
               if not any(path == seen or seen in path.parents for path in _paths(f"={word}") for seen in visible)]
-    return f"InaccessiblePaths={' '.join(hidden)}" if hidden else ""
+    return f"{_name(line)}={' '.join(hidden)}" if hidden else ""

@@ -45,7 +45,7 @@ def test_the_build_of_a_release_has_the_profile() -> None:
 @pytest.mark.parametrize(("role", "template"), SANDBOXED)
 def test_no_unit_reaches_sshds_socket_or_the_journal_of_an_application(role: str, template: str) -> None:
     text = rendered(role, template)
-    assert "/run/systemd:ro" in words(text, "TemporaryFileSystem")
+    assert "/run/systemd:ro" in words(text, "TemporaryFileSystem") or role == "acme_cert"
     assert "-/run/ssh-unix-local" in words(text, "InaccessiblePaths")
     journals = [path for path in words(text, "BindReadOnlyPaths") if path.startswith("/run/systemd/journal")]
     assert journals in ([], ["/run/systemd/journal/dev-log"]), "the host's own journal at most"
@@ -86,6 +86,18 @@ def test_paths_of_a_unit_are_added_to_the_profiles() -> None:
 def test_a_path_that_a_unit_names_is_not_hidden_from_it(line: str, visible: str, hidden: str) -> None:
     found = words(sandbox(line), "InaccessiblePaths")
     assert visible not in found and hidden in found
+
+
+def test_a_directory_that_is_empty_in_the_profile_is_shown_to_a_unit_that_names_it() -> None:
+    assert words(sandbox("ReadOnlyPaths=/run/systemd"), "TemporaryFileSystem") == ["/dev/shm:mode=1777"]
+    assert "/run/systemd:ro" in words(sandbox("BindReadOnlyPaths=/run/systemd/system"), "TemporaryFileSystem")
+
+
+def test_certbot_does_not_reach_systemd_though_the_reload_after_it_does() -> None:
+    text = rendered("acme_cert", "renew.service.j2")
+    assert {"-/run/systemd/private", "-/run/dbus"} <= set(words(text, "InaccessiblePaths"))
+    assert "/run/systemd:ro" not in words(text, "TemporaryFileSystem"), "ExecStart=+ sees bind mounts and empty directories alike"
+    assert values(text, "SocketBindDeny") == [""], "ExecStart=+ runs in the same control group"
 
 
 def test_an_operators_value_replaces_the_units_and_the_profiles() -> None:
