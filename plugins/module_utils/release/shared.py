@@ -1,0 +1,104 @@
+"""What an application writes beside its code: links in a sealed release that lead into its state directory.
+
+A release is read-only and replaced by the next one. `instance` or `uploads` in it becomes a link to
+`/var/lib/<application>/shared/…`, so that the inspection, hooks, commands and the server write to the same place in
+every release. Everything there is made as the application's account, which may put links of its own there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
+
+SEED = "shared"  # below the release: what the source has in these places
+READ_ONLY = re.compile(r"\[Errno (?:30|13)\] (?:Read-only file system|Permission denied): '([^'\n]+)'")
+BELOW_SOURCE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?src/(.+)")
+
+
+def problems(entries: Iterable[str]) -> list[str]:
+    """What is wrong with the list; each entry is a path below the application's directory."""
+    found, seen = [], []
+    for entry in entries:
+        path = PurePosixPath(entry)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            found.append(f"shared: '{entry}' must be a path below the application's directory, such as uploads or data/app.db")
+        elif outer := next((other for other in seen if other == path or other in path.parents or path in other.parents), None):
+            found.append(f"shared: '{entry}' and '{outer}' overlap; keep the outer one")
+        else:
+            seen.append(path)
+    return found
+
+
+class Shared:
+    """The shared places of one application."""
+
+    def __init__(self, name: str, entries: list[str], state: Path | None = None) -> None:
+        self.name = name
+        self.entries = entries
+        self.target = (state or Path("/var/lib") / name) / "shared"
+
+    def link(self, release: Path, folder: Path, gid: int) -> None:
+        """Replace each place in a sealed release by its link. What the source has there is kept as its first contents."""
+        for entry in self.entries:
+            path = folder / entry
+            self._parents(folder, path, gid)
+            if path.is_symlink():
+                if self.target.parent not in Path(os.path.normpath(path.parent / os.readlink(path))).parents:
+                    raise ReleaseError("shared", f"shared: {entry} is a link in the source; remove the link or the entry.")
+                continue
+            if path.exists():
+                seed = release / SEED / entry
+                seed.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+                path.rename(seed)
+            path.symlink_to(self.target / entry)
+            os.chown(path, 0, gid, follow_symlinks=False)
+        for seed_folder, _, _ in os.walk(release / SEED):
+            os.chown(seed_folder, 0, gid)
+
+    def _parents(self, folder: Path, path: Path, gid: int) -> None:
+        """Make the directories between the source and a place in it; a link on the way could lead anywhere."""
+        for parent in list(reversed(path.parents))[len(folder.parts):]:
+            if parent.is_symlink() or parent.exists() and not parent.is_dir():
+                raise ReleaseError("shared", f"shared: {parent.relative_to(folder)} is no directory of the source; "
+                                             f"remove {path.relative_to(folder)}.")
+            if not parent.exists():
+                parent.mkdir(mode=0o750)
+                os.chown(parent, 0, gid)
+
+    def _is_file(self, release: Path, entry: str) -> bool:
+        seed = release / SEED / entry
+        return seed.is_file() if seed.exists() else not entry.endswith("/") and bool(PurePosixPath(entry).suffix)
+
+    def prepare(self, release: Path, uid: int, gid: int) -> None:
+        """Make what is missing in the state directory, as the application's account. Existing files stay as they are."""
+        folders = [str((self.target / entry).parent if self._is_file(release, entry) else self.target / entry) for entry in self.entries]
+        commands = [["mkdir", "--parents", "--", *folders]] if folders else []
+        if (release / SEED).is_dir():
+            commands.append(["cp", "--recursive", "--no-dereference", "--no-clobber", "--", f"{release / SEED}/.", str(self.target)])
+        for command in commands:
+            done = subprocess.run(command, user=uid, group=gid, extra_groups=[], umask=0o077, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise ReleaseError("shared", f"{self.target} cannot be prepared as {self.name}: {done.stderr.strip()}")
+
+    def advice(self, text: str, subdirectory: str = "") -> str:
+        """The line to write when the text of a failure shows a write below a release; otherwise empty."""
+        places = []
+        for written in READ_ONLY.findall(text):
+            below = BELOW_SOURCE.search(written)
+            relative = below.group(1) if below else "" if written.startswith("/") else written
+            path = PurePosixPath(relative)
+            if subdirectory and below and PurePosixPath(subdirectory) in path.parents:
+                path = path.relative_to(subdirectory)
+            if relative:
+                # A file's directory, as more files come; but never the whole source.
+                places.append(str(path.parent if path.suffix and len(path.parts) > 1 else path))
+        places = [place for place in dict.fromkeys(places) if place not in self.entries]
+        if not places:
+            return ""
+        return (f"A release is read-only. Keep what the application writes there in {self.target}; in its entry of flask_apps:\n"
+                f"  shared: [{', '.join([*self.entries, *places])}]")

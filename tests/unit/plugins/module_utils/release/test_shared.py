@@ -1,0 +1,110 @@
+"""What an application writes beside its code survives releases and is written as the application alone."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, problems
+from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
+
+NOBODY = pwd.getpwnam("nobody")
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """A sealed release, and a state directory that belongs to another account."""
+    os.chmod(tmp_path, 0o755)
+    for parent in list(tmp_path.parents)[:2]:
+        os.chmod(parent, 0o755)
+    (tmp_path / "release" / "src").mkdir(parents=True)
+    state = tmp_path / "state"
+    state.mkdir()
+    os.chown(state, NOBODY.pw_uid, NOBODY.pw_gid)
+    return tmp_path / "release"
+
+
+def shared(release: Path, *entries: str) -> Shared:
+    return Shared("shop", list(entries), release.parent / "state")
+
+
+def deploy(release: Path, *entries: str) -> Shared:
+    found = shared(release, *entries)
+    found.link(release, release / "src", NOBODY.pw_gid)
+    found.prepare(release, NOBODY.pw_uid, NOBODY.pw_gid)
+    return found
+
+
+def test_what_is_written_in_the_release_is_in_the_state_directory(release: Path) -> None:
+    deploy(release, "instance", "data/uploads")
+    (release / "src" / "instance" / "app.db").write_text("rows")
+    (release / "src" / "data" / "uploads" / "a.png").write_text("image")
+    assert (release.parent / "state" / "shared" / "instance" / "app.db").read_text() == "rows"
+    assert (release.parent / "state" / "shared" / "data" / "uploads" / "a.png").read_text() == "image"
+
+
+def test_a_file_may_be_made_by_the_application_where_the_source_has_none(release: Path) -> None:
+    deploy(release, "data/app.db")
+    (release / "src" / "data" / "app.db").write_text("rows")
+    assert (release.parent / "state" / "shared" / "data" / "app.db").read_text() == "rows"
+
+
+def test_contents_of_the_source_are_the_first_contents_and_replace_nothing_later(release: Path) -> None:
+    (release / "src" / "uploads").mkdir()
+    (release / "src" / "uploads" / "default.png").write_text("from the source")
+    found = deploy(release, "uploads")
+    default = release / "src" / "uploads" / "default.png"
+    assert default.read_text() == "from the source"
+    default.write_text("changed by the application")
+    found.prepare(release, NOBODY.pw_uid, NOBODY.pw_gid)
+    assert default.read_text() == "changed by the application"
+
+
+def test_everything_in_the_state_directory_belongs_to_the_application_alone(release: Path) -> None:
+    (release / "src" / "uploads").mkdir()
+    (release / "src" / "uploads" / "default.png").write_text("")
+    deploy(release, "uploads", "instance")
+    for path in (release.parent / "state" / "shared").rglob("*"):
+        assert path.stat().st_uid == NOBODY.pw_uid
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_link_that_the_application_planted_gives_no_rights(release: Path) -> None:
+    target = release.parent / "of-root"
+    target.mkdir(mode=0o700)
+    os.symlink(target, release.parent / "state" / "shared")
+    with pytest.raises(ReleaseError, match="cannot be prepared as shop"):
+        deploy(release, "instance")
+    assert list(target.iterdir()) == []
+
+
+def test_a_directory_that_is_a_link_in_the_source_is_refused(release: Path) -> None:
+    os.symlink("/etc", release / "src" / "data")
+    with pytest.raises(ReleaseError, match="shared: data is no directory of the source; remove data/uploads"):
+        deploy(release, "data/uploads")
+
+
+def test_a_link_of_the_source_that_leads_to_the_state_directory_stays(release: Path) -> None:
+    os.symlink(release.parent / "state" / "files", release / "src" / "uploads")
+    deploy(release, "uploads")
+    assert os.readlink(release / "src" / "uploads").endswith("state/files")
+
+
+def test_paths_that_leave_the_source_or_overlap_are_all_named() -> None:
+    assert problems(["instance", "data/app.db"]) == []
+    assert len(problems(["/var/data", "../data", ".", "a/b", "a"])) == 4
+
+
+@pytest.mark.parametrize(("text", "place"), [
+    ("OSError: [Errno 30] Read-only file system: 'logs'", "logs"),
+    ("OSError: [Errno 30] Read-only file system: '/srv/shop/releases/2026-1/src/app/static/uploads/a.png'", "app/static/uploads"),
+    ("PermissionError: [Errno 13] Permission denied: '/srv/shop/instances/2026-1.task/release/src/app.db'", "app.db"),
+])
+def test_a_write_below_a_release_is_answered_with_the_line_to_write(release: Path, text: str, place: str) -> None:
+    assert f"shared: [instance, {place}]" in shared(release, "instance").advice(text)
+
+
+def test_other_failures_get_no_such_advice(release: Path) -> None:
+    assert shared(release, "instance").advice("OSError: [Errno 30] Read-only file system: '/etc/hosts'") == ""
