@@ -1,0 +1,116 @@
+"""What the deployment lays over an application: settings of Flask, and the refusal of cross-site requests.
+
+gunicorn and the inspection both load this file, so that what is inspected is what is served. It needs the standard
+library alone. The JSON file of one application has these keys:
+
+- `defaults`: settings for what the application does not set. They are in its configuration from the moment that it is
+  made: extensions read them, and whatever the application sets itself replaces them.
+- `config`: settings of the operator. They replace what the application sets, once it is loaded.
+- `refuse_cross_site` (bool) and `trusted_origins` (list of origins such as `https://www.example.com`).
+
+A setting `{"env": "NAME"}` is the text of an environment variable; `{"env_json": "NAME"}` is its JSON.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+MISSING = object()
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+# What a browser attaches by itself; a bearer token is attached by a script that knows it.
+BROWSERS_CREDENTIALS = re.compile(r"(basic|digest|negotiate|ntlm)\b", re.IGNORECASE)
+PORT = re.compile(r":\d+$")
+REFUSAL = b"This request comes from another site and carries your credentials. It was refused.\n"
+
+
+def resolve(value: Any) -> Any:
+    """A setting with its environment variable read; MISSING where that is not set or empty."""
+    if isinstance(value, dict) and len(value) == 1:
+        (kind, name), = value.items()
+        if kind in ("env", "env_json"):
+            text = os.environ.get(name) or MISSING
+            return json.loads(text) if kind == "env_json" and text is not MISSING else text
+    return value
+
+
+class Deployment:
+    """The settings of one application's JSON file."""
+
+    def __init__(self, path: str) -> None:
+        given = json.loads(Path(path).read_text(encoding="utf-8"))
+        defaults = {key: resolve(value) for key, value in given["defaults"].items()}
+        self.defaults = {key: value for key, value in defaults.items() if value is not MISSING}
+        self.config = {key: resolve(value) for key, value in given["config"].items()}
+        missing = [f"config.{key} reads {', '.join(given['config'][key].values())} from the environment, where it is not set; add it to env"
+                   for key, value in self.config.items() if value is MISSING]
+        if missing:
+            raise SystemExit("\n".join(missing))
+        self.refuse_cross_site = given["refuse_cross_site"]
+        self.trusted_origins = {origin.lower() for origin in given["trusted_origins"]}
+        self.made: list[Any] = []
+
+    def install(self) -> None:
+        """Call before the application is imported. Does nothing where Flask is not installed."""
+        try:
+            from flask import Flask
+        except ImportError:
+            return
+        owner = next(kind for kind in Flask.__mro__ if "make_config" in vars(kind))
+        original = owner.make_config
+
+        @functools.wraps(original)
+        def make_config(app: Any, *arguments: Any, **options: Any) -> Any:
+            made = original(app, *arguments, **options)
+            made.update({key: value for key, value in self.defaults.items() if made.get(key) == Flask.default_config.get(key)})
+            made.update(self.config)
+            self.made.append(made)
+            return made
+
+        owner.make_config = make_config  # type: ignore[method-assign]
+
+    def finish(self) -> None:
+        """Call when the application is loaded."""
+        for made in self.made:
+            made.update(self.config)
+
+    def source_of(self, key: str, value: Any) -> str:
+        """Who has set a value: `config` or `defaults` of the deployment, or an empty text for the application."""
+        for part in ("config", "defaults"):
+            if getattr(self, part).get(key, MISSING) == value:
+                return part
+        return ""
+
+    def guarded(self, application: Callable[..., Any]) -> Callable[..., Any]:
+        """The WSGI application, with cross-site requests refused where that is asked for."""
+        if not self.refuse_cross_site:
+            return application
+
+        def guard(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+            if environ["REQUEST_METHOD"] in SAFE_METHODS or not self.is_cross_site(environ):
+                return application(environ, start_response)
+            logging.getLogger("deployment").warning("Refused a cross-site request from the origin %s, see trusted_origins",
+                                                    environ.get("HTTP_ORIGIN") or "unknown")
+            start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(REFUSAL)))])
+            return [REFUSAL]
+
+        return guard
+
+    def is_cross_site(self, environ: dict[str, Any]) -> bool:
+        """Whether another site makes this request with the browser's credentials. Clients that are no browser never do."""
+        if not environ.get("HTTP_COOKIE") and not BROWSERS_CREDENTIALS.match(environ.get("HTTP_AUTHORIZATION", "")):
+            return False
+        origin = environ.get("HTTP_ORIGIN", "").lower()
+        if origin in self.trusted_origins:
+            return False
+        fetched = environ.get("HTTP_SEC_FETCH_SITE", "")
+        if fetched:
+            return fetched not in ("same-origin", "none")
+        host = PORT.sub("", environ.get("HTTP_HOST", "").lower())
+        return bool(origin) and PORT.sub("", origin) != f"{environ.get('wsgi.url_scheme')}://{host}"

@@ -1,0 +1,83 @@
+"""Requests that another site makes with a browser's credentials are refused; all others pass."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import ROOT
+
+Deployment = runpy.run_path(str(ROOT / "roles/gunicorn_app/files/deployment.py"))["Deployment"]
+COOKIE = {"HTTP_COOKIE": "session=abc"}
+ELSEWHERE = {"HTTP_ORIGIN": "https://attacker.example", "HTTP_SEC_FETCH_SITE": "cross-site"}
+
+
+def status(tmp_path: Path, method: str = "POST", trusted: tuple[str, ...] = (), refuse: bool = True, **environ: str) -> str:
+    """What a client gets."""
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"defaults": {}, "config": {}, "refuse_cross_site": refuse, "trusted_origins": trusted}))
+
+    def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b""]
+
+    seen: list[str] = []
+    whole = {"REQUEST_METHOD": method, "HTTP_HOST": "shop.example.com", "wsgi.url_scheme": "https", **environ}
+    Deployment(str(path)).guarded(application)(whole, lambda line, headers: seen.append(line[:3]))
+    return seen[0]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "BREW"])
+def test_another_site_cannot_act_with_the_clients_cookie(tmp_path: Path, method: str) -> None:
+    assert status(tmp_path, method, **COOKIE, **ELSEWHERE) == "403"
+
+
+@pytest.mark.parametrize("environ", [
+    {"HTTP_SEC_FETCH_SITE": "same-site", "HTTP_ORIGIN": "https://notes.example.com"},
+    {"HTTP_ORIGIN": "https://attacker.example"},
+    {"HTTP_ORIGIN": "http://shop.example.com"},
+    {"HTTP_ORIGIN": "null"},
+])
+def test_a_neighbour_an_old_browser_or_a_hidden_origin_is_another_site(tmp_path: Path, environ: dict[str, str]) -> None:
+    assert status(tmp_path, **COOKIE, **environ) == "403"
+
+
+def test_basic_authentication_is_a_browsers_credential(tmp_path: Path) -> None:
+    assert status(tmp_path, HTTP_AUTHORIZATION="Basic YTpi", **ELSEWHERE) == "403"
+
+
+@pytest.mark.parametrize("environ", [
+    {**COOKIE, "HTTP_SEC_FETCH_SITE": "same-origin", "HTTP_ORIGIN": "https://shop.example.com"},
+    {**COOKIE, "HTTP_SEC_FETCH_SITE": "none"},
+    {**COOKIE, "HTTP_ORIGIN": "https://shop.example.com"},
+    {**COOKIE, "HTTP_ORIGIN": "https://SHOP.example.com:8443", "HTTP_HOST": "shop.example.com:8443"},
+    COOKIE,
+    {"HTTP_AUTHORIZATION": "Bearer abc", **ELSEWHERE},
+    ELSEWHERE,
+], ids=["own", "typed", "own, old browser", "own, with a port", "no browser", "bearer token", "no credentials"])
+def test_the_site_itself_and_clients_without_credentials_pass(tmp_path: Path, environ: dict[str, str]) -> None:
+    assert status(tmp_path, **environ) == "200"
+
+
+def test_reading_is_never_refused(tmp_path: Path) -> None:
+    assert status(tmp_path, "GET", **COOKIE, **ELSEWHERE) == "200"
+
+
+def test_a_trusted_origin_passes_and_no_other(tmp_path: Path) -> None:
+    assert status(tmp_path, trusted=("https://www.Example.com",), **COOKIE, **{**ELSEWHERE, "HTTP_ORIGIN": "https://www.example.com"}) == "200"
+    assert status(tmp_path, trusted=("https://www.example.com",), **COOKIE, **ELSEWHERE) == "403"
+
+
+def test_it_can_be_turned_off(tmp_path: Path) -> None:
+    assert status(tmp_path, refuse=False, **COOKIE, **ELSEWHERE) == "200"
+
+
+def test_a_setting_from_a_variable_that_is_not_set_ends_the_start_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"defaults": {"A": {"env": "NOT_SET_AT_ALL"}}, "config": {"KEY": {"env": "NOT_SET_AT_ALL"}},
+                                "refuse_cross_site": True, "trusted_origins": []}))
+    with pytest.raises(SystemExit, match="config.KEY reads NOT_SET_AT_ALL from the environment, where it is not set; add it to env"):
+        Deployment(str(path))
