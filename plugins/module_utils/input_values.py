@@ -177,9 +177,30 @@ def body_max_mb(where: str, value: Any) -> list[str]:
     return [] if ok else [f"{where} must be a whole number of MiB, 1 or more"]
 
 
+# Settings by these names hold secrets; those that only say how a key is used do not.
+SECRET_SETTING = re.compile(r"(SECRET|PASSWORD|TOKEN|_DSN|CREDENTIAL|PRIVATE_KEY)(?!.*(_NAME|_HEADER|_FIELD|_EXPIRES|_LOCATION|_LIMIT|_PATH|_FILE)$)")
+
+
 def policy(where: str, value: Mapping[str, Any]) -> list[str]:
     """What the inspection does with what it finds."""
     return preflight.problems(value, where)
+
+
+def config(where: str, value: Any) -> list[str]:
+    """Settings that replace an application's own; secrets come from the environment."""
+    if not isinstance(value, Mapping):
+        return [f"{where} must be a mapping of settings, such as {{SESSION_COOKIE_SAMESITE: Strict}}"]
+    found = []
+    for key, setting in value.items():
+        read = isinstance(setting, Mapping) and len(setting) == 1 and next(iter(setting)) in ("env", "env_json")
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]*", str(key)):
+            found.append(f"{where}.{key} must be a setting in capital letters, such as SESSION_COOKIE_SAMESITE")
+        elif read and not re.fullmatch(r"[A-Za-z_]\w*", str(next(iter(setting.values())))):
+            found.append(f"{where}.{key} must name an environment variable, such as {{env: FLASK_{key}}}")
+        elif SECRET_SETTING.search(str(key)) and isinstance(setting, str) and setting:
+            found.append(f"{where}.{key} is a secret in a file that everybody reads; "
+                         f"put it in env, and write {{env: NAME}} here, such as {{env: FLASK_{key}}}")
+    return found
 
 
 def session_store(where: str, value: Any) -> list[str]:
@@ -452,6 +473,8 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "gunicorn_app_memory_max_mb": NATURAL,
     "gunicorn_app_writable_paths": _each(r"/(?!.*\.\.)[\w.@+:-][\w.@+:/-]*", "must be absolute paths without spaces, / itself excepted"),
     "gunicorn_app_environment_files": _each(UNIT_PATH, "must be absolute paths, with a - before those that may be absent"),
+    "gunicorn_app_trusted_origins": _each(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?",
+                                          "must be origins in lower case without a path, such as https://www.example.com"),
     "gunicorn_app_groups": _each(ACCOUNT.pattern, "must be names of groups"),
     "gunicorn_app_socket_group": _matches(ACCOUNT.pattern, "must be a group such as www-data"),
     "host_access_ssh_from": NETWORKS,
