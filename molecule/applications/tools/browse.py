@@ -1,0 +1,91 @@
+"""Use a site in headless Chromium, step by step. Reads JSON from standard input and prints JSON.
+
+Input: {"url": "https://shop.example.test", "steps": [step, ...]}, where a step is one of
+
+    {"open": "/path"}
+    {"fill": {"field name": "text or file path", ...}, "form": "CSS selector, form by default"}    fills and submits
+    {"click": "CSS selector"}
+    {"see": "text of the page"}
+
+Output: {"done": number of steps, "failed": "" or the reason, "console": [messages of level WARNING or SEVERE]}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+SECONDS = 20
+
+
+class Browser:
+    """One browser with an empty profile."""
+
+    def __init__(self, url: str) -> None:
+        options = webdriver.ChromeOptions()
+        for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run",
+                         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--lang=en"):
+            options.add_argument(argument)
+        # Its own store of CAs does not have the test network's; other tests look at the certificate.
+        options.accept_insecure_certs = True
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.url = url
+        self.driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
+
+    def wait(self, selector: str) -> WebElement:
+        """Wait until an element is displayed."""
+        def displayed(driver: webdriver.Chrome) -> WebElement | None:
+            return next((element for element in driver.find_elements(By.CSS_SELECTOR, selector) if element.is_displayed()), None)
+        return WebDriverWait(self.driver, SECONDS).until(displayed, f"{selector} on {self.driver.current_url}")
+
+    def step(self, step: dict[str, Any]) -> None:
+        """Do one step."""
+        if "open" in step:
+            self.driver.get(self.url + step["open"])
+        elif "fill" in step:
+            form = step.get("form", "form")
+            for name, text in step["fill"].items():
+                field = self.wait(f"{form} [name={name}]")
+                if field.get_attribute("type") != "file":
+                    field.clear()
+                field.send_keys(text)
+            self.wait(f"{form} [type=submit]").click()
+        elif "click" in step:
+            self.wait(step["click"]).click()
+        elif "see" in step:
+            WebDriverWait(self.driver, SECONDS).until(lambda driver: step["see"] in driver.find_element(By.TAG_NAME, "body").text,
+                                                      f"'{step['see']}' on {self.driver.current_url}")
+        else:
+            sys.exit(f"not a step: {step}")
+
+    def console(self) -> list[str]:
+        """What the console said since the last call."""
+        return [f"{entry['level']}: {entry['message']}" for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
+
+
+def main() -> None:
+    """Entry point."""
+    journey = json.load(sys.stdin)
+    browser = Browser(journey["url"])
+    done, failed, console = 0, "", []
+    try:
+        for step in journey["steps"]:
+            browser.step(step)
+            console += browser.console()
+            done += 1
+    except WebDriverException as error:
+        failed = f"{json.dumps(step)}: {error.msg} Page: {browser.driver.find_element(By.TAG_NAME, 'body').text[:300]}"
+        console += browser.console()
+    browser.driver.quit()
+    print(json.dumps({"done": done, "failed": failed, "console": console}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What a page loads and runs, compared with a Content-Security-Policy. Pure Python, no Ansible imports.
+
+Reads served pages and Jinja templates alike. What scripts load later is not seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping
+from html.parser import HTMLParser
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+UNSAFE_INLINE = "'unsafe-inline'"
+JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
+# Blocks of data that a browser does not run.
+DATA_BLOCKS = re.compile(r"(?!(text|application)/(x-)?(java|ecma)script|module|importmap|speculationrules|$)", re.IGNORECASE)
+ATTRIBUTES = {("script", "src"): "script-src", ("img", "src"): "img-src", ("iframe", "src"): "frame-src", ("video", "src"): "media-src",
+              ("audio", "src"): "media-src", ("source", "src"): "media-src", ("embed", "src"): "object-src", ("object", "data"): "object-src",
+              ("form", "action"): "form-action"}
+LINKS = {"stylesheet": "style-src", "icon": "img-src", "manifest": "manifest-src", "preload": "", "modulepreload": "script-src"}
+# A style sheet of these loads its fonts from there.
+FONTS_OF = {"https://fonts.googleapis.com": "https://fonts.gstatic.com"}
+
+
+class Use(NamedTuple):
+    """One thing on a page that a policy decides about."""
+
+    line: int
+    what: str
+    directive: str
+    source: str  # what the directive has to allow: an origin, a scheme, a hash or 'unsafe-inline'
+
+
+class _Page(HTMLParser):
+    def __init__(self, constant: Collection[str] | None) -> None:
+        super().__init__(convert_charrefs=True)
+        self.constant = constant
+        self.uses: list[Use] = []
+        self.inline: tuple[str, int] | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        line = self.getpos()[0]
+        if tag == "script" and "src" not in given and not DATA_BLOCKS.match(given.get("type", "")) and "nonce" not in given:
+            self.inline = ("script", line)
+        elif tag == "style" and "nonce" not in given:
+            self.inline = ("style", line)
+        for name, value in given.items():
+            if re.fullmatch(r"on[a-z]+", name):
+                self.uses.append(Use(line, f"event handler {name}", "script-src", UNSAFE_INLINE))
+            elif name == "style" and value:
+                self.uses.append(Use(line, "style attribute", "style-src", UNSAFE_INLINE))
+            elif value.strip().lower().startswith("javascript:"):
+                self.uses.append(Use(line, "javascript: link", "script-src", UNSAFE_INLINE))
+            else:
+                directive = ATTRIBUTES.get((tag, name), "")
+                if tag == "link" and name == "href":
+                    directive = next((LINKS[word] for word in given.get("rel", "").lower().split() if word in LINKS), "")
+                if directive:
+                    self.loads(line, directive, value)
+
+    def loads(self, line: int, directive: str, url: str) -> None:
+        """A resource of another origin."""
+        address = urlsplit(url.strip())
+        if address.scheme in ("data", "blob"):
+            self.uses.append(Use(line, f"{address.scheme}: address", directive, f"{address.scheme}:"))
+        elif address.netloc and re.fullmatch(r"[\w.:-]+", address.netloc):
+            origin = f"{address.scheme or 'https'}://{address.netloc}"
+            self.uses.append(Use(line, f"{origin}", directive, origin))
+            if origin in FONTS_OF:
+                self.uses.append(Use(line, f"fonts of {origin}", "font-src", FONTS_OF[origin]))
+
+    def handle_data(self, data: str) -> None:
+        if self.inline and data.strip():
+            kind, line = self.inline
+            source = UNSAFE_INLINE
+            if kind == "script" and "\0" not in data:
+                digest = f"'sha256-{base64.b64encode(hashlib.sha256(data.encode()).digest()).decode()}'"
+                source = digest if self.constant is None or digest in self.constant else UNSAFE_INLINE
+            self.uses.append(Use(line, f"inline {kind}", f"{kind}-src", source))
+        self.inline = None
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inline = None
+
+
+def uses(html: str, constant: Collection[str] | None = None) -> list[Use]:
+    """What a page, or a Jinja template, loads and runs.
+
+    `constant` is None for a template, whose scripts without an expression never change. For a page it has the hashes of
+    such scripts: whether another one changes with each request cannot be seen.
+    """
+    page = _Page(constant)
+    if constant is None:
+        # Lines stay where they are; NUL marks an expression, whose value is not known.
+        html = JINJA.sub(lambda found: ("\0" if EXPRESSION.fullmatch(found.group()) else "") + "\n" * found.group().count("\n"), html)
+    page.feed(html)
+    page.close()
+    return [use for use in page.uses if "\0" not in use.source]
+
+
+def refused(found: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> list[Use]:
+    """What the policy stops."""
+    def allowed(use: Use) -> bool:
+        sources = policy.get(use.directive, policy.get("default-src", ["*"]))
+        words = sources.split() if isinstance(sources, str) else list(sources)
+        scheme = urlsplit(use.source).scheme
+        if use.source.startswith("'sha256-") and UNSAFE_INLINE in words and not any(word.startswith("'sha") for word in words):
+            return True
+        return use.source in words or not use.source.startswith("'") and ("*" in words or f"{scheme}:" in words)
+
+    return [use for use in found if not allowed(use)]
+
+
+def needed(stopped: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """The directives to set so that nothing of `stopped` is stopped: each with what it has already and what it lacks."""
+    lacking: dict[str, list[str]] = {}
+    for use in stopped:
+        lacking.setdefault(use.directive, []).append(use.source)
+    result = {}
+    for directive in sorted(lacking):
+        sources = policy.get(directive, [])
+        words = [word for word in (sources.split() if isinstance(sources, str) else sources) if word != "'none'"] or ["'self'"]
+        more = list(dict.fromkeys(lacking[directive]))
+        if UNSAFE_INLINE in more:
+            # A hash beside it would turn it off.
+            more = [word for word in more if not word.startswith("'sha")]
+            words = [word for word in words if not word.startswith("'sha")]
+        result[directive] = list(dict.fromkeys([*words, *more]))
+    return result

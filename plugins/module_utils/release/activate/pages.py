@@ -1,0 +1,138 @@
+"""Fetch the pages of a new instance once, before it serves: their statuses, and what a strict policy would stop on them.
+
+Without credentials, by GET, on the site itself: the front page and what it links to. A result is reported and stops
+nothing; the health check is what decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from ansible_collections.bulwark.flask.plugins.module_utils import page_policy
+
+MOST_PAGES = 20
+MOST_REDIRECTS = 5
+MOST_TEMPLATES = 2000
+LARGEST_TEMPLATE = 512 * 1024
+LISTED = 12
+TEMPLATES = {".html", ".htm", ".xhtml", ".j2", ".jinja", ".jinja2"}
+FOREIGN = {"node_modules", "site-packages", ".git", "tests", "test", "docs"}
+# Links that end a session or change something, though a GET should not.
+LEFT_OUT = ("logout", "signout", "sign-out", "log-out", "delete", "remove", "reset")
+
+# Fetches a path: status, headers in lower case, text of the body.
+Fetch = Callable[[str], "tuple[int, Mapping[str, str], str]"]
+
+
+class _Links(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.found += [value for name, value in attrs if name == "href" and value]
+
+
+def links(html: str, at: str, host: str) -> list[str]:
+    """Paths on the same host that a page links to, in their order, without fragments."""
+    parser = _Links()
+    parser.feed(html)
+    found = []
+    for href in parser.found:
+        address = urlsplit(urldefrag(urljoin(f"https://{host}{at}", href.strip())).url)
+        path = address.path + (f"?{address.query}" if address.query else "")
+        if address.scheme in ("http", "https") and address.hostname == host.partition(":")[0] and path.startswith("/") \
+                and not any(word in path.lower() for word in LEFT_OUT):
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+@dataclass
+class Report:
+    """What was seen."""
+
+    pages: list[tuple[str, int]] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)
+    needed: dict[str, list[str]] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the file beside the release, and for the playbook."""
+        return {"pages": [list(page) for page in self.pages], "stopped": self.stopped, "needed": self.needed}
+
+    def lines(self) -> list[str]:
+        """For the operator; nothing where all is well."""
+        wrong = [f"{path} has status {status}" for path, status in self.pages if status >= 400]
+        found = [f"Of {len(self.pages)} pages that were fetched, {', '.join(wrong)}"] if wrong else []
+        if self.stopped:
+            more = f" and {len(self.stopped) - LISTED} more" if len(self.stopped) > LISTED else ""
+            written = ", ".join(f"{name}: [{', '.join(quoted(source) for source in sources)}]" for name, sources in self.needed.items())
+            found.append(f"The strict Content-Security-Policy would stop: {'; '.join(self.stopped[:LISTED])}{more}. To allow it: "
+                         f"nginx_site: {{csp: {{{written}}}}}")
+        return found
+
+
+def quoted(source: str) -> str:
+    """A source as YAML takes it inside of brackets."""
+    return f'"{source}"'
+
+
+class Pages:
+    """The pages and templates of one release."""
+
+    def __init__(self, fetch: Fetch, host: str, policy: Mapping[str, list[str]]) -> None:
+        self.fetch = fetch
+        self.host = host
+        self.policy = policy
+
+    def follow(self, path: str) -> tuple[str, int, Mapping[str, str], str]:
+        """A page, past redirects on the same host."""
+        for _ in range(MOST_REDIRECTS):
+            status, headers, body = self.fetch(path)
+            target = urlsplit(urljoin(f"https://{self.host}{path}", headers.get("location", "")))
+            if not 300 <= status < 400 or target.hostname != self.host.partition(":")[0]:
+                break
+            path = (target.path or "/") + (f"?{target.query}" if target.query else "")
+        return path, status, headers, body
+
+    def look(self, source: Path, front: str = "/") -> Report:
+        """Fetch the pages and read the templates of the source."""
+        report, found = Report(), []
+        constant: set[str] = set()
+        for path in templates(source):
+            for use in page_policy.refused(page_policy.uses(path.read_text(encoding="utf-8", errors="replace")), self.policy):
+                constant |= {use.source} if use.source.startswith("'sha") else set()
+                found.append((f"{path.relative_to(source)}:{use.line} {use.what}", use))
+        waiting, seen = [front], set()
+        while waiting and len(report.pages) <= MOST_PAGES:
+            path, status, headers, body = self.follow(waiting.pop(0))
+            if path in seen:
+                continue
+            seen.add(path)
+            report.pages.append((path, status))
+            if "html" in headers.get("content-type", ""):
+                if len(seen) == 1:
+                    waiting += [link for link in links(body, path, self.host) if link != path]
+                if "content-security-policy" not in headers:
+                    found += [(f"{path} {use.what}", use) for use in page_policy.refused(page_policy.uses(body, constant), self.policy)]
+        report.stopped = list(dict.fromkeys(text for text, _ in found))
+        report.needed = page_policy.needed([use for _, use in found], self.policy)
+        return report
+
+
+def templates(source: Path) -> Iterator[Path]:
+    """The templates of a source, not those of its packages or tests."""
+    count = 0
+    for path in sorted(source.rglob("*")):
+        below = path.relative_to(source)
+        if path.suffix.lower() in TEMPLATES and not FOREIGN & set(below.parts) and not path.is_symlink() \
+                and path.is_file() and path.stat().st_size <= LARGEST_TEMPLATE:
+            count += 1
+            if count > MOST_TEMPLATES:
+                return
+            yield path

@@ -1,0 +1,74 @@
+"""The pages of a new instance are fetched once, and what the policy would stop is named with the line to write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.pages import MOST_PAGES, Pages, Report, links
+
+STRICT = {"default-src": ["'none'"], "script-src": ["'self'"], "style-src": ["'self'"]}
+HTML = {"content-type": "text/html; charset=utf-8"}
+
+
+class Site:
+    """An application by its responses; keeps which paths were asked for."""
+
+    def __init__(self, responses: Mapping[str, tuple[int, Mapping[str, str], str]]) -> None:
+        self.responses, self.asked = responses, []
+
+    def fetch(self, path: str) -> tuple[int, Mapping[str, str], str]:
+        self.asked.append(path)
+        return self.responses.get(path, (404, HTML, ""))
+
+
+def look(site: Site, source: Path) -> Report:
+    return Pages(site.fetch, "shop.example.com", STRICT).look(source)
+
+
+def test_pages_that_the_front_page_links_to_are_fetched_once(tmp_path: Path) -> None:
+    front = '<a href="/a">a</a><a href="/a#part">a</a><a href="b?x=1">b</a><a href="https://other.example/">o</a><a href="mailto:x@y">m</a>'
+    site = Site({"/": (200, HTML, front), "/a": (200, HTML, '<a href="/c">c</a>'), "/b?x=1": (500, HTML, "")})
+    report = look(site, tmp_path)
+    assert site.asked == ["/", "/a", "/b?x=1"]
+    assert report.pages == [("/", 200), ("/a", 200), ("/b?x=1", 500)]
+    assert report.lines() == ["Of 3 pages that were fetched, /b?x=1 has status 500"]
+
+
+def test_links_that_end_something_are_left_alone() -> None:
+    html = "".join(f'<a href="{path}">x</a>' for path in ("/logout", "/post/1/delete", "/auth/sign-out", "/kept"))
+    assert links(html, "/", "shop.example.com") == ["/kept"]
+
+
+def test_never_more_pages_than_are_allowed(tmp_path: Path) -> None:
+    site = Site({"/": (200, HTML, "".join(f'<a href="/{n}">x</a>' for n in range(100)))})
+    look(site, tmp_path)
+    assert len(site.asked) == MOST_PAGES + 1
+
+
+def test_redirects_are_followed_on_the_same_host_and_come_to_an_end(tmp_path: Path) -> None:
+    site = Site({"/": (302, {"location": "/login"}, ""), "/login": (200, HTML, ""), "/loop": (302, {"location": "/loop"}, "")})
+    assert look(site, tmp_path).pages == [("/login", 200)]
+    assert Pages(site.fetch, "shop.example.com", STRICT).follow("/loop")[1] == 302
+    away = Site({"/": (302, {"location": "https://login.example.org/"}, "")})
+    assert look(away, tmp_path).pages == [("/", 302)]
+
+
+def test_what_the_policy_stops_is_named_once_with_the_line_to_write(tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "base.html").write_text("<title>x</title>\n<style>p {}</style>\n<script>run()</script>")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "page.html").write_text("<script>test()</script>")
+    site = Site({"/": (200, HTML, "<style>p {}</style>\n<script>run()</script>")})
+    report = look(site, tmp_path)
+    assert report.stopped == ["templates/base.html:2 inline style", "templates/base.html:3 inline script", "/ inline style", "/ inline script"]
+    (line,) = report.lines()
+    assert "nginx_site: {csp: {script-src: [\"'self'\", \"'sha256-" in line
+    assert "style-src: [\"'self'\", \"'unsafe-inline'\"]" in line
+
+
+@pytest.mark.parametrize("header", [{"content-security-policy": "default-src *"}, {"content-type": "application/json"}])
+def test_an_applications_own_policy_and_what_is_no_page_are_left_alone(tmp_path: Path, header: dict[str, str]) -> None:
+    site = Site({"/": (200, {**HTML, **header}, "<script>run()</script>")})
+    assert look(site, tmp_path).stopped == []
