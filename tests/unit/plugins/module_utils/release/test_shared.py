@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,16 +16,15 @@ NOBODY = pwd.getpwnam("nobody")
 
 
 @pytest.fixture
-def release(tmp_path: Path) -> Path:
-    """A sealed release, and a state directory that belongs to another account."""
-    os.chmod(tmp_path, 0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        os.chmod(parent, 0o755)
-    (tmp_path / "release" / "src").mkdir(parents=True)
-    state = tmp_path / "state"
-    state.mkdir()
-    os.chown(state, NOBODY.pw_uid, NOBODY.pw_gid)
-    return tmp_path / "release"
+def release() -> Iterator[Path]:
+    """A sealed release, and a state directory of another account, which may not enter pytest's own directories."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        (Path(name) / "release" / "src").mkdir(parents=True)
+        state = Path(name) / "state"
+        state.mkdir()
+        os.chown(state, NOBODY.pw_uid, NOBODY.pw_gid)
+        yield Path(name) / "release"
 
 
 def shared(release: Path, *entries: str) -> Shared:
