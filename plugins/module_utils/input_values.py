@@ -528,7 +528,7 @@ STRUCTURES: dict[str, Callable[[str, Any], list[str]]] = {
     "host_access_ssh_settings": ssh_settings,
     "host_baseline_sysctl": kernel_settings,
     "nginx_site_cookie_flags": site_values.cookie_flags,
-    "nginx_site_csp": site_values.policy,
+    "nginx_site_csp": site_values.policy_or_word,
     "nginx_site_csp_report_only": site_values.policy,
     "nginx_site_headers": site_values.headers,
     "nginx_site_maintenance_allow": site_values.addresses,

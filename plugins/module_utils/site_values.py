@@ -18,6 +18,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.names import nearest
 # Every printable character but the one that begins a variable of nginx's; quotes are escaped where it is written.
 TEXT = re.compile(r"[ -#%-~]*")
 SOURCE = re.compile(r"[!#%&'()*+./:<=>?@A-Z\[\]^_`a-z{|}~0-9-]+")
+POLICIES = ("strict", "compatible", "off")
 HEADER = re.compile(r"[A-Za-z0-9-]+")
 # The server's own business: two of them would contradict each other.
 FRAMING = ("connection", "content-length", "content-type", "date", "server", "transfer-encoding")
@@ -58,6 +59,14 @@ def policy(where: str, value: Mapping[str, Any]) -> list[str]:
             found.append(f"{where}.{name} must be a list of sources without spaces, commas, ; $ \" and \\, "
                          "such as [\"'self'\", \"https://cdn.example.com\"]")
     return found
+
+
+def policy_or_word(where: str, value: Any) -> list[str]:
+    """Directives of a Content-Security-Policy, or a word for a whole one."""
+    if isinstance(value, Mapping):
+        return policy(where, value)
+    return [] if value in POLICIES else [f"{where} must be one of {', '.join(POLICIES)}, or directives, "
+                                         f"such as {{script-src: [\"'self'\"]}}{nearest(value, POLICIES)}"]
 
 
 def headers(where: str, value: Mapping[str, Any]) -> list[str]:

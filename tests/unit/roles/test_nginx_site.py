@@ -109,6 +109,21 @@ def test_the_policy_is_strict_and_changes_directive_by_directive() -> None:
     assert opened.startswith("default-src 'none'; ")
 
 
+def test_pages_that_contradict_the_strict_policy_get_the_compatible_one_until_the_operator_decides() -> None:
+    conflicts = {"csp_conflicts": ["templates/base.html:5 inline script"]}
+    compatible = header_value(site(**conflicts), "Content-Security-Policy")
+    assert "script-src 'self' https: blob: 'unsafe-inline' 'unsafe-eval'" in compatible and "object-src 'none'" in compatible
+    assert header_value(site(**conflicts), "X-Frame-Options") == "SAMEORIGIN"
+    assert header_value(site(**conflicts), "Content-Security-Policy-Report-Only").startswith("default-src 'none'")
+    assert header_value(site(csp="strict", **conflicts), "Content-Security-Policy").startswith("default-src 'none'")
+    assert "unsafe" not in header_value(site(csp={"img-src": ["*"]}, **conflicts), "Content-Security-Policy")
+
+
+def test_a_policy_may_be_a_word() -> None:
+    assert "'unsafe-inline'" in header_value(site(csp="compatible"), "Content-Security-Policy")
+    assert "Content-Security-Policy" not in site(csp="off")
+
+
 def test_headers_are_added_replaced_and_left_out() -> None:
     text = site(headers={"X-Frame-Options": "", "Referrer-Policy": "same-origin", "X-Robots-Tag": 'say "no" \\'})
     assert "X-Frame-Options" not in text
