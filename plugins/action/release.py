@@ -10,10 +10,10 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.bulwark.flask.plugins.module_utils import release_packing as packing
-from ansible_collections.bulwark.flask.plugins.module_utils.release_archive import ArchiveError
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, sha256_of
-from ansible_collections.bulwark.flask.plugins.module_utils.release_sources import check, is_url, public, split_credentials
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError, sha256_of
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source import pack as packing
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.base import check, is_url, public, split_credentials
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.unpack import ArchiveError
 from ansible_collections.bulwark.flask.plugins.plugin_utils.operator import operator
 
 OWN = ("source_digest", "source_note", "upload", "git_credentials", "git_key", "archive_url", "built_by")

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import app_inspector, fs, preflight
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release_record import read
-from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox
-from ansible_collections.bulwark.flask.plugins.module_utils.release_units import Ran
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Ran
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.history import read
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 
 AUDIT = "/usr/local/sbin/pip-audit-app"
 REPORT = "preflight.json"

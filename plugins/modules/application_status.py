@@ -67,9 +67,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import release_record
-from ansible_collections.bulwark.flask.plugins.module_utils.instances import Instances
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import Releases
+from ansible_collections.bulwark.flask.plugins.module_utils.release import history as release_record
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import Instances
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
 
 WEB_SERVER = ("127.0.0.1", 443)
 

@@ -149,7 +149,7 @@ options:
     type: str
     default: somebody
 extends_documentation_fragment:
-  - bulwark.flask.going_live
+  - bulwark.flask.activation
 attributes:
   check_mode:
     description: Looks whether the release is there already and live; on a host that is not prepared yet it
@@ -226,11 +226,11 @@ step:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.release_build import Build
-from ansible_collections.bulwark.flask.plugins.module_utils.release_golive import LIVE_ARGUMENTS, GoLive
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release_record import ABANDONED
-from ansible_collections.bulwark.flask.plugins.module_utils.release_summary import summary
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import LIVE_ARGUMENTS, GoLive
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.build import Build
+from ansible_collections.bulwark.flask.plugins.module_utils.release.history import ABANDONED
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 
 SOURCE = {
     "git": {"type": "str"},

@@ -36,7 +36,7 @@ options:
     type: str
     default: somebody
 extends_documentation_fragment:
-  - bulwark.flask.going_live
+  - bulwark.flask.activation
 attributes:
   check_mode:
     description: Predicts whether a switch would happen, and to which release; starts nothing.
@@ -90,9 +90,9 @@ summary:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.release_golive import LIVE_ARGUMENTS, GoLive
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release_summary import summary
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import LIVE_ARGUMENTS, GoLive
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 
 
 def switch(options: dict[str, Any], predict: bool) -> dict[str, Any]:

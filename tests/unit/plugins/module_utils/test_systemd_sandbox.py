@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import support
-from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import PROPERTIES as BUILD
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import PROPERTIES as BUILD
 from ansible_collections.bulwark.flask.plugins.module_utils.systemd_sandbox import properties, sandbox
 
 # They change the host itself: its firewall, its mounts, fail2ban's sites.

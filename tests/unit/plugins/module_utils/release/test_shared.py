@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, problems
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
 
 NOBODY = pwd.getpwnam("nobody")
 

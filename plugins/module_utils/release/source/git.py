@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox, hint, tail
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox, hint, tail
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")

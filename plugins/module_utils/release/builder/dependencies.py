@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, sha256_of
-from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError, sha256_of
 
 LOCKS = {"uv": ["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml"],
          "pip": ["requirements.txt", "pyproject.toml"]}

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import release_golive, release_record
-from ansible_collections.bulwark.flask.plugins.module_utils.release_golive import LIVE_ARGUMENTS, GoLive
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release_record import ABANDONED, FAILED, GOOD, Record
-from ansible_collections.bulwark.flask.plugins.module_utils.release_summary import summary
+from ansible_collections.bulwark.flask.plugins.module_utils.release import history as release_record
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import activation as release_golive
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import LIVE_ARGUMENTS, GoLive
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
+from ansible_collections.bulwark.flask.plugins.module_utils.release.history import ABANDONED, FAILED, GOOD, Record
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 
 
 @pytest.fixture(name="live")

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import release_finish as finish
-from ansible_collections.bulwark.flask.plugins.module_utils.release_build import Build
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import (
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import finalize as finish
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.build import Build
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import hint, tail
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import (
     ReleaseError,
     Releases,
     fingerprint,
     new_id,
 )
-from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import hint, tail
 
 OPTIONS: dict[str, Any] = {
     "name": "shop",

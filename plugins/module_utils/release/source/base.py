@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from ansible_collections.bulwark.flask.plugins.module_utils.release_archive import ArchiveError, unpack
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, sha256_of
-from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError, sha256_of
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.unpack import ArchiveError, unpack
 
 KINDS = ("git", "path", "archive", "package")
 PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*")

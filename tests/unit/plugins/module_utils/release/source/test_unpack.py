@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.release_archive import ArchiveError, unpack
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.unpack import ArchiveError, unpack
 
 
 def tar(path: Path, *members: dict[str, Any]) -> Path:

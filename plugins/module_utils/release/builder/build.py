@@ -13,12 +13,11 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ansible_collections.bulwark.flask.plugins.module_utils import release_dependencies as dependencies
-from ansible_collections.bulwark.flask.plugins.module_utils import release_finish as finish
-from ansible_collections.bulwark.flask.plugins.module_utils import release_sources as sources
 from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAME
-from ansible_collections.bulwark.flask.plugins.module_utils.release_git import ABBREVIATED, Git, remove_stale_access
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import (
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import dependencies
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import finalize as finish
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import (
     LOG,
     ReleaseError,
     Releases,
@@ -26,7 +25,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import
     new_id,
     now,
 )
-from ansible_collections.bulwark.flask.plugins.module_utils.release_sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source import base as sources
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.git import ABBREVIATED, Git, remove_stale_access
 
 
 class Build:

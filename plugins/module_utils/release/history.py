@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import now
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import now
 
 GOOD, FAILED, ABANDONED = "good", "failed", "abandoned"
 VERDICT = "verdict.json"

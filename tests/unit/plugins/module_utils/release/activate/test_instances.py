@@ -3,9 +3,9 @@
 import os
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import health
-from ansible_collections.bulwark.flask.plugins.module_utils.application_log import explain
-from ansible_collections.bulwark.flask.plugins.module_utils.instances import Instances, file_state, open_connections
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import health
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import Instances, file_state, open_connections
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.log_excerpt import explain
 
 
 @pytest.fixture

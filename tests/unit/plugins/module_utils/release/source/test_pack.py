@@ -7,14 +7,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.release_archive import ArchiveError, unpack
-from ansible_collections.bulwark.flask.plugins.module_utils.release_packing import (
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.pack import (
     entries,
     git_state,
     is_left_out,
     pack,
     tree_digest,
 )
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.unpack import ArchiveError, unpack
 
 
 @pytest.fixture(name="tree")

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import release_git, release_sources
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source import base as release_sources
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source import git as release_git
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import release_dependencies as dependencies
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import dependencies
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 
 ALL = ["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml"]
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from ansible_collections.bulwark.flask.plugins.module_utils.release_archive import ArchiveError, stays_inside
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.unpack import ArchiveError, stays_inside
 
 ALWAYS_LEFT_OUT = [".git", ".hg", ".svn", "__pycache__", "*.pyc", "node_modules", ".venv", ".env", ".env.*", ".envrc",
                    ".vault_pass*", ".tox", ".nox", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".DS_Store"]

@@ -18,18 +18,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.bulwark.flask.plugins.module_utils import health, release_record
-from ansible_collections.bulwark.flask.plugins.module_utils.application_log import explain
-from ansible_collections.bulwark.flask.plugins.module_utils.instances import (
+from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
+from ansible_collections.bulwark.flask.plugins.module_utils.release import history as release_record
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import health
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import (
     Instances,
     file_state,
     open_connections,
 )
-from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.log_excerpt import explain
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Ran, Units
+from ansible_collections.bulwark.flask.plugins.module_utils.release.history import Record
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError, Releases
 from ansible_collections.bulwark.flask.plugins.module_utils.release_inspection import Inspection
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError, Releases
-from ansible_collections.bulwark.flask.plugins.module_utils.release_record import Record
-from ansible_collections.bulwark.flask.plugins.module_utils.release_units import Ran, Units
 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
 WARM_UP_ROUNDS = 8  # so that every worker has had its turn

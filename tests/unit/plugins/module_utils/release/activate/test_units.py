@@ -1,8 +1,8 @@
 """Commands as systemd reads them."""
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.release_paths import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release_units import Units, quoted
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Units, quoted
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 
 
 @pytest.mark.parametrize(("word", "written"), [
