@@ -16,7 +16,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.template import generate_ansible_template_vars, trust_as_template
 
-COMMANDS = ("validate", "apply", "apply_always")
+COMMANDS = ("validate", "apply")
 OPTIONS = ("files", "purge", *COMMANDS, "state_dir")
 SOURCES = ("template", "content", "link", "state")
 ALWAYS = ("dest", "owner", "group", "sensitive")

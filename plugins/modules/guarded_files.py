@@ -118,76 +118,41 @@ confirmed:
   returned: when something was changed
 """
 
-import base64
-import json
 import os
 import platform
 import pwd
 import re
 import secrets
-import shlex
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset import plan as file_plan
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Change, Entry, Problem, State
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store, Transaction
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Problem, clear_error
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_access import firewall, rollback_timer, ssh_access, sshd
 
 # Shells of accounts that nobody logs in to.
 NO_LOGIN = ("/nologin", "/false", "/sync")
 
 
-def text_of(state: State) -> str:
-    """The text of a path in a diff."""
-    if state.kind == "link":
-        return f"-> {state.link}\n"
-    return (state.data or b"").decode(errors="replace") if state.kind == "file" else ""
-
-
-class Run:
+class Run(Session):
     """One run of the module."""
 
     def __init__(self, module: AnsibleModule) -> None:
-        self.module, self.given = module, module.params
-        contents = json.loads(zlib.decompress(base64.b64decode(self.given["_contents"])))
-        self.entries = [
-            Entry(dest=f["dest"], owner=f["owner"], group=f["group"], mode=int(f["mode"], 8), link=f.get("link") or "",
-                  kind=f.get("state") or ("link" if f.get("link") else "file"), data=base64.b64decode(content or ""))
-            for f, content in zip(self.given["files"], contents)
-        ]
-        self.store = Store("/var/lib/file_set")
-        self.changes: list[Change] = []
+        super().__init__(module)
+        self.given = module.params
         self.drifted = self.restored = False
         self.token = ""
-
-    def run(self, command: list[Any], introduction: str) -> str:
-        """Run one command; a failure is a Problem."""
-        words = [str(word) for word in command]
-        try:
-            rc, out, err = self.module.run_command(words, handle_exceptions=False, errors="replace",
-                                                   environ_update={"LC_ALL": "C.UTF-8"})
-        except OSError as error:
-            rc, out, err = 127, "", file_plan.clear_error(error, words[0])
-        if rc:
-            raise Problem(f"{introduction}: `{shlex.join(words)}` failed with status {rc}:\n{err or out or '(it printed nothing)'}")
-        return str(out)
 
     def in_effect(self) -> bool:
         """Whether the files are in effect."""
         return all(self.module.run_command([str(word) for word in command])[0] == 0 for command in self.given["effective"])
 
-    def plan(self) -> bool:
+    def differs(self) -> bool:
         """Compare the host with the files; returns whether there is anything to do."""
-        self.changes = file_plan.make_plan(self.entries, self.store.due() if self.module.check_mode else None)
-        reasons = file_plan.problems(self.entries, self.changes, not self.module.check_mode)
-        if reasons:
-            self.changes = []
-            raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {reason}" for reason in reasons))
+        self.plan(final=not self.module.check_mode)
         self.drifted = not self.changes and not self.in_effect()
         return bool(self.changes or self.drifted)
 
@@ -283,13 +248,11 @@ class Run:
 
     def execute(self) -> None:
         """Refuse the change, or start the timer, then write, validate and apply."""
-        with self.store.locked():
+        with self.begun():
             self.restored = rollback_timer.undo()
             if self.restored:
                 self.module.warn("An earlier change was never confirmed. The old state was restored first.")
-            for path in self.store.recover()[0]:
-                self.module.warn(f"An earlier run was interrupted. Restored: {path}")
-            due = self.plan()
+            due = self.differs()
             with self.staged() as main:
                 if not due:
                     return self.refuse(self.broken_promises(main))
@@ -299,7 +262,7 @@ class Run:
             token, seconds = secrets.token_hex(8), self.given["confirm_seconds"]
             rollback_timer.arm(self.changes, self.units(), seconds, {"token": token, "address": session.address, "port": session.client_port})
             try:
-                self.write()
+                self.write(owe=False)
             except BaseException:
                 rollback_timer.drop()
                 raise
@@ -318,25 +281,9 @@ class Run:
             self.changes, self.drifted = [], False
             raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
 
-    def write(self) -> None:
-        """Write and validate the files, or restore the old ones."""
-        if not self.changes:
-            return
-        transaction = Transaction(self.store, [entry.dest for entry in self.entries], self.changes)
-        try:
-            transaction.write()
-            for command in self.given["validate"]:
-                self.run(command, "Nothing was changed. The validation")
-            transaction.commit([], self.store.managed())
-        except BaseException:
-            if not transaction.committed:
-                transaction.rollback()
-                self.changes = []
-            raise
-
     def predict(self) -> None:
         """Predict what `execute` would do."""
-        due = self.plan()
+        due = self.differs()
         if not os.path.exists("/usr/sbin/sshd"):
             return
         with self.staged() as main:
@@ -346,13 +293,9 @@ class Run:
 
     def result(self) -> dict[str, Any]:
         """The return values, also of a failure."""
-        found: dict[str, Any] = {"changed": bool(self.changes or self.drifted or self.restored), "changed_files": [change.path for change in self.changes]}
-        if self.token:
-            found["token"] = self.token
-        if self.module._diff:
-            found["diff"] = [{"before_header": change.path, "after_header": change.path, "before": text_of(change.now),
-                              "after": text_of(change.want)} for change in self.changes]
-        return found
+        values = super().result()
+        values["changed"] = bool(values["changed"] or self.drifted or self.restored)
+        return {**values, "token": self.token} if self.token else values
 
 
 def confirm(module: AnsibleModule) -> None:
@@ -367,12 +310,10 @@ def confirm(module: AnsibleModule) -> None:
 
 def main() -> None:
     """Run the module."""
-    commands = {name: {"type": "list", "elements": "list", "default": []} for name in ("validate", "apply", "effective")}
     module = AnsibleModule(
         argument_spec={
-            "files": {"type": "list", "elements": "dict"},
-            "_contents": {"type": "str", "no_log": True},
-            **commands,
+            **{name: SPEC[name] for name in ("files", "_contents", "validate", "apply")},
+            "effective": SPEC["apply"],
             "units": {"type": "list", "elements": "str", "default": []},
             "sshd_config": {"type": "str"},
             "firewall": {"type": "dict", "options": {
@@ -403,7 +344,7 @@ def main() -> None:
     except Problem as error:
         module.fail_json(**{**(run.result() if run else {}), "msg": str(error)})
     except OSError as error:
-        module.fail_json(**{**(run.result() if run else {}), "msg": file_plan.clear_error(error, rollback_timer.FOLDER)})
+        module.fail_json(**{**(run.result() if run else {}), "msg": clear_error(error, rollback_timer.FOLDER)})
     module.exit_json(**run.result())
 
 

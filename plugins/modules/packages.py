@@ -67,70 +67,9 @@ kept:
   returned: always
 """
 
-import os
-import time
-
 from ansible.module_utils.basic import AnsibleModule
-
-LISTS = "/var/lib/apt/lists"
-FRESH_SECONDS = 3600
-POLICY = "/usr/sbin/policy-rc.d"
-
-
-def installed(module, names):
-    """Which of the packages are installed."""
-    out = module.run_command(["dpkg-query", "-W", "-f=${Package} ${db:Status-Status}\n", *names])[1] if names else ""
-    return {line.split()[0] for line in out.splitlines() if line.endswith(" installed")}
-
-
-def missing(wanted, present):
-    """What has to be installed: of each entry the first, when none of its alternatives is there."""
-    choices = [[name.strip() for name in entry.split("|")] for entry in wanted]
-    return [names[0] for names in choices if not present & set(names)]
-
-
-def removable(module, unwanted):
-    """Those that nothing else needs, and a sentence for each of the others."""
-    going, kept = [], []
-    for name in unwanted:
-        rc, out, err = module.run_command(["apt-get", "-s", "remove", name], environ_update={"LC_ALL": "C.UTF-8"})
-        others = [line.split()[1] for line in out.splitlines() if line.startswith("Remv ")]
-        others = [other for other in others if other not in unwanted]
-        if rc or others:
-            reason = f"{', '.join(others)} would have to go with it" if others else (err or out).strip()[-300:]
-            kept.append(f"{name} is unwanted and stays: {reason}")
-        else:
-            going.append(name)
-    return going, kept
-
-
-def lists_are_old():
-    """Whether the package lists are older than an hour, or were never fetched."""
-    if not os.path.isdir(LISTS) or not any("Packages" in name for name in os.listdir(LISTS)):
-        return True
-    return time.time() - os.stat(LISTS).st_mtime > FRESH_SECONDS
-
-
-def install(module, apt, environment, wanted):
-    """Install packages, and keep their services from starting where that is asked for."""
-    hold_back = not module.params["start_services"] and not os.path.exists(POLICY)
-    if hold_back:
-        with open(POLICY, "w", encoding="utf-8") as policy:
-            policy.write("#!/bin/sh\nexit 101\n")
-        os.chmod(POLICY, 0o755)
-    try:
-        if lists_are_old():
-            rc, out, err = module.run_command([*apt, "update"], environ_update=environment)
-            if rc:
-                module.fail_json(msg=f"Could not fetch the package lists:\n{(err or out)[-2000:]}")
-        rc, out, err = module.run_command(
-            [*apt, "install", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold", *wanted],
-            environ_update=environment)
-        if rc:
-            module.fail_json(msg=f"Could not install {', '.join(wanted)}:\n{(err or out)[-2000:]}")
-    finally:
-        if hold_back:
-            os.unlink(POLICY)
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Problem
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import packages
 
 
 def main():
@@ -141,22 +80,10 @@ def main():
                        "start_services": {"type": "bool", "default": True}},
         supports_check_mode=True,
     )
-    unwanted = module.params["absent"]
-    present = installed(module, [*(name.strip() for entry in module.params["name"] for name in entry.split("|")), *unwanted])
-    wanted = missing(module.params["name"], present)
-    going, kept = removable(module, [name for name in unwanted if name in present])
-    result = {"changed": bool(wanted or going), "installed": wanted, "removed": going, "kept": kept}
-    if not result["changed"] or module.check_mode:
-        module.exit_json(**result)
-    environment = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    # Somebody else's package manager gets five minutes to end.
-    apt = ["apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300"]
-    if going:
-        rc, out, err = module.run_command([*apt, "remove", *going], environ_update=environment)
-        if rc:
-            module.fail_json(msg=f"Could not remove {', '.join(going)}:\n{(err or out)[-2000:]}")
-    if wanted:
-        install(module, apt, environment, wanted)
+    try:
+        result = packages.ensure(module, module.params["name"], module.params["absent"], module.params["start_services"])
+    except Problem as error:
+        module.fail_json(msg=str(error))
     module.exit_json(**result)
 
 

@@ -120,7 +120,7 @@ def _real(path: str) -> str:
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
-def strays(purge: list[dict[str, Any]], entries: list[Entry]) -> list[Entry]:
+def unmanaged_files(purge: list[dict[str, Any]], entries: list[Entry]) -> list[Entry]:
     """Files and links in the folders of `purge` that match and are not in the set; hidden ones only by a hidden pattern."""
     kept = {_real(path) for e in entries for path in (e.dest, e.dest + ".orig")}
     found: list[str] = []

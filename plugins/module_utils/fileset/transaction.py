@@ -141,6 +141,11 @@ class Store:
         """Folders whose commands failed, or never ran, for a set that shares a path with this one."""
         return [folder for folder, marker in self._all(OWED) if set(marker["dests"]) & set(dests)]
 
+    def owed_paths(self, folders: list[str]) -> set[str]:
+        """The paths whose change is written and not in effect."""
+        markers = [fs.read_json(os.path.join(folder, OWED)) or {} for folder in folders]
+        return {path for marker in markers for path in marker.get("paths", [])}
+
     def settle(self, folders: list[str]) -> None:
         """The owed commands have succeeded."""
         for folder in folders:
@@ -289,11 +294,12 @@ class Transaction:
         if change.want.kind != "absent":
             os.replace(record["temp"], change.path)
 
-    def commit(self, commands: list[list[str]], managed: set[str]) -> None:
-        """The set is proven: from here on it stays. What needs space, and what still has to be run, is written first."""
+    def commit(self, owe: bool, managed: set[str]) -> None:
+        """The set is proven: from here on it stays. What needs space is written first; with `owe`, that it is not in effect."""
         try:
-            if commands:
-                fs.write_json(os.path.join(self.folder, OWED), {"dests": self.dests, "commands": commands})
+            if owe:
+                paths = self.store.owed_paths(self.store.owed(self.dests)) | {change.path for change in self.changes}
+                fs.write_json(os.path.join(self.folder, OWED), {"dests": self.dests, "paths": sorted(paths)})
             self.store.note_managed(managed, final=False)
             self.committing = True
             os.rename(os.path.join(self.folder, JOURNAL), os.path.join(self.folder, DONE))

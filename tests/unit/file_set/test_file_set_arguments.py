@@ -17,7 +17,7 @@ GOOD: dict[str, Any] = {
         {"dest": "/etc/old/leaf", "state": "absent"},
     ],
     "purge": [{"path": "/etc/d", "patterns": ["*.conf"]}],
-    "validate": [["nginx", "-t"]], "apply": [["sleep", 1]], "apply_always": [], "state_dir": "/var/lib/file_set",
+    "validate": [["nginx", "-t"]], "apply": [["sleep", 1]], "state_dir": "/var/lib/file_set",
 }
 
 
@@ -64,7 +64,7 @@ def test_a_bad_entry_is_refused(entry: Any, problem: str) -> None:
     ({"validate": ["nginx -t"]}, "validate, command 1: must be a list of arguments"),
     ({"validate": ["nginx", "-t"]}, "validate, command 2: must be a list of arguments"),
     ({"apply": [[]]}, "apply, command 1: must be a list of arguments"),
-    ({"apply_always": [[True]]}, "apply_always, command 1: must be a list of arguments"),
+    ({"apply": [[True]]}, "apply, command 1: must be a list of arguments"),
     ({"purge": [{"path": "etc", "patterns": ["*"]}]}, "path must be an absolute path"),
     ({"purge": [{"path": "/etc", "patterns": "*"}]}, "patterns must be a list"),
     ({"purge": [{"path": "/etc", "patterns": ["a/*"]}]}, "patterns must be a list"),

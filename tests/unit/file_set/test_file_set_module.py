@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset import session
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.modules import file_set
 from file_set_host import picture
@@ -126,7 +127,7 @@ def test_check_mode_predicts_the_same_and_writes_nothing(etc: Path, write: Write
     files = old_host(etc)
     before = picture(tmp_path)
     touch = [["touch", str(tmp_path / "ran")]]
-    predicted = write(files, check=True, diff=True, purge=purge_of(etc), validate=touch, apply=touch, apply_always=touch)
+    predicted = write(files, check=True, diff=True, purge=purge_of(etc), validate=touch, apply=touch)
     assert picture(tmp_path) == before and not state.exists()
     assert predicted["changed"] and not predicted["validated"] and predicted["applied"] == []
     done = write(files, diff=True, purge=purge_of(etc))
@@ -234,7 +235,7 @@ def test_sensitive_contents_are_taken_out_of_what_a_command_prints(etc: Path, wr
     (etc / "a").write_text("K=older-secret-8812\n")
     files = [{"dest": etc / "a", "content": f"K={CANARY}\n", "sensitive": True}]
     script = f"echo line 3: K={CANARY} is wrong >&2; echo was older-secret-8812; echo {CANARY[:-3]}; exit 4"
-    for option in ("validate", "apply", "apply_always"):
+    for option in ("validate", "apply"):
         result = write(files, **{option: [["bash", "-c", script]]})
         assert result["rc"] == 4 and "line 3: K=[hidden] is wrong" in result["stderr"]
         # The command itself is the operator's own text; what it printed is not.
@@ -272,15 +273,6 @@ def test_apply_that_failed_runs_again_when_the_set_has_grown(etc: Path, write: W
     assert write(files, apply=[["false"]])["failed"]
     result = write([*files, {"dest": etc / "b", "content": ""}], apply=[["true"]])
     assert result["changed_files"] == [] and result["applied"] == [["true"]]
-
-
-def test_apply_always_runs_each_time_and_is_no_change(etc: Path, write: Write, tmp_path: Path) -> None:
-    files = [{"dest": etc / "a", "content": "x"}]
-    always = [["sh", "-c", f"echo x >> {tmp_path}/count"]]
-    write(files, apply_always=always)
-    assert not write(files, apply_always=always)["changed"]
-    assert (tmp_path / "count").read_text() == "x\nx\n"
-    assert write(files, apply_always=[["false"]])["failed"]
 
 
 def test_the_first_foreign_file_is_kept_and_only_once(etc: Path, write: Write) -> None:
@@ -389,7 +381,7 @@ def test_contents_are_not_in_the_invocation(etc: Path, write: Write) -> None:
 
 
 def test_a_signal_after_the_proof_takes_nothing_back(etc: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    commit = file_set.Transaction.commit
+    commit = session.Transaction.commit
 
     def interrupted(self: Any, *args: Any) -> None:
         commit(self, *args)
@@ -399,7 +391,7 @@ def test_a_signal_after_the_proof_takes_nothing_back(etc: Path, write: Write, mo
     (etc / "a").write_text("old")
     files = [{"dest": etc / "a", "content": "new"}]
     with monkeypatch.context() as patch:
-        patch.setattr(file_set.Transaction, "commit", interrupted)
+        patch.setattr(session.Transaction, "commit", interrupted)
         result = write(files, apply=[["true"]])
     assert result["failed"] and "SIGTERM" in result["msg"] and "as it was before" not in result["msg"]
     assert (etc / "a").read_text() == "new"

@@ -86,7 +86,7 @@ def test_a_secret_is_nowhere_in_the_output_at_any_verbosity(project: Path, check
     files: list[dict[str, object]] = [{"dest": "a", "template": "secret.j2", "sensitive": True},
                                       {"dest": "b", "content": "{{ demo_secret }}", "sensitive": True}]
     broken = file_set(project, [{"dest": "c", "template": "broken.j2", "sensitive": True}])
-    done = play(project, file_set(project, files), {**file_set(project, files, apply_always=[leaky]), "ignore_errors": True},
+    done = play(project, file_set(project, files), {**file_set(project, [*files, {"dest": "d", "content": "x"}], apply=[leaky]), "ignore_errors": True},
                 {**broken, "ignore_errors": True}, arguments=("--diff", "-vvvv", *check))
     assert done.returncode == 0, done.stdout + done.stderr
     assert CANARY not in done.stdout + done.stderr

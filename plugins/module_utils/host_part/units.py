@@ -1,0 +1,148 @@
+"""Units of systemd: what they do, what is wanted, and the steps between. No Ansible imports."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import os
+import re
+from typing import Any, Callable, Optional
+
+UNITS = "/etc/systemd/system"
+KEYS = ("enabled", "state", "restart_on", "reload_on")
+PROPERTIES = ("LoadState", "ActiveState", "NeedDaemonReload")
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """How a unit should be; None is not looked at. Patterns are of paths of the set."""
+
+    name: str
+    enabled: Optional[bool] = None
+    state: Optional[str] = None  # started, stopped or absent
+    restart_on: tuple[str, ...] = ()
+    reload_on: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """Where a unit of ours has its file."""
+        return f"{UNITS}/{self.name}"
+
+    def own_patterns(self) -> list[str]:
+        """The unit's own files: a change of them restarts it."""
+        stem, _, suffix = self.name.rpartition(".")
+        bases = [self.name] + ([f"{stem.partition('@')[0]}@.{suffix}"] if "@" in stem else [])
+        return [pattern for base in bases for pattern in (f"{UNITS}/{base}", f"{UNITS}/{base}.d/*")]
+
+    def touched(self, paths: set[str]) -> Optional[str]:
+        """What a change of these paths asks for: restart, reload or nothing."""
+        def any_of(patterns: Any) -> bool:
+            return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns for path in paths)
+        if any_of([*self.own_patterns(), *self.restart_on]):
+            return "restart"
+        return "reload-or-restart" if any_of(self.reload_on) else None
+
+
+def wanted_of(given: dict[str, Any]) -> list[Wanted]:
+    """The option `units`; everything that is wrong with it is one ValueError."""
+    problems, wanted = [], []
+    for name, options in given.items():
+        options = options or {}
+        if not re.fullmatch(r"[\w:.\\@-]+\.(service|socket|timer|path|target|mount|slice)", name):
+            problems.append(f"{name}: must be the full name of a unit, such as nginx.service")
+        if not isinstance(options, dict):
+            problems.append(f"{name}: must be a mapping of {', '.join(KEYS)}")
+            continue
+        problems += [f"{name}: unknown key {key} (known are {', '.join(KEYS)})" for key in options if key not in KEYS]
+        enabled, state = options.get("enabled"), options.get("state")
+        if enabled not in (None, True, False):
+            problems.append(f"{name}: enabled must be true or false")
+        if state not in (None, "started", "stopped", "absent"):
+            problems.append(f"{name}: state must be started, stopped or absent")
+        patterns = {key: options.get(key) or [] for key in ("restart_on", "reload_on")}
+        problems += [f"{name}: {key} must be a list of paths or patterns" for key, value in patterns.items()
+                     if not isinstance(value, list) or not all(isinstance(one, str) for one in value)]
+        if not problems:
+            wanted.append(Wanted(name, enabled, state, tuple(patterns["restart_on"]), tuple(patterns["reload_on"])))
+    if problems:
+        raise ValueError("\n".join(f"- units, {problem}" for problem in problems))
+    return wanted
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """How a unit is."""
+
+    load: str = "not-found"
+    active: str = "inactive"
+    stale: bool = False  # its files changed since systemd read them
+    file: str = ""  # what `systemctl is-enabled` prints
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is running, or on its way."""
+        return self.active in ("active", "activating", "reloading", "refreshing")
+
+
+def look(names: list[str], run: Callable[[list[str]], str]) -> dict[str, State]:
+    """The state of units: one `systemctl show` for all, and one `is-enabled`, which reads the disk and no cache."""
+    if not names:
+        return {}
+    blocks = run(["systemctl", "show", f"--property={','.join(PROPERTIES)}", "--", *names]).strip("\n").split("\n\n")
+    states = {}
+    for name, block in zip(names, blocks):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        states[name] = State(values.get("LoadState", "not-found"), values.get("ActiveState", "inactive"),
+                             values.get("NeedDaemonReload") == "yes")
+    known = [name for name, state in states.items() if state.load != "not-found"]
+    answers = run(["systemctl", "is-enabled", "--", *known]).split() if known else []
+    if len(answers) != len(known):  # a unit file that was removed since has no line
+        answers = [run(["systemctl", "is-enabled", "--", name]).strip() for name in known]
+    files = dict(zip(known, answers))
+    return {name: dataclasses.replace(state, file=files.get(name, "")) for name, state in states.items()}
+
+
+def removed_paths(wanted: list[Wanted]) -> list[str]:
+    """The files and links of units that are to be absent."""
+    paths = []
+    for unit in wanted:
+        if unit.state != "absent":
+            continue
+        paths.append(unit.path)
+        for folder in sorted(os.listdir(UNITS)) if os.path.isdir(UNITS) else []:
+            link = os.path.join(UNITS, folder, unit.name)
+            if folder.endswith((".wants", ".requires")) and os.path.lexists(link):
+                paths.append(link)
+    return paths
+
+
+def needs_reload(states: dict[str, State], changed: set[str]) -> bool:
+    """Whether systemd has to read its files again."""
+    return any(path.startswith("/etc/systemd/") for path in changed) or any(state.stale for state in states.values())
+
+
+def steps(wanted: list[Wanted], states: dict[str, State], changed: set[str], stale: frozenset[str] = frozenset()) -> list[list[str]]:
+    """Commands of systemctl, in order: first what is enabled, then what runs. `stale` units run with older files."""
+    first: list[list[str]] = []
+    then: list[list[str]] = []
+    for unit in wanted:
+        state = states.get(unit.name, State())
+        if unit.state == "absent":
+            then += [["stop", unit.name]] * (state.runs or state.active == "deactivating")
+            then += [["reset-failed", unit.name]] * (state.active == "failed")
+            continue
+        if state.file.startswith("masked") and (unit.enabled or unit.state == "started"):
+            runtime = ["--runtime"] if state.file == "masked-runtime" else []
+            first.append(["unmask", *runtime, unit.name])
+        if unit.enabled and state.file in ("", "disabled", "not-found", "masked", "masked-runtime", "enabled-runtime", "linked"):
+            first.append(["enable", unit.name])
+        if unit.enabled is False and state.file in ("enabled", "enabled-runtime"):
+            first.append(["disable", unit.name])
+        action = "restart" if unit.name in stale else unit.touched(changed)
+        if unit.state == "stopped":
+            then += [["stop", unit.name]] * state.runs
+        elif state.runs:
+            then += [[action, unit.name]] if action else []
+        elif unit.state == "started":
+            then += [["reset-failed", unit.name]] * (state.active == "failed") + [["start", unit.name]]
+    return first + then

@@ -1,0 +1,339 @@
+#!/usr/bin/python
+"""Install, write and run one part of a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_part
+short_description: Install, write and run one part of a host, in one call that looks at all of it each time
+version_added: "0.1.0"
+description:
+  - A part is what one role has on a host, packages, accounts, directories, files and units. Each run looks at all of
+    them, so what was removed, changed, stopped, disabled or masked by hand comes back, and check mode says so.
+  - The order is packages, files and their validation, accounts, directories, systemd's configuration, O(apply), units.
+    Files are written as M(bulwark.flask.file_set) writes them. When a step after the validation fails, the next run
+    makes up for it, restarts included.
+  - A file of the set below C(/etc/sysusers.d) or C(/etc/tmpfiles.d) is in effect after each run. The accounts and paths
+    that it names are looked at in every run and made again when they are missing or have another owner or mode. An
+    account that was deleted gets the number that it had.
+  - An account of C(/etc/sysusers.d) that exists and can log in is refused before anything is changed. A service never
+    takes over the account of a person.
+options:
+  name:
+    description: Name of the part, unique on the host. What belongs to it is recorded in C(<state_dir>/parts/<name>.json).
+    type: str
+    required: true
+  packages:
+    description:
+      - Debian packages that are installed when missing, without what they recommend. V(a | b) is satisfied by
+        each of the two; the first is installed where neither is.
+      - Waits up to five minutes for another process that uses apt or dpkg. An interrupted run of dpkg is finished first.
+    type: list
+    elements: str
+    default: []
+  packages_absent:
+    description: Packages that are removed; one that others need is kept and named in RV(kept).
+    type: list
+    elements: str
+    default: []
+  start_services:
+    description: Whether a package may start its services while it is installed.
+    type: bool
+    default: true
+  files:
+    description: The files, in order, as O(bulwark.flask.file_set#module:files).
+    type: list
+    elements: dict
+    default: []
+  purge:
+    description: Directories that the part owns, as O(bulwark.flask.file_set#module:purge).
+    type: list
+    elements: dict
+    default: []
+  validate:
+    description: Commands that prove the files, as O(bulwark.flask.file_set#module:validate).
+    type: list
+    elements: list
+    default: []
+  apply:
+    description: Commands that make a change of files effective beyond O(units), as O(bulwark.flask.file_set#module:apply).
+    type: list
+    elements: list
+    default: []
+  units:
+    description:
+      - Units of systemd by their full name, in the order in which they are started. Each has the keys C(enabled),
+        C(state), C(restart_on) and C(reload_on); what is left out is not looked at.
+      - C(enabled) is V(true) or V(false). C(state) is V(started), V(stopped) or V(absent), which stops the unit and
+        removes its file below C(/etc/systemd/system) and the links to it.
+      - A unit that runs is restarted when its own file or a drop-in of it changed, or a path that matches a shell pattern
+        of C(restart_on); it is reloaded when one of C(reload_on) did. It is restarted too when systemd has not read its
+        files since they changed.
+    type: dict
+    default: {}
+  state_dir:
+    description: Directory on the host, accessible to root only, for journals and records.
+    type: path
+    default: /var/lib/file_set
+attributes:
+  check_mode:
+    description: Predicts all changes, writes and runs nothing.
+    support: full
+  diff_mode:
+    description: Shows files as M(bulwark.flask.file_set) does, and packages, accounts, paths and units as lines of text.
+    support: full
+author:
+  - The bulwark.flask authors (@bulwark)
+"""
+
+EXAMPLES = r"""
+- name: Install, configure and run the store
+  bulwark.flask.host_part:
+    name: session_store
+    packages: [valkey-tools]
+    files:
+      - {dest: /etc/sysusers.d/session-store.conf, template: sysusers.conf.j2}
+      - {dest: /etc/session-store, state: directory}
+      - {dest: /etc/session-store/session-store.conf, template: session-store.conf.j2}
+      - {dest: /etc/systemd/system/session-store.service, template: session-store.service.j2}
+    units:
+      session-store.service: {enabled: true, state: started, restart_on: [/etc/session-store/session-store.conf]}
+
+- name: Write a site
+  bulwark.flask.host_part:
+    name: site-shop
+    files:
+      - {dest: /etc/nginx/sites-enabled/shop.conf, template: site.conf.j2}
+    validate:
+      - [nginx, -t]
+    units:
+      nginx.service: {state: started, reload_on: ["*"]}
+"""
+
+RETURN = r"""
+changed_files:
+  description: Paths that were changed, or would be in check mode; purged ones included.
+  type: list
+  elements: str
+  returned: always
+installed:
+  description: Packages that were or would be installed.
+  type: list
+  elements: str
+  returned: always
+removed:
+  description: Packages that were or would be removed.
+  type: list
+  elements: str
+  returned: always
+kept:
+  description: For each unwanted package that is kept, a sentence with the reason.
+  type: list
+  elements: str
+  returned: always
+accounts:
+  description: Users, groups and memberships that were or would be made.
+  type: list
+  elements: str
+  returned: always
+directories:
+  description: Paths of C(/etc/tmpfiles.d) that were or would be made or corrected.
+  type: list
+  elements: str
+  returned: always
+steps:
+  description: Commands of systemctl that ran, or would run.
+  type: list
+  elements: str
+  returned: always
+applied:
+  description: Commands of O(apply) that ran and succeeded.
+  type: list
+  elements: list
+  returned: always
+validated:
+  description: Whether commands of O(validate) ran and succeeded.
+  type: bool
+  returned: always
+backup_files:
+  description: Copies of foreign files that were made.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import os
+import re
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, clear_error
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Interrupted, Session, catch_signals
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, packages, units
+
+LATER = "The files are written and proven, but not everything is in effect; the next run tries again"
+
+
+class Run(Session):
+    """One run of the module."""
+
+    def __init__(self, module: AnsibleModule, wanted: list[units.Wanted]) -> None:
+        super().__init__(module, [Entry(path, "absent") for path in units.removed_paths(wanted)])
+        self.wanted = wanted
+        self.record_path = os.path.join(self.store.folder, "parts", f"{module.params['name']}.json")
+        self.record = fs.read_json(self.record_path) or {}
+        # What was or would be done, by kind, in the words of the result.
+        self.done: dict[str, list[str]] = {key: [] for key in ("installed", "removed", "accounts", "directories", "steps")}
+        self.kept: list[str] = []
+        self.applied: list[list[str]] = []
+        self.packages_changed = False
+        self.changed_paths: set[str] = set()
+
+    def below(self, folder: str) -> list[Entry]:
+        """The files of the set in a directory of systemd's."""
+        return [entry for entry in self.entries if entry.kind == "file" and os.path.dirname(entry.dest) == folder]
+
+    def refuse_taken_accounts(self) -> None:
+        """Fail when an account of the set belongs to a person."""
+        problems = [text for entry in self.below("/etc/sysusers.d") for text in accounts.taken(entry.data.decode())]
+        if problems:
+            raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+    def packages(self) -> None:
+        """Install and remove packages, or predict it."""
+        params = self.module.params
+        result = packages.ensure(self.module, params["packages"], params["packages_absent"], params["start_services"])
+        self.done["installed"], self.done["removed"], self.kept = result["installed"], result["removed"], result["kept"]
+        self.packages_changed = result["changed"]
+
+    def accounts(self) -> None:
+        """Make the users, groups, memberships and paths that are missing, or predict it."""
+        for entry in self.below("/etc/sysusers.d"):
+            text = entry.data.decode()
+            missing = accounts.lacking(text)
+            if missing and not self.module.check_mode:
+                # Text on its standard input is all that it reads then.
+                text = accounts.with_numbers(text, self.record.get("users", {}))
+                rc, out, err = self.module.run_command(["systemd-sysusers", "-"], data=text)
+                if rc:
+                    raise Problem(f"{LATER}: `systemd-sysusers` of {entry.dest} failed with status {rc}:\n{err or out}")
+            self.done["accounts"] += missing
+        for entry in self.below("/etc/tmpfiles.d"):
+            missing = accounts.lacking_paths(entry.data.decode())
+            if (missing or entry.dest in self.changed_paths) and not self.module.check_mode:
+                self.run(["systemd-tmpfiles", "--create", entry.dest], LATER)
+            self.done["directories"] += missing
+
+    def look(self) -> dict[str, units.State]:
+        """The state of the units."""
+        return units.look([unit.name for unit in self.wanted], lambda command: str(self.module.run_command(
+            command, environ_update={"LC_ALL": "C.UTF-8"})[1]))
+
+    def units(self, owed: bool) -> None:
+        """Have systemd read its files, run `apply`, then enable and start what should be; or predict it."""
+        check = self.module.check_mode
+        states = self.look()
+        stale = frozenset(name for name, state in states.items() if state.stale and state.runs)
+        if units.needs_reload(states, self.changed_paths):
+            self.done["steps"].append("systemctl daemon-reload")
+            if not check:
+                self.run(["systemctl", "daemon-reload"], LATER)
+                states = self.look()
+        if owed and not check:
+            for command in self.module.params["apply"]:
+                self.run(command, LATER)
+                self.applied.append(command)
+        for words in units.steps(self.wanted, states, self.changed_paths, stale):
+            if not check:
+                self.run(["systemctl", *words], LATER)
+            self.done["steps"].append(f"systemctl {' '.join(words)}")
+
+    def write_record(self) -> None:
+        """Record what belongs to the part."""
+        users: dict[str, int] = {}
+        for entry in self.below("/etc/sysusers.d"):
+            users.update(accounts.numbers(entry.data.decode()))
+        record = {
+            "packages": self.module.params["packages"],
+            "files": [entry.dest for entry in self.entries if entry.kind != "absent"],
+            "users": users,
+            "units": {unit.name: {"enabled": unit.enabled, "state": unit.state} for unit in self.wanted},
+        }
+        if record != self.record:
+            fs.make_private_directory(os.path.dirname(self.record_path))
+            fs.write_json(self.record_path, record)
+
+    def execute(self) -> None:
+        """Bring the part about."""
+        self.refuse_taken_accounts()
+        self.packages()
+        with self.begun():
+            self.plan(final=True)
+            self.write(owe=True)
+            owed = self.store.owed(self.dests)
+            self.changed_paths = set(self.paths) | self.store.owed_paths(owed)
+            self.accounts()
+            self.units(bool(owed))
+            self.store.settle(owed)
+            self.write_record()
+
+    def predict(self) -> None:
+        """Say what `execute` would do."""
+        self.refuse_taken_accounts()
+        self.packages()
+        self.plan(final=False)
+        owed = self.store.owed(self.dests)
+        self.changed_paths = set(self.paths) | self.store.owed_paths(owed)
+        self.accounts()
+        self.units(bool(owed or self.store.due()))
+
+    def result(self) -> dict[str, Any]:
+        """What is returned, also on failure."""
+        values = super().result()
+        changed = values["changed"] or self.applied or self.packages_changed or any(self.done.values())
+        if self.module._diff:
+            lines = [f"{title}: {text}\n" for key, title in (
+                ("installed", "install"), ("removed", "remove"), ("accounts", "create"), ("directories", "create or correct"), ("steps", "run"))
+                for text in self.done[key]]
+            values["diff"] += [{"prepared": "".join(lines)}] if lines else []
+        return {**values, **self.done, "changed": bool(changed), "kept": self.kept, "applied": self.applied}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **SPEC, "files": {**SPEC["files"], "default": []},
+            "name": {"type": "str", "required": True},
+            "packages": {"type": "list", "elements": "str", "default": []},
+            "packages_absent": {"type": "list", "elements": "str", "default": []},
+            "start_services": {"type": "bool", "default": True},
+            "units": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    if not re.fullmatch(r"\w[\w.@-]*", module.params["name"]):
+        module.fail_json(msg="name must be letters, digits, _, -, . and @, such as session_store or site-shop")
+    try:
+        wanted = units.wanted_of(module.params["units"])
+    except ValueError as error:
+        module.fail_json(msg=f"Nothing was changed, because:\n{error}")
+    catch_signals()
+    run = Run(module, wanted)
+    try:
+        if module.check_mode:
+            run.predict()
+        else:
+            run.execute()
+    except Problem as error:
+        module.fail_json(**{**run.result(), "msg": str(error), **error.details})
+    except Interrupted as error:
+        module.fail_json(**{**run.result(), "msg": f"The run was ended by {error}; the next one finishes what is left"})
+    except OSError as error:
+        module.fail_json(**{**run.result(), "msg": clear_error(error, module.params["state_dir"])})
+    module.exit_json(**run.result())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Packages: alternatives, what is removed, locks of other processes, and runs that were killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import packages
+
+
+class Module:
+    """Answers as the programs do."""
+
+    def __init__(self, answers: dict[str, str]) -> None:
+        self.answers = answers
+
+    def run_command(self, command: list[str], **more: Any) -> tuple[int, str, str]:
+        return 0, self.answers[command[-1]], ""
+
+
+def test_one_of_two_is_enough_and_the_first_is_installed() -> None:
+    assert packages.missing(["systemd-timesyncd | chrony", "nginx"], {"chrony"}) == ["nginx"]
+    assert packages.missing(["systemd-timesyncd | chrony"], {"nginx"}) == ["systemd-timesyncd"]
+
+
+def test_a_package_others_need_is_kept_and_named() -> None:
+    module = Module({"rpcbind": "Remv nfs-common [1]\nRemv rpcbind [1]\n", "telnetd": "Remv telnetd [1]\n", "nis": "Remv nis\nRemv rpcbind\n"})
+    assert packages.removable(module, ["rpcbind", "telnetd", "nis"]) == (
+        ["telnetd", "nis"], ["rpcbind is unwanted and stays: nfs-common would be removed with it"])
+
+
+def lock(path: Path, ready: str = "print(1, flush=True)", seconds: float = 60) -> subprocess.Popen[bytes]:
+    """Another process that holds a lock the way apt does."""
+    code = f"import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); {ready}; time.sleep({seconds})"
+    process = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
+    assert process.stdout and process.stdout.readline()
+    return process
+
+
+class Runs:
+    """Answers one after the other, and remembers what was asked."""
+
+    def __init__(self, *answers: tuple[int, str, str]) -> None:
+        self.answers, self.asked, self.warnings = list(answers), [], []
+
+    def run_command(self, command: list[str], **more: Any) -> tuple[int, str, str]:
+        self.asked.append(" ".join(command))
+        return self.answers.pop(0)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+
+def test_apt_waits_until_another_process_lets_the_lists_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "LOCKS", (str(tmp_path / "lock"),))
+    began, process = time.monotonic(), lock(tmp_path / "lock", seconds=1.5)
+    packages.Apt(Runs((0, "", ""))).get("update", purpose="x")
+    assert time.monotonic() - began > 1
+    process.wait()
+
+
+def test_who_holds_the_lock_is_named_when_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "LOCKS", (str(tmp_path / "lock"),))
+    process = lock(tmp_path / "lock")
+    with pytest.raises(packages.Problem, match=rf"process {process.pid} \(.*python.* has held .*lock for more than 0 seconds"):
+        packages.Apt(Runs(), wait_seconds=0).get("update", purpose="x")
+    process.kill()
+    process.wait()
+
+
+def test_an_interrupted_dpkg_is_finished_and_the_installation_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "LOCKS", ())
+    module = Runs((100, "", "E: dpkg was interrupted, you must manually run 'dpkg --configure -a'"), (0, "", ""), (0, "", ""))
+    packages.Apt(module).get("install", "nginx", purpose="x")
+    assert ["configure" in command for command in module.asked] == [False, True, False]
+    assert module.warnings
+
+
+def test_a_policy_denies_while_its_run_lives_and_not_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, guard = tmp_path / "policy-rc.d", tmp_path / "lock"
+    monkeypatch.setattr(packages, "POLICY", str(policy))
+    monkeypatch.setattr(packages, "POLICY_LOCK", str(guard))
+    monkeypatch.setattr(packages, "POLICY_TEXT", packages.POLICY_TEXT.replace("/run/bulwark-packages.lock", str(guard)))
+    with packages.fs.locked(guard), packages.services_held(True):
+        assert subprocess.run([policy, "nginx", "start"], check=False).returncode == 101
+        left = policy.read_bytes()
+    assert not policy.exists()
+    packages.fs.write(policy, left, mode=0o755)  # as after a kill
+    assert subprocess.run([policy, "nginx", "start"], check=False).returncode == 0
+    assert packages.remove_leftover() and not policy.exists()
+
+
+def test_a_policy_of_the_operator_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = tmp_path / "policy-rc.d"
+    monkeypatch.setattr(packages, "POLICY", str(policy))
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    with packages.services_held(True):
+        pass
+    assert not packages.remove_leftover() and policy.exists()
