@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""A virtual environment that holds exactly what a lock file names."""
+"""Install the packages of a lock file into a virtual environment."""
 
 from __future__ import annotations
 
@@ -8,35 +8,43 @@ module: locked_venv
 short_description: Install a tool from a hash-locked requirements file into a venv of its own
 version_added: "0.1.0"
 description:
-  - Builds the venv aside, proves it with C(pip check), and moves the link C(<path>/current) to it. The
-    venv before stays, so that what runs from it goes on.
-  - A venv is named after its lock file and its Python, so a run with nothing to do is one look at the
-    disk. A build that was interrupted is removed and done again.
-  - Needs python3-venv on the host, unless in check mode. Nothing is compiled from source.
+  - Builds the venv in a directory of its own, checks it with C(pip check) and O(program), flushes it to disk, and moves
+    the link C(<path>/current) to it. The previous venv stays for processes that still use it.
+  - The directory is named after the lock file and the interpreter, so a run without changes reads a few files only. An
+    interrupted build is removed and repeated.
+  - The venv uses the versioned interpreter, such as C(/usr/bin/python3.11), so an upgrade of the distribution does not
+    break it. The next run builds a new one for the new interpreter, or when the old interpreter is gone.
+  - Requires python3-venv on the host, except in check mode. Does not compile anything from source.
 options:
   path:
     description: Directory of the tool.
     type: path
     required: true
   requirements:
-    description: Text of the lock file, complete and with a hash for everything. Needed unless O(state=absent).
+    description: Text of the lock file, complete and with hashes. Required unless O(state=absent).
     type: str
+  program:
+    description:
+      - Program of the venv that must print its version (C(--version)) before the link moves to the venv. Its version is
+        that of the package of the same name in O(requirements), if there is one.
+    type: str
+    default: ""
   python:
-    description: Interpreter the venv is made with.
+    description: Interpreter of the venv; a link is followed to the versioned name.
     type: path
     default: /usr/bin/python3
   ca_bundle:
-    description: Certificates trusted while downloading.
+    description: CA certificates trusted for downloads.
     type: path
     default: /etc/ssl/certs/ca-certificates.crt
   index_url:
     description:
-      - Package index; empty means PyPI, or what the host's environment says.
-      - A password does not belong here, but into a C(.netrc) of root on the host.
+      - Package index; empty means PyPI, or the index of the host's environment.
+      - Put a password into root's C(.netrc) on the host, not here.
     type: str
     default: ""
   state:
-    description: V(absent) removes the venvs, and O(path) if nothing else is in it.
+    description: V(absent) removes the venvs, and O(path) if it is empty then.
     type: str
     choices: [present, absent]
     default: present
@@ -53,11 +61,12 @@ EXAMPLES = r"""
   bulwark.flask.locked_venv:
     path: /opt/certbot
     requirements: "{{ lookup('ansible.builtin.file', 'certbot.txt') }}"
+    program: certbot
 """
 
 RETURN = r"""
 venv:
-  description: The venv that the link points to.
+  description: Path of the venv that the link points to.
   type: str
   returned: always
 """
@@ -74,47 +83,47 @@ from typing import Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 
-# What pip says, and what it means; the first that is found counts.
+# Patterns of pip's output and their meaning; the first match counts.
 CAUSES = (
     (r"DO NOT MATCH THE HASHES",
-     "A download is not what the lock file promises: the index serves something else, or the lock was edited by hand."),
+     "A download does not match its hash: the index serves another file, or the lock file was edited by hand."),
     (r"Hashes are required|must have their versions pinned",
-     "The lock file is not complete: every package needs a version and a hash."),
+     "The lock file is incomplete: every package needs a version and a hash."),
     (r"invalid path|Could not find a suitable TLS CA",
-     "The file of trusted certificates, ca_bundle, is not on the host."),
+     "The file ca_bundle does not exist on the host."),
     (r"CERTIFICATE_VERIFY_FAILED|confirming the ssl certificate",
-     "The index has a certificate that ca_bundle does not trust; behind a proxy, ca_bundle must hold its authority."),
+     "ca_bundle does not trust the certificate of the index. Behind a proxy it must contain the proxy's CA."),
     (r"No space left", "The disk is full."),
     (r"Name or service not known|name resolution|Connection refused|unreachable|timed out|Timeout|ProxyError|connect to proxy",
-     "The package index cannot be reached from the host."),
-    (r"\b(401|403|407) ", "The package index, or a proxy before it, refuses access."),
+     "The host cannot reach the package index."),
+    (r"\b(401|403|407) ", "The package index or a proxy refuses access."),
     (r"ensurepip is not available|No module named .?venv", "The Debian package python3-venv is missing."),
-    (r"No matching distribution", "The index has no such version for this host's Python and processor."),
+    (r"No matching distribution", "The index has no such version for the host's Python and processor."),
 )
 
 
 class BuildError(Exception):
-    """A venv that could not be made; the text is for a person."""
+    """The venv could not be built; the text is the error message."""
 
 
 def without_passwords(text: str) -> str:
-    """The text, with what stands between :// and @ left out."""
+    """The text without credentials in URLs."""
     return re.sub(r"://[^/\s@]+@", "://***@", text)
 
 
 def explain(output: str) -> str:
-    """What went wrong in one sentence, then what pip said about it."""
+    """The cause in one sentence, then the relevant lines of the output."""
     cause = next((meaning for pattern, meaning in CAUSES if re.search(pattern, output)), None)
     lines = [line.rstrip() for line in without_passwords(output).splitlines() if line.strip()]
-    told = [line for line in lines if not re.match(r"\s*(WARNING: Location|\[notice\]|Looking in|  warnings\.warn)", line)]
-    # The first retry says why; the others repeat it.
-    retries = [line for line in told if "Retrying" in line]
-    told = retries[:1] + [line for line in told if "Retrying" not in line][-8:]
-    return "\n".join(([cause] if cause else []) + [line[:400] for line in told])
+    relevant = [line for line in lines if not re.match(r"\s*(WARNING: Location|\[notice\]|Looking in|  warnings\.warn)", line)]
+    # The first retry has the reason; the others repeat it.
+    retries = [line for line in relevant if "Retrying" in line]
+    relevant = retries[:1] + [line for line in relevant if "Retrying" not in line][-8:]
+    return "\n".join(([cause] if cause else []) + [line[:400] for line in relevant])
 
 
 def python_version(module: AnsibleModule, python: str) -> Optional[str]:
-    """Major and minor version of an interpreter, or None where there is none."""
+    """Major and minor version of an interpreter, None if it does not run."""
     if os.path.realpath(python) == os.path.realpath(sys.executable):
         return "{}.{}".format(*sys.version_info)
     if not os.access(python, os.X_OK):
@@ -123,32 +132,47 @@ def python_version(module: AnsibleModule, python: str) -> Optional[str]:
     return out.strip() if rc == 0 else None
 
 
-def build(module: AnsibleModule, target: Path) -> None:
-    """Make the venv; a failure removes what was begun."""
+def check_program(module: AnsibleModule, target: Path) -> None:
+    """Raise BuildError unless the program of the venv runs and has the version of the lock file."""
+    program = module.params["program"]
+    if program:
+        locked = re.search(rf"^{re.escape(program)}==([^\s;\\]+)", module.params["requirements"], re.MULTILINE)
+        try:
+            rc, out, err = module.run_command([str(target / "bin" / program), "--version"], handle_exceptions=False)
+        except OSError as error:
+            rc, out, err = 127, "", error.strerror or str(error)
+        if rc or (locked[1] if locked else "") not in out + err or not (out + err).strip():
+            raise BuildError(f"{program} --version does not print its version{f' {locked[1]}' if locked else ''}:\n{(out + err).strip()[-1000:]}")
+
+
+def build(module: AnsibleModule, python: str, target: Path) -> None:
+    """Build, check and flush the venv; a failure removes it."""
     options = module.params
     environment = {"PIP_CERT": options["ca_bundle"], "PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1",
                    "PIP_NO_CACHE_DIR": "1", "PIP_NO_INPUT": "1", "PIP_RETRIES": "3", "LC_ALL": "C.UTF-8"}
     if options["index_url"]:
         environment["PIP_INDEX_URL"] = options["index_url"]
-    python = str(target / "bin" / "python")
+    own_python = str(target / "bin" / "python")
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as lock:
         lock.write(options["requirements"])
         lock.flush()
-        for command in ([options["python"], "-m", "venv", str(target)],
-                        [python, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary=:all:",
+        for command in ([python, "-m", "venv", str(target)],
+                        [own_python, "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps", "--only-binary=:all:",
                          "--requirement", lock.name],
-                        [python, "-m", "pip", "check"]):
+                        [own_python, "-m", "pip", "check"],
+                        # A power cut after the mark below must not find files that are not on disk yet.
+                        ["sync", "--file-system", str(target)]):
             rc, out, err = module.run_command(command, environ_update=environment)
             if rc:
                 if target.exists():
                     shutil.rmtree(target)
                 raise BuildError(explain(f"{out}\n{err}"))
-    # Written last: a venv without it is a build that was interrupted.
-    (target / ".complete").touch()
+    # A venv without this mark is an interrupted build.
+    fs.write(target / ".complete", b"", mode=0o644)
 
 
 def switch(path: Path, target: Path) -> None:
-    """Point `current` at the venv, and remove all others but the one before."""
+    """Point `current` at the venv, and remove all others except the previous one."""
     link = path / "current"
     previous = os.readlink(link) if link.is_symlink() else None
     fs.link(link, target.name)
@@ -159,20 +183,20 @@ def switch(path: Path, target: Path) -> None:
 
 
 def venvs(path: Path) -> list[Path]:
-    """The venvs below a path, half-made ones included, and nothing else."""
+    """The venvs below a path, unfinished ones included."""
     return [found for found in path.iterdir() if re.fullmatch(r"[0-9a-f]{12}", found.name) and not found.is_symlink()
             and found.is_dir()] if path.is_dir() else []
 
 
-def is_live(path: Path, target: Path) -> bool:
-    """Whether the link points to a finished venv whose interpreter is still there."""
-    link = path / "current"
-    return (link.is_symlink() and os.readlink(link) == target.name and (target / ".complete").exists()
-            and os.access(target / "bin" / "python", os.X_OK))
+def is_complete(target: Path, program: str) -> bool:
+    """Whether a venv is finished, its interpreter exists and its program is not empty."""
+    script = target / "bin" / program
+    return ((target / ".complete").exists() and os.access(target / "bin" / "python", os.X_OK)
+            and (not program or script.is_file() and script.stat().st_size > 0))
 
 
 def remove(path: Path) -> None:
-    """Remove what this module made."""
+    """Remove the venvs and the link."""
     (path / "current").unlink(missing_ok=True)
     for old in venvs(path):
         shutil.rmtree(old)
@@ -182,24 +206,26 @@ def remove(path: Path) -> None:
 
 
 def present(module: AnsibleModule, path: Path) -> tuple[bool, Path]:
-    """Have the venv. Returns whether it had to be made, and where it is."""
-    python = module.params["python"]
+    """Install the venv; returns whether anything changed, and its path."""
+    # The versioned name: after an upgrade of the distribution, python3 is another interpreter.
+    python, program = os.path.realpath(module.params["python"]), module.params["program"]
     version = python_version(module, python)
     if version is None and not module.check_mode:
-        raise BuildError(f"{python} is no Python that runs.")
-    identity = f"{os.path.realpath(python)} {version}\n{module.params['requirements']}"
-    target = path / hashlib.sha256(identity.encode()).hexdigest()[:12]
-    if is_live(path, target):
+        raise BuildError(f"{module.params['python']} is not a working Python interpreter.")
+    identity = f"{python}\n{version}\n{module.params['requirements']}"
+    target, link = path / hashlib.sha256(identity.encode()).hexdigest()[:12], path / "current"
+    if link.is_symlink() and os.readlink(link) == target.name and is_complete(target, program):
         return False, target
     if not module.check_mode:
         path.mkdir(parents=True, exist_ok=True)
         path.chmod(0o755)
-        # Two runs at a time: the second finds the venv made.
+        # Of two runs at a time, the second one finds the venv finished.
         with fs.locked(path / ".lock"):
-            if not (target / ".complete").exists() or not os.access(target / "bin" / "python", os.X_OK):
+            if not is_complete(target, program):
                 if target.exists():
                     shutil.rmtree(target)
-                build(module, target)
+                build(module, python, target)
+            check_program(module, target)
             switch(path, target)
     return True, target
 
@@ -210,6 +236,7 @@ def main() -> None:
         argument_spec={
             "path": {"type": "path", "required": True},
             "requirements": {"type": "str"},
+            "program": {"type": "str", "default": ""},
             "python": {"type": "path", "default": "/usr/bin/python3"},
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
             "index_url": {"type": "str", "default": ""},
@@ -218,13 +245,13 @@ def main() -> None:
         required_if=[("state", "present", ["requirements"])],
         supports_check_mode=True,
     )
-    # Other accounts run what is installed here, whatever root's umask is.
+    # Other accounts run these programs, whatever root's umask is.
     os.umask(0o022)
     path = Path(module.params["path"])
     password = re.match(r"\w+://([^/\s@]+)@", module.params["index_url"])
     if password:
         module.no_log_values.update({password[1], *password[1].split(":")} - {""})
-        module.fail_json(msg="index_url has a password in it, which would end up in logs; put it into the host's /root/.netrc.")
+        module.fail_json(msg="index_url contains a password, which would end up in logs; put it into the host's /root/.netrc.")
     if module.params["state"] == "absent":
         there = bool(venvs(path)) or (path / "current").is_symlink()
         if there and not module.check_mode:
@@ -233,9 +260,9 @@ def main() -> None:
     try:
         changed, venv = present(module, path)
     except BuildError as error:
-        module.fail_json(msg=f"Could not install {path} from its lock file. {error}\nWhat was installed before is untouched.")
+        module.fail_json(msg=f"Could not install {path} from its lock file. {error}\nThe previous installation is untouched.")
     except OSError as error:
-        module.fail_json(msg=f"Could not install {path}: {error}. What was installed before is untouched.")
+        module.fail_json(msg=f"Could not install {path}: {error}. The previous installation is untouched.")
     module.exit_json(changed=changed, venv=str(venv))
 
 

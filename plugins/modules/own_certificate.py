@@ -70,6 +70,7 @@ from pathlib import Path
 from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import NAME, subject_names
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import FILES, Certificate, directory, have_served, is_whole
 
@@ -135,15 +136,17 @@ def make(module: AnsibleModule, certificate: Certificate, given: list[bytes]) ->
         whole = Path(made, "whole")
         directory(whole, 0o700)
         for file, data in zip(FILES, given):
-            (whole / file).touch(mode=0o600)
-            (whole / file).write_bytes(data)
+            fs.write_new(whole / file, data)
         if not given:
             self_signed(module, whole)
+        # The files are on disk before the link moves to them, or a power cut would leave empty ones.
+        module.run_command(["sync", *map(str, whole.iterdir()), str(whole)], check_rc=True)
         folder = place_of(certificate, ((whole / file).read_bytes() for file in FILES))
         # One of the same name is not whole, or it would be in use.
         if folder.exists():
             shutil.rmtree(folder)
         whole.rename(folder)
+    fs.sync_directory(folder.parent)
     return folder
 
 

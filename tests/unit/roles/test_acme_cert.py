@@ -190,7 +190,7 @@ STUBS = {
     "systemctl": ':',
     "chgrp": ':',
     "flock": 'shift 3; exec "$@"',
-    "certbot": ':',
+    "certbot": 'if [ "$1" = --version ]; then echo certbot 5.8.0; fi',
 }
 
 
@@ -284,7 +284,7 @@ def test_a_certificate_from_elsewhere_is_served_and_refused_in_the_same_way(run:
 
 
 def asked(host: Path) -> str:
-    return next(line for line in log(host).splitlines() if line.startswith("certbot"))
+    return next(line for line in log(host).splitlines() if line.startswith("certbot") and "--version" not in line)
 
 
 def test_a_renewal_uses_what_certbot_keeps_and_does_not_sleep(run: Run, host: Path) -> None:
@@ -293,6 +293,15 @@ def test_a_renewal_uses_what_certbot_keeps_and_does_not_sleep(run: Run, host: Pa
     assert asked(host).startswith("certbot renew ")
     assert "--no-random-sleep-on-renew" in asked(host) and "--cert-name shop" in asked(host)
     assert "--force-renewal" not in asked(host) and "--config " not in asked(host)
+
+
+@pytest.mark.parametrize("script", ["", "#!/bin/sh\n", "#!/bin/sh\nexit 1\n"])
+def test_a_certbot_that_does_nothing_is_a_failed_renewal(run: Run, host: Path, script: str) -> None:
+    (host / "etc/acme-cert/renewal/shop.conf").write_text("server = x\n")
+    (host / "opt/certbot/current/bin/certbot").write_text(script)
+    done = run("renew.sh.j2")
+    assert done.returncode == 1
+    assert "does not print its version; run the playbook again" in done.stderr
 
 
 def test_a_renewal_can_be_forced(run: Run, host: Path) -> None:

@@ -1,4 +1,4 @@
-"""A venv appears whole or not at all, and what was there before stays."""
+"""A venv is installed completely or not at all, and the previous one stays."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, Callable
 import pytest
 from ansible_collections.bulwark.flask.plugins.modules import locked_venv
 
-# An interpreter that makes a venv of itself, and whose pip does what FAIL says.
+# An interpreter whose venvs contain a copy of it and the program `tool`; its pip fails when the file `fail` exists.
 PYTHON = r"""#!/bin/sh
-echo "$*" >> {log}
+echo "$0 $*" >> {log}
 case "$*" in
     *version_info*) echo 3.13 ;;
-    "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" && cp {tool} "$3/bin/tool" ;;
     *"pip install"*) env | grep '^PIP_' | sort > {log}.environment; [ ! -e {fail} ] || {{ cat {fail} >&2; exit 1; }} ;;
 esac
 """
@@ -36,7 +36,7 @@ ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you
 Run = Callable[..., tuple[bool, Path]]
 
 
-def command(argv: list[str], environ_update: dict[str, str] | None = None) -> tuple[int, str, str]:
+def command(argv: list[str], environ_update: dict[str, str] | None = None, handle_exceptions: bool = True) -> tuple[int, str, str]:
     done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **(environ_update or {})}, check=False)
     return done.returncode, done.stdout, done.stderr
 
@@ -44,12 +44,15 @@ def command(argv: list[str], environ_update: dict[str, str] | None = None) -> tu
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     python = tmp_path / "python3"
-    python.write_text(PYTHON.format(log=tmp_path / "log", fail=tmp_path / "fail"))
-    python.chmod(0o755)
+    for path, text in ((tmp_path / "python3.13", PYTHON.format(log=tmp_path / "log", fail=tmp_path / "fail", tool=tmp_path / "tool")),
+                       (tmp_path / "tool", "#!/bin/sh\necho tool 1.2\n")):
+        path.write_text(text)
+        path.chmod(0o755)
+    python.symlink_to("python3.13")
 
     def once(requirements: str = "a==1 --hash=sha256:00", check_mode: bool = False, **options: Any) -> tuple[bool, Path]:
         params = {"path": str(tmp_path / "opt"), "requirements": requirements, "python": str(python),
-                  "ca_bundle": "/ca.pem", "index_url": "", **options}
+                  "ca_bundle": "/ca.pem", "index_url": "", "program": "tool", **options}
         module: Any = SimpleNamespace(params=params, check_mode=check_mode, run_command=command)
         return locked_venv.present(module, tmp_path / "opt")
 
@@ -72,7 +75,7 @@ def test_everything_is_hash_checked_and_nothing_compiled_from_source(run: Run, t
     run(index_url="https://mirror.example.com/simple")
     install = next(line for line in (tmp_path / "log").read_text().splitlines() if "pip install" in line)
     assert "--require-hashes" in install and "--only-binary=:all:" in install
-    assert (tmp_path / "log").read_text().splitlines()[-1] == "-m pip check"
+    assert (tmp_path / "log").read_text().splitlines()[-1].endswith("bin/python -m pip check")
     environment = (tmp_path / "log.environment").read_text()
     assert {"PIP_CERT=/ca.pem", "PIP_NO_CACHE_DIR=1", "PIP_INDEX_URL=https://mirror.example.com/simple",
             "PIP_CONFIG_FILE=/dev/null"} <= set(environment.splitlines())
@@ -93,10 +96,10 @@ def test_going_back_to_the_one_before_needs_no_download(run: Run, tmp_path: Path
     assert "pip" not in (tmp_path / "log").read_text()
 
 
-@pytest.mark.parametrize("said", [UNREACHABLE, HASHES])
-def test_a_failed_build_leaves_what_was_there(run: Run, tmp_path: Path, said: str) -> None:
+@pytest.mark.parametrize("output", [UNREACHABLE, HASHES])
+def test_a_failed_build_leaves_what_was_there(run: Run, tmp_path: Path, output: str) -> None:
     before = run("a==1")[1]
-    (tmp_path / "fail").write_text(said)
+    (tmp_path / "fail").write_text(output)
     with pytest.raises(locked_venv.BuildError):
         run("a==2")
     assert current(tmp_path) == before
@@ -109,6 +112,51 @@ def test_an_interrupted_build_is_done_again(run: Run, tmp_path: Path) -> None:
     (venv / "half").touch()
     assert run() == (True, venv)
     assert not (venv / "half").exists()
+
+
+def test_a_venv_names_the_versioned_interpreter(run: Run, tmp_path: Path) -> None:
+    _, venv = run()
+    assert f"{tmp_path}/python3.13 -m venv {venv}" in (tmp_path / "log").read_text().splitlines()
+
+
+def test_a_new_interpreter_means_a_new_venv(run: Run, tmp_path: Path) -> None:
+    _, old = run()
+    (tmp_path / "python3").unlink()
+    (tmp_path / "python3.14").write_text((tmp_path / "python3.13").read_text())
+    (tmp_path / "python3.14").chmod(0o755)
+    (tmp_path / "python3").symlink_to("python3.14")
+    changed, new = run()
+    assert changed and new != old and current(tmp_path) == new
+
+
+def test_a_venv_is_on_disk_before_it_is_marked_complete(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/sync").write_text(f'#!/bin/sh\n[ ! -e "$2/.complete" ] && [ -e "$2/bin/tool" ] && ! [ -e {tmp_path}/full ]\n')
+    (tmp_path / "bin/sync").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    (tmp_path / "full").touch()
+    with pytest.raises(locked_venv.BuildError):
+        run()
+    assert locked_venv.venvs(tmp_path / "opt") == []
+    (tmp_path / "full").unlink()
+    assert run()[0]
+
+
+def test_an_empty_program_is_installed_again(run: Run, tmp_path: Path) -> None:
+    _, venv = run()
+    (venv / "bin/tool").write_text("")
+    assert run() == (True, venv)
+    assert (venv / "bin/tool").read_text()
+
+
+@pytest.mark.parametrize(("program", "lock"), [("", "tool==1.2"), ("#!/bin/sh\nexit 1\n", "tool==1.2"), ("#!/bin/sh\necho tool 1.2\n", "tool==1.3"),
+                                               ("#!/bin/sh\n", "other==1")])
+def test_a_program_that_does_not_print_its_version_is_not_linked(run: Run, tmp_path: Path, program: str, lock: str) -> None:
+    before = run()[1]
+    (tmp_path / "tool").write_text(program)
+    with pytest.raises(locked_venv.BuildError, match="tool --version does not print its version"):
+        run(lock)
+    assert current(tmp_path) == before
 
 
 def test_a_venv_whose_interpreter_is_gone_is_made_again(run: Run, tmp_path: Path) -> None:
@@ -124,7 +172,7 @@ def test_check_mode_predicts_on_a_host_without_anything(run: Run, tmp_path: Path
 
 
 def test_a_missing_interpreter_is_named(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(locked_venv.BuildError, match=r"nowhere is no Python"):
+    with pytest.raises(locked_venv.BuildError, match=r"nowhere is not a working Python"):
         run(python=str(tmp_path / "nowhere"))
 
 
@@ -138,22 +186,22 @@ def test_removing_leaves_what_others_put_there(run: Run, tmp_path: Path) -> None
     assert not (tmp_path / "opt").exists()
 
 
-@pytest.mark.parametrize(("said", "meant"), [
-    (UNREACHABLE, "cannot be reached"),
-    (HASHES, "not what the lock file promises"),
+@pytest.mark.parametrize(("output", "meaning"), [
+    (UNREACHABLE, "cannot reach"),
+    (HASHES, "does not match its hash"),
     ("SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] failed')\nERROR: No matching distribution found", "does not trust"),
-    ("ERROR: Could not find a suitable TLS CA certificate bundle, invalid path: /x", "is not on the host"),
+    ("ERROR: Could not find a suitable TLS CA certificate bundle, invalid path: /x", "does not exist on the host"),
     ("The virtual environment was not created successfully because ensurepip is not available.", "python3-venv"),
     ("ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device", "disk is full"),
     ("ERROR: No matching distribution found for acme==5.9.0", "no such version"),
 ])
-def test_errors_say_what_they_mean(said: str, meant: str) -> None:
-    assert meant in locked_venv.explain(said).splitlines()[0]
+def test_each_failure_of_pip_has_a_cause(output: str, meaning: str) -> None:
+    assert meaning in locked_venv.explain(output).splitlines()[0]
 
 
 def test_errors_are_short_name_the_package_and_hide_passwords() -> None:
-    told = locked_venv.explain(UNREACHABLE)
-    assert "acme==5.9.0" in told and told.count("Retrying") == 1
-    told = locked_venv.explain(HASHES)
-    assert "acme==5.9.0 from https://***@mirror" in told and "s3cret" not in told
+    message = locked_venv.explain(UNREACHABLE)
+    assert "acme==5.9.0" in message and message.count("Retrying") == 1
+    message = locked_venv.explain(HASHES)
+    assert "acme==5.9.0 from https://***@mirror" in message and "s3cret" not in message
     assert len(locked_venv.explain("line\n" * 500).splitlines()) <= 10
