@@ -117,6 +117,13 @@ def mounts(table: str, wanted: Mapping[str, Iterable[str]]) -> dict[str, str]:
     return {where: f"{where} is mounted without {', '.join(options)}" for where, options in lacks.items() if options}
 
 
+def password_policy(common_password: str) -> list[str]:
+    """A sentence when PAM does not check new passwords with pam_pwquality."""
+    used = any("pam_pwquality.so" in line for line in common_password.splitlines() if not line.lstrip().startswith("#"))
+    return [] if used else ["passwords: /etc/pam.d/common-password does not use pam_pwquality, so no minimum length is enforced; it has local "
+                            "changes, which Debian leaves alone. To use it: pam-auth-update --enable pwquality --force"]
+
+
 def open_accounts(passwd: str, shadow: str) -> list[str]:
     """A sentence for each account that is root by another name, or that needs no password."""
     found = []

@@ -74,6 +74,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import host_settings
 
+PAM = Path("/etc/pam.d/common-password")
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 
 
@@ -117,6 +118,8 @@ def main():
         refused += idle(module, given["running"])
     if given["apparmor"] and not (APPARMOR.exists() and APPARMOR.read_text(encoding="ascii").startswith("Y")):
         refused.append("AppArmor: the running kernel does not have it, or it is off at boot (apparmor=1 security=apparmor)")
+    if given["accounts"] and not module.check_mode:
+        refused += host_settings.password_policy(PAM.read_text(encoding="utf-8") if PAM.exists() else "")
     if given["accounts"]:
         refused += host_settings.open_accounts(*(Path(path).read_text(encoding="utf-8") for path in ("/etc/passwd", "/etc/shadow")))
     module.exit_json(changed=bool(done), set=done, refused=refused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import struct
 import time
 from collections.abc import Iterator
@@ -57,6 +58,20 @@ def removable(module: Any, unwanted: list[str]) -> tuple[list[str], list[str]]:
         else:
             going.append(name)
     return going, kept
+
+
+def running_units(module: Any, name: str) -> list[str]:
+    """Units of a package that are active: its own units, and those that systemd makes of its init scripts."""
+    files = module.run_command(["dpkg-query", "-L", name])[1].splitlines()
+    units = {os.path.basename(path) for path in files if "/systemd/system/" in path and path.endswith((".service", ".socket")) and "@" not in path}
+    units |= {os.path.basename(path) + ".service" for path in files if path.startswith("/etc/init.d/")}
+    return sorted(unit for unit in units if module.run_command(["systemctl", "is-active", "--quiet", unit])[0] == 0)
+
+
+def removal_warning(host: str, running: dict[str, list[str]]) -> str:
+    """A sentence that names the packages that are removed, with the active units of each."""
+    names = [name + (f" (in use: {', '.join(units)} active)" if units else "") for name, units in running.items()]
+    return f"{host}: unwanted packages are removed: {', '.join(names)}. To keep one, take it out of the list of unwanted packages."
 
 
 def lists_are_old() -> bool:
@@ -186,6 +201,8 @@ def ensure(module: Any, wanted: list[str], unwanted: list[str], start_services: 
     present = installed(module, [*(name.strip() for entry in wanted for name in entry.split("|")), *unwanted])
     removed, kept = removable(module, [name for name in unwanted if name in present])
     added = missing(wanted, present)
+    if removed:
+        module.warn(removal_warning(platform.node(), {name: running_units(module, name) for name in removed}))
     if module.check_mode:
         policy = left_over()
     else:

@@ -37,6 +37,14 @@ def test_settings_of_the_operator_win_and_null_leaves_one_alone() -> None:
     assert not any("suid_dumpable" in line or line == "-kernel.sysrq = 0" for line in lines)
 
 
+def test_a_pattern_is_written_for_all_interfaces_by_name_too() -> None:
+    # Debian's 50-default.conf has `-net.ipv4.conf.all.rp_filter`, which excludes the name from patterns of every file.
+    assert {"-net.ipv4.conf.*.rp_filter = 2", "-net.ipv4.conf.all.rp_filter = 2"} <= set(render("sysctl.conf.j2").splitlines())
+    own = render("sysctl.conf.j2", host_baseline_sysctl={"net.ipv4.conf.*.rp_filter": 1, "net.ipv4.conf.all.send_redirects": 1}).splitlines()
+    assert "-net.ipv4.conf.all.rp_filter = 1" in own
+    assert [line for line in own if "all.send_redirects" in line] == ["-net.ipv4.conf.all.send_redirects = 1"]
+
+
 def test_a_blocked_module_is_loaded_by_nobody() -> None:
     lines = render("modprobe.conf.j2", host_baseline_blocked_modules=["usb-storage"]).splitlines()
     assert lines[-2:] == ["blacklist usb-storage", "install usb-storage /bin/false"]

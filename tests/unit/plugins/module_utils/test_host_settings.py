@@ -70,6 +70,12 @@ def test_an_account_that_is_open_is_named() -> None:
     assert [sentence.split()[1] for sentence in found] == ["toor", "me"]
 
 
+@pytest.mark.parametrize(("line", "enforced"), [
+    ("password requisite pam_pwquality.so retry=3", True), ("# password requisite pam_pwquality.so", False), ("", False)])
+def test_a_password_policy_that_pam_does_not_use_is_named(line: str, enforced: bool) -> None:
+    assert (host_settings.password_policy(f"{line}\npassword sufficient pam_unix.so\n") == []) == enforced
+
+
 MOUNTS = """22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 30 22 0:5 / /proc rw,nosuid,nodev,noexec - proc proc rw,gid=994,hidepid=2
 31 22 0:6 / /tmp rw,nosuid - tmpfs tmpfs rw

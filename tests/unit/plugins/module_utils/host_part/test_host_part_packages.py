@@ -101,3 +101,15 @@ def test_a_policy_of_the_operator_stays(tmp_path: Path, monkeypatch: pytest.Monk
     with packages.services_held(True):
         pass
     assert not packages.remove_leftover() and policy.exists()
+
+
+def test_a_removed_package_is_named_with_its_running_services() -> None:
+    class Host:
+        def run_command(self, command: list[str], **more: Any) -> tuple[int, str, str]:
+            if command[0] == "dpkg-query":
+                return 0, "/usr/sbin/in.tftpd\n/etc/init.d/tftpd-hpa\n/lib/systemd/system/other.service\n/lib/systemd/system/x@.service\n", ""
+            return int(command[-1] != "tftpd-hpa.service"), "", ""
+
+    assert packages.running_units(Host(), "tftpd-hpa") == ["tftpd-hpa.service"]
+    warning = packages.removal_warning("web1", {"telnetd": [], "tftpd-hpa": ["tftpd-hpa.service"]})
+    assert "web1: unwanted packages are removed: telnetd, tftpd-hpa (in use: tftpd-hpa.service active)." in warning
