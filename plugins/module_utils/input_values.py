@@ -17,9 +17,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils import preflight, site_values
-from ansible_collections.bulwark.flask.plugins.module_utils.generated_values import KINDS
 from ansible_collections.bulwark.flask.plugins.module_utils.names import ACCOUNT, APP_NAME, ENV_NAME, is_address, is_domain, nearest
 from ansible_collections.bulwark.flask.plugins.module_utils.secret_key import REMEDY, problems
+from ansible_collections.bulwark.flask.plugins.module_utils.secrets.generated import KINDS
 
 SOURCES = ("git", "path", "archive", "package")
 # What goes with each kind of source.

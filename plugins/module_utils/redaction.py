@@ -1,4 +1,4 @@
-"""Take secrets out of what a command has printed. No Ansible imports."""
+"""Remove secrets from the output of a command. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ _SCANNED = 65536
 
 
 def _values(text: str) -> set[str]:
-    """The lines of a file without their keys: a key is no secret, and an error that names it helps."""
+    """The values of a file, line by line. A key is no secret, and an error that names it helps."""
     values = {_KEY.sub("", line).strip() for line in text.splitlines()}
     return values | {value.strip("'\"") for value in values}
 
 
 def hide(output: str, secrets: Iterable[str], longest: int = 4000) -> str:
-    """`output` with every value of the `secrets` (contents of files), whole or in part, hidden; its end, if it is long."""
+    """Hide every value of `secrets` (contents of files), whole or in part, in `output`.
+
+    :param longest: characters to keep; of a longer output the end is returned
+    """
     values = set().union(*(_values(text) for text in secrets))
     parts = {value[i:i + SHORTEST_PART] for value in values for i in range(len(value) - SHORTEST_PART + 1)}
     output = output[-_SCANNED:]

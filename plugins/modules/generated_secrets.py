@@ -1,45 +1,45 @@
 #!/usr/bin/python
-"""Secrets that are made on the host and never leave it."""
+"""Secrets that are generated on the host and never leave it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: generated_secrets
-short_description: Make random secrets on the host, once, and rotate them when asked to
+short_description: Generate random secrets on the host, once, and rotate them on request
 version_added: "0.1.0"
 description:
-  - Names that are missing from the file get a random value. Values that are there are changed by
-    O(rotate) alone, never returned and never shown, and names that are no longer asked for stay.
-  - A rotated C(SECRET_KEY) or C(FLASK_SECRET_KEY) stays valid for O(fallback_days), in the variable
-    Flask reads old keys from. It is written in the same moment as the new one.
-  - A rotation that was not completed is not begun again. Whoever repeats it gets the value that
-    waits in the file and that the running process does not have yet.
-  - A file that is damaged or empty is an error. A new key in its place would sign every visitor out
-    and make what was encrypted with the old one unreadable; that is for a person to decide.
-  - Names that somebody has added by hand to the other environment file are an error as well, before
-    anything is written over.
+  - A name that is missing from the file gets a random value. Only O(rotate) changes a value. No value is returned or shown.
+    A name that is no longer requested stays in the file.
+  - A rotated C(SECRET_KEY) or C(FLASK_SECRET_KEY) stays valid for O(fallback_days), in the variable from which Flask reads
+    old keys. Old and new key are written in one step.
+  - The file records which instance was live when a value was rotated. A rotation that was interrupted before a new instance
+    became live is continued, not repeated. The record is root's; no running process is asked.
+  - O(sign_everybody_out) generates a new value in every case.
+  - A damaged or empty file is an error, because a new key signs out every user and makes data that was encrypted with the
+    old one unreadable.
+  - Names that were added by hand to the file of the operator's values are an error. Nothing is overwritten.
 options:
   path:
-    description: The environment file. Its directory is made, readable by root alone, if it is missing.
+    description: The environment file. A missing directory is created, accessible to root alone.
     type: path
     required: true
   names:
     description:
-      - Names that must have a value, as a list, or as a mapping to their kinds. V(url-safe) is a text of
-        65 letters, digits, - and _; V(hex) 64 hexadecimal digits; V(fernet) a key for C(cryptography).
-      - Those of O(given) get none.
+      - Names that must have a value, as a list, or as a mapping to kinds. V(url-safe) is a text of 65 letters, digits, - and _,
+        V(hex) has 64 hexadecimal digits, V(fernet) is a key for C(cryptography).
+      - Names in O(given) get no value.
     type: raw
     required: true
   given:
-    description: Names the operator gives a value for, in O(env_path).
+    description: Names for which the operator gives a value, in O(env_path).
     type: list
     elements: str
     default: []
   env_path:
-    description: The environment file with the operator's values. It is read for names and nothing else.
+    description: The environment file with the operator's values. Only its names are read.
     type: path
   remove:
-    description: Names that somebody has added to O(env_path) and that may be lost.
+    description: Names that were added to O(env_path) by hand and may be removed.
     type: list
     elements: str
     default: []
@@ -49,43 +49,44 @@ options:
     elements: str
     default: []
   sign_everybody_out:
-    description: Forget the old keys at once. For a key that has leaked, and for a Flask without fallbacks.
+    description: Drop the old keys immediately. For a key that has leaked, and for a Flask that does not support old keys.
     type: bool
     default: false
+  in_effect:
+    description: Names whose value the live instance must have. The module fails when one was rotated after it had started.
+    type: list
+    elements: str
+    default: []
   fallback_days:
-    description: How long an old key stays valid.
+    description: Days for which an old key stays valid.
     type: int
     default: 31
   current:
-    description: Link to the live instance, for O(rotate). Its venv says which Flask it is.
+    description: Link to the live instance, for O(rotate) and O(in_effect). Its virtual environment has the version of Flask.
     type: path
-  unit:
-    description: The instances' unit up to the C(@), for O(rotate). Its process says which values it has.
-    type: str
 attributes:
   check_mode:
-    description: Predicts whether a value would be made, rotated or dropped, and refuses what would be refused.
+    description: Predicts which values are generated, rotated and dropped, and fails where a run fails.
     support: full
   diff_mode:
-    description: There is nothing that could be shown.
+    description: Not supported, because every line is a secret.
     support: none
 author:
   - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""
-- name: Make the key that signs sessions, and one for an encrypted column
+- name: Generate the key that signs sessions, and one for an encrypted column
   bulwark.flask.generated_secrets:
     path: /etc/flask-secrets/shop.generated.env
     names: {FLASK_SECRET_KEY: url-safe, COLUMN_KEY: fernet}
 
-- name: Replace the first
+- name: Rotate the first
   bulwark.flask.generated_secrets:
     path: /etc/flask-secrets/shop.generated.env
     names: {FLASK_SECRET_KEY: url-safe, COLUMN_KEY: fernet}
     rotate: [FLASK_SECRET_KEY]
     current: /srv/shop/current
-    unit: gunicorn-shop
 """
 
 RETURN = r"""
@@ -100,12 +101,12 @@ rotated:
   elements: str
   returned: success
 waiting:
-  description: Names whose new value an earlier run has made and the process does not have yet.
+  description: Names that were rotated by an earlier run and wait for a new instance.
   type: list
   elements: str
   returned: success
 dropped:
-  description: Keys that lost an old value, because its time was over or everybody was to be signed out.
+  description: Keys of which old values were dropped because they had expired.
   type: list
   elements: str
   returned: success
@@ -118,35 +119,28 @@ from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.env_names import strangers
-from ansible_collections.bulwark.flask.plugins.module_utils.generated_values import (
-    ENDING,
-    KEYS,
-    KINDS,
-    NAME,
-    Damaged,
-    Values,
-    kinds_of,
-)
+from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME
+from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment import unmanaged
+from ansible_collections.bulwark.flask.plugins.module_utils.secrets.generated import ENDING, KEYS, KINDS, Damaged, Values, kinds_of
 
 SIGN_OUT = "To sign everybody out instead, add -e sign_everybody_out=true."
 
 
 def flask_version(current: str) -> str | None:
-    """The version of Flask in the live release's venv."""
+    """The version of Flask in the virtual environment of the live release."""
     folders = glob.glob(f"{current}/release/venv/lib/python3*/site-packages/[Ff]lask-*.dist-info")
     return next((os.path.basename(folder)[6:-10] for folder in folders), None)
 
 
 def why_no_fallbacks(version: str | None) -> str:
-    """Why an old key cannot stay valid with this Flask; empty when it can."""
+    """Why this Flask cannot keep an old key valid; empty when it can."""
     if version is None:
-        return "the live release has no Flask in its venv, so nobody knows what it does with old keys"
+        return "the live release has no Flask in its virtual environment, so its handling of old keys is unknown"
     number = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
     if number < (3, 1):
-        return f"the live release has Flask {version}, which does not know old keys (3.1.1 does)"
+        return f"the live release has Flask {version}, which does not support old keys (3.1.1 does)"
     if number < (3, 1, 1):
-        return (f"the live release has Flask {version}, which goes on signing with the old key "
+        return (f"the live release has Flask {version}, which continues to sign with the old key "
                 "(GHSA-4grg-w6v8-c28g); deploy 3.1.1 or later first")
     return ""
 
@@ -160,20 +154,20 @@ class Run:
         self.given = set(self.options["given"])
         names = kinds_of(self.options["names"])
         self.wrong = [f"{name} is not a name for an environment variable: letters, digits and _, no digit first"
-                      for name in names if not NAME.fullmatch(str(name))]
-        self.wrong += [f"{name} cannot be of the kind {kind}; known are {', '.join(KINDS)}"
+                      for name in names if not ENV_NAME.fullmatch(str(name))]
+        self.wrong += [f"{name} cannot be of the kind {kind}; the kinds are {', '.join(KINDS)}"
                        for name, kind in names.items() if str(kind) not in KINDS]
         self.names = {name: kind for name, kind in names.items() if name not in self.given}
         self.rotate = [self.meant(name) for name in dict.fromkeys(self.options["rotate"])]
         self.now = datetime.now(timezone.utc)
 
     def meant(self, name: str) -> str:
-        """SECRET_KEY is what people say for FLASK_SECRET_KEY."""
+        """FLASK_SECRET_KEY for SECRET_KEY, where no secret has that very name."""
         both = {*self.names, *self.given}
         return "FLASK_SECRET_KEY" if name == "SECRET_KEY" and name not in both else name
 
     def read(self) -> Values:
-        """What is there."""
+        """The contents of the file."""
         try:
             data = fs.read_regular(self.path)
             text = "" if data is None else data.decode()
@@ -182,86 +176,82 @@ class Run:
             return Values(text)
         except (ValueError, Damaged) as error:
             reason = "it is not text" if isinstance(error, UnicodeDecodeError) else str(error)
-            self.module.fail_json(msg=f"{self.path} is damaged: {reason}. Bring it back from a backup, or remove it to have "
-                                      "new keys made, which signs every visitor out.")
+            self.module.fail_json(msg=f"{self.path} is damaged: {reason}. Restore it from a backup. To generate new keys instead, "
+                                      "which signs out every user, remove it.")
             raise AssertionError("fail_json does not return") from error
 
-    def foreign(self) -> list[str]:
+    def added_by_hand(self) -> list[str]:
         """Names in the operator's file that would be lost."""
         path = self.options["env_path"]
         try:
             text = (fs.read_regular(path) or b"").decode(errors="replace") if path else ""
         except ValueError:
             return []
-        names, lines = strangers(text, self.given | set(self.options["remove"]))
-        found = [f"{path} sets {name}, which somebody has added on this host. Write {name} into env, or say that it may go: "
-                 f"app_secrets: {{remove: [{name}]}}" for name in names]
-        return found + [f"{path} has in line {line} something that sets no variable. Take it out" for line in lines]
+        names, lines = unmanaged(text, self.given | set(self.options["remove"]))
+        problems = [f"{path} sets {name}, which was added on this host by hand. Write {name} into env, or allow its removal: "
+                    f"app_secrets: {{remove: [{name}]}}" for name in names]
+        return problems + [f"{path}: line {line} sets no variable. Remove it" for line in lines]
 
     def unfit(self, values: Values) -> list[str]:
-        """Values of another kind than is asked for."""
-        return [f"{name} has on this host a value of another kind than {kind}. Rotate it to get one: "
+        """Values of another kind than the requested one."""
+        return [f"{name} has a value of another kind than {kind} on this host. Rotate it: "
                 f"playbooks/rotate_secrets.yml -e names={name}" for name, kind in self.names.items()
                 if name in values.values and name not in self.rotate and not values.is_of(name, kind)]
 
     def refused(self) -> list[str]:
-        """What cannot be rotated."""
-        right = f"can be rotated: {', '.join(self.names) or 'none, as all values are given in env'}"
-        found = []
+        """Why names cannot be rotated."""
+        right = f"can be rotated: {', '.join(self.names) or 'none, as env gives all values'}"
+        problems = []
         for name in self.rotate:
             if name in self.given:
-                found.append(f"{name} is given in env; give it another value there ({right})")
+                problems.append(f"{name} is given in env; change it there ({right})")
             elif name not in self.names:
-                found.append(f"{name} is not a secret that is made on the host ({right})")
+                problems.append(f"{name} is not a secret that is generated on the host ({right})")
         keys = [name for name in self.rotate if name in self.names and name in KEYS]
         if keys and not self.options["sign_everybody_out"]:
-            if not os.path.lexists(self.options["current"]):
-                found.append("no release is live yet, so there is nobody whose session a rotation could keep. " + SIGN_OUT)
+            if self.live() is None:
+                problems.append("no release is live yet, so there is no session that a rotation could keep valid. " + SIGN_OUT)
             elif reason := why_no_fallbacks(flask_version(self.options["current"])):
-                found.append(f"{reason}. {SIGN_OUT}")
-            found += [f"{name}{ENDING} is given in env and would hide the key that is replaced; take it out. {SIGN_OUT}"
-                      for name in keys if name + ENDING in self.given]
-        return found
+                problems.append(f"{reason}. {SIGN_OUT}")
+            problems += [f"{name}{ENDING} is given in env and would hide the replaced key; remove it there. {SIGN_OUT}"
+                         for name in keys if name + ENDING in self.given]
+        return problems
 
-    def running(self) -> dict[str, str]:
-        """The environment of the live instance's process; empty when there is none."""
+    def live(self) -> str | None:
+        """The name of the live instance."""
         try:
-            instance = os.path.basename(os.readlink(self.options["current"]))
-            unit = f"{self.options['unit']}@{instance}.service"
-            pid = self.module.run_command(["systemctl", "show", "--property=MainPID", "--value", unit])[1].strip()
-            with open(f"/proc/{int(pid)}/environ", "rb") as stream:
-                items = stream.read().decode(errors="replace").split("\0")
-        except (OSError, ValueError):
-            return {}
-        return dict(item.split("=", 1) for item in items if "=" in item)
+            return os.path.basename(os.readlink(self.options["current"] or ""))
+        except OSError:
+            return None
 
-    def waiting(self, values: Values) -> list[str]:
-        """Names whose value in the file is newer than what the process has."""
-        process = self.running() if self.rotate else {}
-        return [name for name in self.rotate if name in values.values and process.get(name, values.values[name]) != values.values[name]]
+    def not_in_effect(self, values: Values) -> list[str]:
+        """Values that were rotated after the live instance had started."""
+        return [f"{name} was rotated, but the live instance {self.live()} started before and does not have the new value. No other "
+                "instance became live: see the output of the release above, and whether app_release.restart_on_change names the "
+                f"file {self.path}" for name in map(self.meant, self.options["in_effect"])
+                if name in values.rotated and values.rotated[name] == self.live()]
 
     def execute(self) -> dict[str, object]:
-        """Bring the file to the wanted state; returns what the module answers."""
+        """Bring the file to the requested state. Returns the module's result."""
         values = self.read()
-        found = self.foreign() + self.unfit(values) + self.refused()
-        if found:
-            self.module.fail_json(msg="Nothing was changed:\n" + "\n".join(f"- {text}" for text in found))
-        made = [name for name in self.names if name not in values.values]
-        waiting = self.waiting(values)
-        rotated = [name for name in self.rotate if name not in made and name not in waiting]
-        for name in made:
-            values.make(name, self.names[name])
+        problems = self.added_by_hand() + self.unfit(values) + self.refused() + self.not_in_effect(values)
+        if problems:
+            self.module.fail_json(msg="Nothing was changed:\n" + "\n".join(f"- {text}" for text in problems))
+        generated = [name for name in self.names if name not in values.values]
+        live, sign_out = self.live(), self.options["sign_everybody_out"]
+        waiting = [name for name in self.rotate if live and values.rotated.get(name) == live and not sign_out]
+        rotated = [name for name in self.rotate if name not in generated and name not in waiting]
+        for name in generated:
+            values.generate(name, self.names[name])
         for name in rotated:
-            values.rotate(name, self.names[name], not self.options["sign_everybody_out"], self.now)
+            values.rotate(name, self.names[name], not sign_out, self.now, live)
         dropped = values.expire(self.options["fallback_days"], self.now)
-        if self.options["sign_everybody_out"]:
-            dropped += [name for name in waiting if values.old.pop(name, None)]
-        # A file that is not there at all has no rights to mend.
-        unsafe = bool(values.values) and not made and not fs.is_private(self.path)
-        changed = bool(made or rotated or dropped or unsafe)
+        # A missing file has no permissions to correct.
+        unsafe = bool(values.values) and not generated and not fs.is_private(self.path)
+        changed = bool(generated or rotated or dropped or unsafe)
         if changed and not self.module.check_mode:
             fs.write(self.path, values.text().encode())
-        return {"changed": changed, "generated": made, "rotated": rotated, "waiting": waiting, "dropped": dropped}
+        return {"changed": changed, "generated": generated, "rotated": rotated, "waiting": waiting, "dropped": dropped}
 
 
 def main() -> None:
@@ -276,8 +266,8 @@ def main() -> None:
             "rotate": {"type": "list", "elements": "str", "default": []},
             "sign_everybody_out": {"type": "bool", "default": False},
             "fallback_days": {"type": "int", "default": 31},
+            "in_effect": {"type": "list", "elements": "str", "default": []},
             "current": {"type": "path"},
-            "unit": {"type": "str"},
         },
         supports_check_mode=True,
     )

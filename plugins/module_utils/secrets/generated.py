@@ -1,7 +1,8 @@
-"""Secrets that are made on a host, and the text of the file they are kept in. No Ansible imports.
+"""Secrets that are generated on a host, and the file that holds them. No Ansible imports.
 
-The file is an environment file of systemd's. Old keys are in it too, in a variable Flask reads, below
-a comment that says when each was replaced: one file, so that no interruption can part a key from them.
+The file is an environment file for systemd. It also holds the old keys, in a variable that Flask reads, below a comment with
+the time each was replaced: one file, so that an interruption never separates a key from them. Another comment names the
+instance that was live when a value was rotated: that instance does not have the value, a later one does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME as NAME
 
-# Names whose old values Flask still accepts, when it finds them under the name with this ending.
+# Keys whose old values Flask still accepts, in the variable of this name with this ending.
 KEYS = ("FLASK_SECRET_KEY", "SECRET_KEY")
 ENDING = "_FALLBACKS"
 DEFAULT_KIND = "url-safe"
@@ -27,14 +28,15 @@ _VALUE = r"[A-Za-z0-9_=-]{32,}"
 _LINE = re.compile(rf'({NAME.pattern})="({_VALUE})"')
 _OLD = re.compile(rf"({'|'.join(KEYS)}){ENDING}='(\[\"{_VALUE}\"(, \"{_VALUE}\")*\])'")
 _TIMES = re.compile(rf"# ({'|'.join(KEYS)}){ENDING}, replaced (.+)")
+_ROTATED = re.compile(rf"# ({NAME.pattern}), rotated while (\S+) was live")
 _HEADER = """\
-# Made on this host by the role app_secrets. To replace a value: playbooks/rotate_secrets.yml
-# These values exist nowhere else: back this file up, and let nobody but root read it.
+# Generated on this host by the role app_secrets. To replace a value: playbooks/rotate_secrets.yml
+# These values exist nowhere else: back this file up, readable by root alone.
 """
 
 
 class Damaged(Exception):
-    """The file is not what was written; the text says why, and never holds a value."""
+    """The file is not what was written. The text says why and never holds a value."""
 
 
 def _is_fernet(value: str) -> bool:
@@ -45,16 +47,16 @@ def _is_fernet(value: str) -> bool:
 
 
 def _hex() -> str:
-    """Not one that JSON, and so Flask, reads as a number."""
+    """A value that JSON, and so Flask, does not read as a number."""
     while True:
         value = secrets.token_hex(32)
         if not re.fullmatch(r"\d+(e\d+)?", value):
             return value
 
 
-# By kind: how a value is made, and whether one is of the kind.
+# By kind: how a value is generated, and whether a value is of the kind.
 KINDS: dict[str, tuple[Callable[[], str], Callable[[str], bool]]] = {
-    # The letter in front keeps a key of digits from being read as a number.
+    # The first letter keeps a key of digits from being read as a number.
     "url-safe": (lambda: f"k{secrets.token_urlsafe(48)}", lambda value: True),
     "hex": (_hex, lambda value: bool(re.fullmatch(r"[0-9a-f]{64}", value))),
     "fernet": (lambda: base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(), _is_fernet),
@@ -62,16 +64,20 @@ KINDS: dict[str, tuple[Callable[[], str], Callable[[str], bool]]] = {
 
 
 def kinds_of(names: Any) -> dict[str, str]:
-    """Names as the operator wrote them, a list or a mapping, each with its kind."""
+    """The kind of each name; `names` is a list, or a mapping to kinds."""
     return dict(names) if isinstance(names, Mapping) else {name: DEFAULT_KIND for name in names}
 
 
 class Values:
-    """What the file holds: values by name, and for keys the old ones, newest first, with their times."""
+    """The contents of the file.
+
+    `values` by name; `old` by key, pairs of time and value, newest first; `rotated` by name, the instance that was live then.
+    """
 
     def __init__(self, text: str = "") -> None:
         self.values: dict[str, str] = {}
         self.old: dict[str, list[tuple[str, str]]] = {}
+        self.rotated: dict[str, str] = {}
         times: dict[str, list[str]] = {}
         for number, line in enumerate(text.splitlines(), 1):
             if found := _LINE.fullmatch(line):
@@ -83,6 +89,8 @@ class Values:
                 if len(keys) != len(known):
                     raise Damaged(f"the comment above line {number} does not say when each key was replaced")
                 self.old[found[1]] = list(zip(known, keys))
+            elif found := _ROTATED.fullmatch(line):
+                self.rotated[found[1]] = found[2]
             elif found := _TIMES.fullmatch(line):
                 times[found[1]] = found[2].split(", ")
                 self._check_times(times[found[1]], number)
@@ -103,30 +111,42 @@ class Values:
         """The whole file."""
         lines = []
         for name, value in self.values.items():
+            if name in self.rotated:
+                lines.append(f"# {name}, rotated while {self.rotated[name]} was live\n")
             lines.append(f'{name}="{value}"\n')
             if old := self.old.get(name):
                 lines.append(f"# {name}{ENDING}, replaced {', '.join(time for time, _ in old)}\n"
                              f"{name}{ENDING}='{json.dumps([key for _, key in old])}'\n")
         return _HEADER + "".join(lines)
 
-    def make(self, name: str, kind: str) -> None:
+    def generate(self, name: str, kind: str) -> None:
         """Give a name a new value."""
         self.values[name] = KINDS[kind][0]()
 
     def is_of(self, name: str, kind: str) -> bool:
-        """Whether the value that is there is of this kind."""
+        """Whether the current value is of this kind."""
         return KINDS[kind][1](self.values[name])
 
-    def rotate(self, name: str, kind: str, keep: bool, now: datetime) -> None:
-        """A new value; `keep` leaves the old ones of a key valid, otherwise none of them is."""
+    def rotate(self, name: str, kind: str, keep: bool, now: datetime, live: str | None = None) -> None:
+        """Give a name a new value.
+
+        :param keep: whether the old values of a key stay valid
+        :param live: the live instance, which does not have the new value
+        """
+        before = self.values.get(name)
         if keep and name in KEYS and name in self.values:
             self.old.setdefault(name, []).insert(0, (now.strftime(TIME), self.values[name]))
         else:
             self.old.pop(name, None)
-        self.make(name, kind)
+        self.rotated.pop(name, None)
+        if live:
+            self.rotated[name] = live
+        self.generate(name, kind)
+        if self.values[name] == before:
+            raise RuntimeError(f"the new value of {name} is the old one; the host has no randomness")
 
     def expire(self, days: int, now: datetime) -> list[str]:
-        """Drop the keys that were replaced longer ago; the names that lost one."""
+        """Drop the keys that were replaced more than `days` ago. Returns the names that lost one."""
         oldest = now - timedelta(days=days)
         found = []
         for name, old in list(self.old.items()):

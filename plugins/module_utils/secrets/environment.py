@@ -1,4 +1,4 @@
-"""Names that an environment file of systemd's sets, read the way systemd reads it. No Ansible imports."""
+"""The names that an environment file sets, read as systemd reads it. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 
 from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME as NAME
 
-# The line a file of ours says in which names it was written with.
+# The line in which our files list the names they were written with.
 WRITTEN = re.compile(r"^# Names from the inventory:(.*)$", re.MULTILINE)
 
 
 def _value_end(text: str, start: int) -> int:
-    """Where the value that begins at `start` ends: at a newline that is neither quoted nor escaped."""
+    """The end of the value that begins at `start`: a newline that is neither quoted nor escaped."""
     state, at = "before", start
     while at < len(text):
         character = text[at]
@@ -33,7 +33,7 @@ def _value_end(text: str, start: int) -> int:
 
 
 def names_in(text: str) -> tuple[list[str], list[int]]:
-    """The names, and the numbers of lines that set none."""
+    """The names, and the numbers of the lines that set no variable."""
     names, other, at = [], [], 0
     while at < len(text):
         if text[at].isspace():
@@ -53,8 +53,8 @@ def names_in(text: str) -> tuple[list[str], list[int]]:
     return names, other
 
 
-def strangers(text: str, known: set[str]) -> tuple[list[str], list[int]]:
-    """What somebody has added: names neither known nor written by us, and lines that set none."""
+def unmanaged(text: str, known: set[str]) -> tuple[list[str], list[int]]:
+    """What was added by hand: names neither known nor written by us, and the numbers of lines that set no variable."""
     names, other = names_in(text)
     written = WRITTEN.search(text)
     ours = known | set(written[1].split() if written else ())

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.bulwark.flask.plugins.module_utils.generated_values import KINDS, TIME, Damaged, Values
+from ansible_collections.bulwark.flask.plugins.module_utils.secrets import generated
+from ansible_collections.bulwark.flask.plugins.module_utils.secrets.generated import KINDS, TIME, Damaged, Values
 from ansible_collections.bulwark.flask.plugins.modules import generated_secrets
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
@@ -25,31 +26,28 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def live(tmp_path: Path) -> Callable[..., Path]:
-    """The link to the live instance of a release with some Flask."""
+    """Make an instance of a release with this Flask live."""
 
-    def _live(version: str | None) -> Path:
-        packages = tmp_path / "instances/one/release/venv/lib/python3.13/site-packages"
+    def _live(version: str | None, instance: str = "one") -> Path:
+        packages = tmp_path / "instances" / instance / "release/venv/lib/python3.13/site-packages"
         packages.mkdir(parents=True)
         (packages / "flask_wtf-1.3.0.dist-info").mkdir()
         if version:
             (packages / f"flask-{version}.dist-info").mkdir()
-        (tmp_path / "current").symlink_to("instances/one")
-        return tmp_path / "current"
+        current = tmp_path / "current"
+        current.unlink(missing_ok=True)
+        current.symlink_to(f"instances/{instance}")
+        return current
 
     return _live
 
 
 @pytest.fixture
-def run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """Run the module on a host whose process has what `process` says."""
-    process: dict[str, str] = {}
-    monkeypatch.setattr(generated_secrets.Run, "running", lambda self: process)
+def run(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """Run the module and return its result, which never holds a value."""
 
-    def _run(names: Any, check: bool = False, process_has: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-        process.clear()
-        process.update(process_has or {})
-        given = {"path": str(path), "names": names, "current": str(tmp_path / "current"), "unit": "gunicorn-shop",
-                 "_ansible_check_mode": check} | more
+    def _run(names: Any, check: bool = False, **more: Any) -> dict[str, Any]:
+        given = {"path": str(path), "names": names, "current": str(tmp_path / "current"), "_ansible_check_mode": check} | more
         with patch_module_args(given), pytest.raises(SystemExit):
             generated_secrets.main()
         output = capsys.readouterr().out
@@ -80,44 +78,78 @@ def test_the_old_key_stays_in_the_list_flask_reads(path: Path, run: Any, live: A
     assert key(path) == first
     assert run(KEY, rotate=["SECRET_KEY"])["rotated"] == KEY
     second = key(path)
+    live("3.1.3", "two")
     run(KEY, rotate=KEY)
     assert old(path) == [second, first]
     assert run(KEY)["changed"] is False
 
 
-def test_a_key_that_leaked_is_forgotten_with_all_before_it(path: Path, run: Any, live: Any) -> None:
+def test_a_key_that_leaked_is_dropped_with_all_before_it(path: Path, run: Any, live: Any) -> None:
     live("3.1.3")
     run(KEY)
     run(KEY, rotate=KEY)
     leaked = key(path)
-    assert run(KEY, rotate=KEY, sign_everybody_out=True)["changed"] is True
+    assert run(KEY, rotate=KEY, sign_everybody_out=True)["rotated"] == KEY
     assert old(path) == []
     assert leaked not in path.read_text()
 
 
-def test_what_waits_for_the_process_is_not_rotated_again(path: Path, run: Any, live: Any) -> None:
+def test_an_interrupted_rotation_is_continued_and_not_repeated(path: Path, run: Any, live: Any) -> None:
     live("3.1.3")
     run(KEY)
-    process = {"FLASK_SECRET_KEY": key(path)}
-    run(KEY, rotate=KEY, process_has=process)
+    first = key(path)
+    run(KEY, rotate=KEY)
     waiting = key(path)
-    again = run(KEY, rotate=KEY, process_has=process)
+    again = run(KEY, rotate=KEY)
     assert (again["changed"], again["rotated"], again["waiting"], key(path)) == (False, [], KEY, waiting)
-    assert old(path) == [process["FLASK_SECRET_KEY"]]
-    assert run(KEY, rotate=KEY, process_has={"FLASK_SECRET_KEY": waiting})["rotated"] == KEY
+    assert old(path) == [first]
+    live("3.1.3", "two")
+    assert run(KEY, rotate=KEY)["rotated"] == KEY
 
 
-def test_a_waiting_key_forgets_the_old_one_when_everybody_is_to_be_signed_out(path: Path, run: Any, live: Any) -> None:
+def test_a_leaked_key_is_replaced_whatever_the_process_claims_to_have(path: Path, run: Any, live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     live("3.1.3")
     run(KEY)
-    process = {"FLASK_SECRET_KEY": key(path)}
-    run(KEY, rotate=KEY, process_has=process)
-    assert run(KEY, rotate=KEY, process_has=process, sign_everybody_out=True)["dropped"] == KEY
-    assert old(path) == []
+    leaked = key(path)
+    # A process can write over its own /proc/PID/environ; nothing there is asked.
+    opened = []
+    monkeypatch.setattr("builtins.open", lambda name, *more, real=open, **options: (opened.append(str(name)), real(name, *more, **options))[1])
+    assert run(KEY, rotate=KEY, sign_everybody_out=True)["rotated"] == KEY
+    assert key(path) != leaked
+    assert not [name for name in opened if name.startswith("/proc")]
 
 
-@pytest.mark.parametrize(("version", "reason"), [("3.1.0", "goes on signing with the old key"), ("3.0.3", "does not know old keys"),
-                                                 ("2.3", "does not know old keys"), (None, "no Flask")])
+def test_signing_out_generates_a_new_value_also_after_an_interrupted_rotation(path: Path, run: Any, live: Any) -> None:
+    live("3.1.3")
+    run(KEY)
+    run(KEY, rotate=KEY)
+    waiting = key(path)
+    assert run(KEY, rotate=KEY, sign_everybody_out=True)["rotated"] == KEY
+    assert key(path) != waiting and old(path) == []
+
+
+def test_a_new_value_that_equals_the_old_one_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generated, "KINDS", {"hex": (lambda: "0" * 64, lambda value: True)})
+    values = Values()
+    values.generate("A", "hex")
+    with pytest.raises(RuntimeError, match="the new value of A is the old one"):
+        values.rotate("A", "hex", False, NOW)
+
+
+def test_a_rotation_without_a_new_instance_is_an_error(run: Any, live: Any) -> None:
+    live("3.1.3")
+    run(KEY)
+    assert run(KEY, in_effect=["SECRET_KEY"])["changed"] is False
+    run(KEY, rotate=KEY)
+    said = run(KEY, in_effect=["SECRET_KEY"])
+    assert said["failed"] is True
+    assert "FLASK_SECRET_KEY was rotated, but the live instance one started before" in said["msg"]
+    live("3.1.3", "two")
+    assert run(KEY, in_effect=["SECRET_KEY"])["changed"] is False
+
+
+@pytest.mark.parametrize(("version", "reason"), [("3.1.0", "continues to sign with the old key"), ("3.0.3", "does not support old keys"),
+                                                 ("2.3", "does not support old keys"), (None, "no Flask")])
 def test_a_flask_that_cannot_keep_old_keys_is_named(path: Path, run: Any, live: Any, version: str | None, reason: str) -> None:
     live(version)
     run(KEY)
@@ -137,7 +169,7 @@ def test_an_application_that_was_never_deployed_is_told_so(run: Any) -> None:
 def test_all_that_cannot_be_rotated_is_said_at_once(run: Any, live: Any) -> None:
     live("3.1.3")
     said = run([*KEY, "TOKEN"], rotate=["TOKN", "PASSWORD", *KEY], given=["PASSWORD", "FLASK_SECRET_KEY_FALLBACKS"])["msg"]
-    for part in ("TOKN is not a secret that is made on the host", "PASSWORD is given in env", "FLASK_SECRET_KEY_FALLBACKS is given",
+    for part in ("TOKN is not a secret that is generated on the host", "PASSWORD is given in env", "FLASK_SECRET_KEY_FALLBACKS is given",
                  "can be rotated: FLASK_SECRET_KEY, TOKEN"):
         assert part in said
 
@@ -152,6 +184,7 @@ def test_old_keys_are_dropped_after_their_time_and_no_sooner(path: Path, run: An
     live("3.1.3")
     run(KEY)
     run(KEY, rotate=KEY)
+    live("3.1.3", "two")
     run(KEY, rotate=KEY)
 
     def replaced(*days: int) -> None:
@@ -197,17 +230,18 @@ def test_an_unknown_kind_is_refused(path: Path, run: Any) -> None:
 def test_what_was_written_is_read_back() -> None:
     values = Values()
     for name, kind in (("FLASK_SECRET_KEY", "url-safe"), ("B", "hex"), ("C", "fernet")):
-        values.make(name, kind)
+        values.generate(name, kind)
     values.rotate("FLASK_SECRET_KEY", "url-safe", True, NOW)
-    values.rotate("FLASK_SECRET_KEY", "hex", True, NOW)
+    values.rotate("FLASK_SECRET_KEY", "hex", True, NOW, "20260501-101500-0a1b2c3d")
     again = Values(values.text())
-    assert (again.values, again.old, again.text()) == (values.values, values.old, values.text())
+    assert (again.values, again.old, again.rotated, again.text()) == (values.values, values.old, values.rotated, values.text())
+    assert again.rotated == {"FLASK_SECRET_KEY": "20260501-101500-0a1b2c3d"}
 
 
 @pytest.mark.parametrize(("what", "instead"), [(", replaced", " replaced"), ("2026-05", "2026-15"), ("Z\n", "Z, 2026-05-01T00:00:00Z\n")])
 def test_keys_whose_age_is_unknown_are_damage(what: str, instead: str) -> None:
     values = Values()
-    values.make("FLASK_SECRET_KEY", "url-safe")
+    values.generate("FLASK_SECRET_KEY", "url-safe")
     values.rotate("FLASK_SECRET_KEY", "url-safe", True, NOW)
     assert what in values.text()
     with pytest.raises(Damaged):
