@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history as release_record
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import health
@@ -360,7 +361,7 @@ class GoLive:
         """Keep what helps to find the cause. A release that has served well does not become a bad one."""
         step = getattr(error, "step", "switch")
         try:
-            release_record.write(self.releases.folder / release / FAILURE_LOG, f"{release_record.moment()} {step}\n{error}\n")
+            fs.write(self.releases.folder / release / FAILURE_LOG, f"{release_record.moment()} {step}\n{error}\n".encode(), mode=0o640)
             if self.record.state(release) != release_record.GOOD:
                 self.record.judge(release, release_record.FAILED, self.by, step)
             self.record.end(entry, "failed", step=step, reason=str(error).splitlines()[0],
