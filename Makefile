@@ -40,11 +40,6 @@ demo: setup  ## A hardened Flask application at https://demo.localhost:8443 (DIS
 demo-down:  ## Remove the demo
 	@tools/testhosts.py down demo
 
-.PHONY: lint
-lint: setup  ## ansible-lint in the production profile, ruff
-	@ansible-lint --offline --profile production
-	@ruff check
-
 .PHONY: unit
 unit: setup  ## Unit tests: seconds, no host
 	@pytest tests/unit
@@ -72,7 +67,40 @@ bench: setup  ## Wall time and tasks of a first and of a no-op run; releases und
 .PHONY: test
 test: lint unit sample  ## Lint, unit tests and the sample
 
+# ---- The checks. Their tools have a lock and an environment of their own. CORE=2.20: with another ansible-core.
+CHECKS = build/checks$(CORE)
+CHECK = PATH="$(CURDIR)/$(CHECKS)/bin:$$PATH"
+
+$(CHECKS)/.made: requirements/lint.txt $(wildcard requirements/core-$(CORE).txt)
+	@$(PYTHON) -m venv --clear $(CHECKS)
+	@for lock in $^; do $(CHECKS)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r $$lock; done
+	@touch $@
+
+.PHONY: lint
+lint: $(CHECKS)/.made  ## Linters of YAML, Python, shell, workflows, words and documentation; what a build packs
+	@$(CHECK) tools/lint
+
+.PHONY: sanity
+sanity: $(CHECKS)/.made  ## ansible-test sanity and galaxy-importer, on the collection as it is built
+	@$(CHECK) python tools/run_ansible_test.py sanity
+	@$(CHECK) python tools/run_ansible_test.py galaxy
+
+# For the workflow: every scenario but the one of the nightly run, as JSON.
+.PHONY: scenario-names
+scenario-names:
+	@$(PYTHON) -c 'import json, pathlib; print(json.dumps(sorted({p.parent.name for p in pathlib.Path("molecule").glob("*/molecule.yml")} - {"grades"})))'
+
+build/docs/.made: requirements/docs.txt
+	@$(PYTHON) -m venv --clear build/docs
+	@build/docs/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
+	@touch $@
+
+.PHONY: docs-html
+docs-html: build/docs/.made  ## HTML pages of all documentation, in build/docs/html
+	@PATH="$(CURDIR)/build/docs/bin:$$PATH" tools/docs-html
+
 .PHONY: clean
 clean: demo-down  ## Remove everything that was made
 	@tools/testhosts.py down molecule
-	@rm -rf .venv .ansible build
+	@rm -rf .venv build
+	@find .ansible -mindepth 1 -maxdepth 1 ! -name collections -exec rm -rf {} +
