@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils import site_values
 
 BREAKOUTS = ['x";', "x;", "x\n", "x\r", "$http_cookie", "x\0", "x\\", "x{", "x y", "é"]
-PEOPLE = {"alice": "a password of hers"}
+PEOPLE = {"alice": "$6$0123456789abcdef$" + "x" * 86}
 
 
 def problems(check: Callable[[str, Any], list[str]], value: Any) -> str:
@@ -51,7 +51,7 @@ def test_nothing_breaks_out_of_a_cookie(name: str) -> None:
     (site_values.addresses, ["192.0.2.7", "192.0.2.0/24", "2001:db8::/32", "2001:DB8::1"]),
     (site_values.proxies, {}),
     (site_values.proxies, {"addresses": ["173.245.48.0/20"], "header": "CF-Connecting-IP"}),
-    (site_values.users, {"alice": "a password of hers", "bob@example.com": "$y$j9T$0123456789$abcdefghijklmnopqrstuvw"}),
+    (site_values.users, {**PEOPLE, "bob@example.com": "$y$j9T$0123456789$abcdefghijklmnopqrstuvw"}),
     (site_values.paths, {"/": {"methods": ["GET"]}, "/a.b/c-d_e~/": {"hidden": True}, "/login": {"rate_per_minute": "5", "rate_burst": 0}}),
 ])
 def test_good_values_pass(check: Callable[[str, Any], list[str]], value: Any) -> None:
@@ -65,8 +65,8 @@ def test_good_values_pass(check: Callable[[str, Any], list[str]], value: Any) ->
     (site_values.proxies, {"header": "X-Real-IP"}, "it.addresses is missing"),
     (site_values.headers, {"Content-Length": "5"}, "server's own"),
     (site_values.headers, {"X-A": "1", "x-a": "2"}, "there twice"),
-    (site_values.users, {"alice": "short"}, "12 characters"),
-    (site_values.users, {"alice": 123456789012}, "in quotes"),
+    (site_values.users, {"alice": "a password of hers"}, "make one with: openssl passwd -6"),
+    (site_values.users, {"alice": 123456789012}, "must be the hash of a password"),
     (site_values.paths, {"/a": {"websockets": True}}, "did you mean websocket?"),
     (site_values.paths, {"/a": {"websocket": "yes"}}, "true or false"),
     (site_values.paths, {"/a": {}}, "mapping of settings"),

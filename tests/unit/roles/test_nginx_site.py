@@ -257,7 +257,7 @@ def test_paths_follow_the_name_and_can_be_chosen() -> None:
 # --- paths ---------------------------------------------------------------------------------------
 PATHS = {"/login": {"rate_per_minute": 6, "rate_burst": 2, "methods": ["GET", "POST"]}, "/admin": {"allow": ["192.0.2.0/24"], "users": ["alice"]},
          "/admin/sub": {"client_certificate": True}, "/ws": {"websocket": True}, "/up": {"request_buffering": False, "connections_per_client": 3}}
-MORE = {"paths": PATHS, "users": {"alice": "a password of hers"}, "client_ca": "/etc/ssl/people.pem"}
+MORE = {"paths": PATHS, "users": {"alice": "$6$salt$hash", "bob": "$6$salt$other"}, "client_ca": "/etc/ssl/people.pem"}
 
 
 def location(text: str, begin: str) -> str:
@@ -315,7 +315,7 @@ def test_passwords_are_in_files_for_nginx_alone_and_not_in_the_site() -> None:
     files = role_vars("nginx_site", {**SHOP, "nginx_site": MORE})["__nginx_site_user_files"]
     assert [(one["dest"], one["mode"], one.get("sensitive")) for one in files] == [
         ("/etc/nginx/users", "0750", None), ("/etc/nginx/users/shop", "0750", None), ("/etc/nginx/users/shop/alice", "0640", True)]
-    assert files[2]["content"].startswith("alice:$6$") and "$6$" not in site(**MORE)
+    assert files[2]["content"] == "alice:$6$salt$hash\n" and "$6$" not in site(**MORE)
     assert role_vars("nginx_site")["__nginx_site_user_files"] == []
 
 
