@@ -42,6 +42,12 @@ options:
   bandit:
     description: Program for the static pass over the source. Without it there is none.
     type: path
+  prepare:
+    description: Commands that run once before the application is imported, for what a first start needs, as the application in
+      its sandbox with its environment; the first that fails ends the deploy.
+    type: list
+    elements: str
+    default: []
   pre_activate:
     description: Commands that run once before a new release serves, as the application in its sandbox with
       its environment; the first that fails ends the deploy.
@@ -82,4 +88,14 @@ options:
     description: How many releases stay on disk. The live one and the way back always do.
     type: int
     default: 5
+  shared:
+    description: Paths below the application's directory that it writes to. They are kept in C(/var/lib/<name>/shared) and are the
+      same in every release.
+    type: list
+    elements: str
+    default: []
+  fetch_pages:
+    description: Fetch the front page and the pages it links to, 20 at most, once before the switch, and report their statuses.
+    type: bool
+    default: true
 """

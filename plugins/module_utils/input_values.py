@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils import preflight, site_values
 from ansible_collections.bulwark.flask.plugins.module_utils.names import ACCOUNT, APP_NAME, ENV_NAME, is_address, is_domain, nearest
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import problems as shared_problems
 from ansible_collections.bulwark.flask.plugins.module_utils.secret_key import REMEDY, problems
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.generated import KINDS
 
@@ -201,6 +202,13 @@ def config(where: str, value: Any) -> list[str]:
             found.append(f"{where}.{key} is a secret in a file that everybody reads; "
                          f"put it in env, and write {{env: NAME}} here, such as {{env: FLASK_{key}}}")
     return found
+
+
+def shared(where: str, value: Any) -> list[str]:
+    """Paths that releases share."""
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
+        return [f"{where} must be a list of paths, such as [instance, uploads]"]
+    return [problem.replace("shared:", f"{where}:", 1) for problem in shared_problems(value)]
 
 
 def session_store(where: str, value: Any) -> list[str]:
@@ -439,6 +447,7 @@ def kernel_settings(where: str, value: Mapping[str, Any]) -> list[str]:
 
 
 # A role variable's name, and what its value must be like beyond its type.
+COMMANDS = _each(r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*", "must be commands of one line each, such as flask db upgrade")
 VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "acme_cert_email": _matches(r"|[^@\s,;]+@[^@\s.,;]+(\.[^@\s.,;]+)+", "must be an e-mail address such as ops@example.com"),
     "acme_cert_directory_url": _matches(r"https://[^\s/@]+/[^\s@]*", "must be the https:// address of an ACME directory"),
@@ -458,8 +467,10 @@ VALUES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "app_release_subdirectory": _matches(BELOW, INSIDE),
     "app_release_requirements": _matches(BELOW, "must be auto or a file below the source, such as requirements.txt"),
     "app_release_packages": _each(r"[a-z0-9][a-z0-9+.-]+", "must be names of Debian packages, such as libpq5"),
-    "app_release_pre_activate": _each(r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*", "must be commands of one line each, such as flask db upgrade"),
-    "app_release_post_activate": _each(r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*", "must be commands of one line each, such as flask cache clear"),
+    "app_release_build": COMMANDS,
+    "app_release_prepare": COMMANDS,
+    "app_release_pre_activate": COMMANDS,
+    "app_release_post_activate": COMMANDS,
     "app_release_warm_up": _each(r"/[!-~]*", "must be paths that begin with / and have no spaces, such as /products"),
     "app_release_to": _matches(r"previous|[0-9]{8}-[0-9]{6}-[0-9a-f]{8}", "must be a release's id, such as 20260131-101500-1f0c9a3e, or previous"),
     "app_release_health_status": (lambda v: int(v) == 0 or 100 <= int(v) <= 599, "must be a status such as 200, or 0"),

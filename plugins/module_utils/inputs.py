@@ -18,7 +18,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAM
 Spec = Mapping[str, Any]
 Specs = Mapping[str, Mapping[str, Spec]]
 
-COMMON = ("domains", "source", "wsgi", "env", "static", "health_path", "body_max_mb", "session_store", "config")
+COMMON = ("domains", "source", "wsgi", "env", "static", "health_path", "body_max_mb", "session_store", "config", "shared")
 IDENTITY = ("name", *COMMON)
 REQUIRED = {"domains": "[shop.example.com]", "source": "{git: https://…, version: main}", "wsgi": '"shop:create_app()"'}
 # Options that share their name with a key of the entry and are something else.

@@ -14,6 +14,37 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 UNSAFE_INLINE = "'unsafe-inline'"
+POLICIES: dict[str, dict[str, list[str]]] = {
+    # By kind, so that a kind that is not named, plug-ins or one that is yet to be invented, is loaded from nowhere.
+    "strict": {
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "font-src": ["'self'"],
+        "media-src": ["'self'"],
+        "connect-src": ["'self'"],
+        "manifest-src": ["'self'"],
+        "worker-src": ["'self'"],
+        "frame-src": ["'self'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    },
+    # For pages with scripts and styles inside, or from other sites. Plug-ins, foreign frames around the site and a foreign
+    # base address stay forbidden.
+    "compatible": {
+        "default-src": ["'self'", "https:", "data:", "blob:"],
+        "script-src": ["'self'", "https:", "blob:", UNSAFE_INLINE, "'unsafe-eval'"],
+        "style-src": ["'self'", "https:", UNSAFE_INLINE],
+        "connect-src": ["'self'", "https:", "wss:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'", "https:"],
+        "frame-ancestors": ["'self'"],
+    },
+    "off": {},
+}
 JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 # Blocks of data that a browser does not run.

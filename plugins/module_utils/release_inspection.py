@@ -103,19 +103,19 @@ class Inspection:
                           for group in ("blocking", "warnings", "waived", "passed") for row in kept.get(group, [])
                           if row["check"] in ("static_analysis", "dependencies")]
 
-    def read(self, ran: Ran) -> None:
-        """Take what the inspector found, or that it could not look."""
+    def read(self, ran: Ran, advice: Callable[[str], str]) -> None:
+        """Take what the inspector found, or that it could not look; `advice` has the cure of a failure it knows."""
         try:
             failed = json.loads(ran.output)["exception"]
         except (ValueError, TypeError, KeyError):
             words = self.hidden("\n".join(ran.errors.rstrip().splitlines()[-20:]))
             if self.policy.get("mode") != "warn":
                 raise ReleaseError("preflight", f"The inspection of the application ended early ({ran.result}, exit status "
-                                                f"{ran.status}):\n{words}") from None
+                                                f"{ran.status}):\n{words}{advice(words)}") from None
             failed = None
         if failed:
             text = "\n".join(part for part in (failed["traceback"].rstrip(), f"{failed['type']}: {failed['text']}") if part)
-            raise ReleaseError("preflight", f"{self.options['wsgi']} cannot be imported:\n{self.hidden(text)}")
+            raise ReleaseError("preflight", f"{self.options['wsgi']} cannot be imported:\n{self.hidden(text)}{advice(text)}")
         self.findings += preflight.inspector_findings(ran.output)
 
     def judge(self) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import renamed_inputs
 from ansible_collections.bulwark.flask.plugins.module_utils.names import nearest
+from ansible_collections.bulwark.flask.plugins.module_utils.page_policy import POLICIES
 
 # Every printable character but the one that begins a variable of nginx's; quotes are escaped where it is written.
 TEXT = re.compile(r"[ -#%-~]*")
 SOURCE = re.compile(r"[!#%&'()*+./:<=>?@A-Z\[\]^_`a-z{|}~0-9-]+")
-POLICIES = ("strict", "compatible", "off")
 HEADER = re.compile(r"[A-Za-z0-9-]+")
 # The server's own business: two of them would contradict each other.
 FRAMING = ("connection", "content-length", "content-type", "date", "server", "transfer-encoding")

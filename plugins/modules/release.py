@@ -207,6 +207,11 @@ report:
   description: What the inspection found, with a C(table) for people; empty when there was none.
   returned: success
   type: dict
+pages:
+  description: The C(pages) that were fetched before the switch with their statuses, what the strict Content-Security-Policy would
+    stop on them (C(stopped)), and the directives that allow it (C(needed)). Empty when there were none.
+  returned: success
+  type: dict
 summary:
   description: The same in lines for people.
   returned: success
@@ -247,6 +252,7 @@ ARGUMENTS = {
     "source": {"type": "dict", "required": True, "options": SOURCE},
     "subdirectory": {"type": "str", "default": ""},
     "static": {"type": "dict", "default": {}},
+    "build": {"type": "list", "elements": "str", "default": []},
     "requirements": {"type": "str", "default": "auto"},
     "installer": {"type": "str", "choices": ["uv", "pip"], "default": "uv"},
     "uv": {"type": "path", "default": "/opt/uv/current/bin/uv"},

@@ -110,13 +110,17 @@ def test_the_policy_is_strict_and_changes_directive_by_directive() -> None:
 
 
 def test_pages_that_contradict_the_strict_policy_get_the_compatible_one_until_the_operator_decides() -> None:
-    conflicts = {"csp_conflicts": ["templates/base.html:5 inline script"]}
-    compatible = header_value(site(**conflicts), "Content-Security-Policy")
+    def header(name: str, **section: Any) -> str:
+        text = render("nginx_site", "site.conf.j2", {**SHOP, "nginx_site": section}, ansible_facts=FACTS,
+                      flask_app_csp_conflicts=["templates/base.html:5 inline script"])
+        return header_value(text, name)
+
+    compatible = header("Content-Security-Policy")
     assert "script-src 'self' https: blob: 'unsafe-inline' 'unsafe-eval'" in compatible and "object-src 'none'" in compatible
-    assert header_value(site(**conflicts), "X-Frame-Options") == "SAMEORIGIN"
-    assert header_value(site(**conflicts), "Content-Security-Policy-Report-Only").startswith("default-src 'none'")
-    assert header_value(site(csp="strict", **conflicts), "Content-Security-Policy").startswith("default-src 'none'")
-    assert "unsafe" not in header_value(site(csp={"img-src": ["*"]}, **conflicts), "Content-Security-Policy")
+    assert header("X-Frame-Options") == "SAMEORIGIN"
+    assert header("Content-Security-Policy-Report-Only").startswith("default-src 'none'")
+    assert header("Content-Security-Policy", csp="strict").startswith("default-src 'none'")
+    assert "unsafe" not in header("Content-Security-Policy", csp={"img-src": ["*"]})
 
 
 def test_a_policy_may_be_a_word() -> None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import grp
 import http.client
+import json
+import os
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -28,15 +31,19 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.ins
     open_connections,
 )
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.log_excerpt import explain
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.pages import Pages
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Ran, Units
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import Record
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError, Releases
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared
 from ansible_collections.bulwark.flask.plugins.module_utils.release_inspection import Inspection
 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
 WARM_UP_ROUNDS = 8  # so that every worker has had its turn
 TASK = ".task"  # ends the name of an instance that runs commands instead of serving
 FAILURE_LOG = "failure.log"
+PAGES = "pages.json"
+LONGEST_PAGE = 2 * 2**20
 SAID_LINES = 40
 
 LIVE_ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -47,6 +54,7 @@ LIVE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "restart_on_change": {"type": "list", "elements": "path", "default": []},
     "policy": {"type": "dict", "default": {}},
     "bandit": {"type": "path"},
+    "prepare": {"type": "list", "elements": "str", "default": []},
     "pre_activate": {"type": "list", "elements": "str", "default": []},
     "post_activate": {"type": "list", "elements": "str", "default": []},
     "command_timeout_seconds": {"type": "int", "default": 600},
@@ -56,6 +64,8 @@ LIVE_ARGUMENTS: dict[str, dict[str, Any]] = {
     "warm_up": {"type": "list", "elements": "str", "default": []},
     "drain_seconds": {"type": "int", "default": 30},
     "keep_releases": {"type": "int", "default": 5},
+    "shared": {"type": "list", "elements": "str", "default": []},
+    "fetch_pages": {"type": "bool", "default": True},
 }
 
 
@@ -75,9 +85,11 @@ class GoLive:
         self.instances = Instances(self.base, self.gid)
         self.releases = Releases(self.base)
         self.record = Record(self.base)
+        self.shared = Shared(self.name, options["shared"])
         self.steps: dict[str, float] = {}
         self.warnings: list[str] = []
         self.report: dict[str, Any] = {}
+        self.page_lines: list[str] = []
         self.clock = time.monotonic()
 
     def timed(self, step: str) -> None:
@@ -203,7 +215,7 @@ class GoLive:
         with self._task(release) as task:
             folder = self.instances.folder / task
             argv = inspection.prepare(folder)
-            inspection.read(self._run(task, argv, self.options["health_timeout_seconds"]))
+            inspection.read(self._run(task, argv, self.options["health_timeout_seconds"]), self.advice)
         self.report = inspection.judge()
         self.timed("preflight")
         if inspection.blocks:
@@ -220,18 +232,18 @@ class GoLive:
             log.write(f"{release_record.moment()} $ {line}\n{ran.output}{ran.errors}[{ran.result}, exit status {ran.status}]\n")
         return ran
 
-    def before(self, release: str) -> None:
+    def before(self, release: str, step: str) -> None:
         """Run the commands that come before the switch; the first failure ends the deploy."""
-        commands = self.options["pre_activate"]
+        commands = self.options[step]
         if not commands:
             return
         with self._task(release) as task:
             for line in commands:
                 ran = self.command(release, task, line)
                 if not ran.ok:
-                    raise ReleaseError("pre_activate", f"The command before the switch failed ({ran.result}, exit status "
-                                                 f"{ran.status}): {line}\n{said(ran)}")
-        self.timed("pre_activate")
+                    raise ReleaseError(step, f"The command before the switch failed ({ran.result}, exit status "
+                                             f"{ran.status}): {line}\n{said(ran)}{self.advice(ran.errors)}")
+        self.timed(step)
 
     def after(self, release: str) -> None:
         """Run the commands that come after the switch; a failure is said and undoes nothing."""
@@ -263,7 +275,7 @@ class GoLive:
         log = self._application_log(instance, began)
         self.units.stop(instance)
         self.instances.remove(instance)
-        raise ReleaseError("health", f"It did not pass its health check: {wrong}\nThe application's own log:\n{log}")
+        raise ReleaseError("health", f"It did not pass its health check: {wrong}\nThe application's own log:\n{log}{self.advice(log)}")
 
     def _wait(self, instance: str, began: float) -> str:
         """Empty when the instance answers well in time, otherwise what is wrong with it."""
@@ -282,10 +294,41 @@ class GoLive:
     def _ask(self, instance: str, path: str, status: int, seconds: float) -> str:
         """Empty when an instance gives a good answer, otherwise what it gave."""
         try:
-            found, body = health.get(str(self.instances.socket(instance)), path, self.options["domains"][0], max(0.1, min(5, seconds)))
+            _, found, _, body = health.follow(self._fetch(instance, max(0.1, min(5, seconds))), path, self.options["domains"][0])
         except (OSError, http.client.HTTPException) as error:
             return f"no answer ({type(error).__name__})"
         return "" if health.is_good(found, status) else f"status {found}: {body[:300].strip()}"
+
+    def _fetch(self, instance: str, seconds: float, longest: int = 2000) -> health.Fetch:
+        socket, host = str(self.instances.socket(instance)), self.options["domains"][0]
+        return lambda path: health.get(socket, path, host, seconds, longest)
+
+    def look_at_pages(self, instance: str, release: str) -> None:
+        """Fetch the pages of a new instance once; what is wrong with them is reported and stops nothing."""
+        if not self.options["fetch_pages"]:
+            return
+        folder = self.releases.folder / release
+        try:
+            report = Pages(self._fetch(instance, 10, LONGEST_PAGE), self.options["domains"][0]).look(folder / "src")
+            release_record.write(folder / PAGES, json.dumps(report.as_dict()) + "\n", self.gid)
+            self.page_lines = report.lines()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self.warnings.append(f"The pages of {release} could not be fetched ({type(error).__name__}: {error})")
+        self.timed("pages")
+
+    def advice(self, text: str) -> str:
+        """The line that cures a failure to write below the release, on a line of its own; otherwise empty."""
+        found = self.shared.advice(text, self.options.get("subdirectory") or "")
+        return f"\n{found}" if found else ""
+
+    def _prepare_shared(self, release: str) -> None:
+        """Make the places that the release shares with others; the application may have removed them."""
+        account = pwd.getpwnam(self.name)
+        state = self.shared.target.parent
+        if not state.exists():
+            state.mkdir(mode=0o700)
+            os.chown(state, account.pw_uid, account.pw_gid)
+        self.shared.prepare(self.releases.folder / release, account.pw_uid, account.pw_gid)
 
     def _warm_up(self, instance: str) -> str:
         for path in self.options["warm_up"] * WARM_UP_ROUNDS:
@@ -325,11 +368,16 @@ class GoLive:
         entry |= {"release": release, "previous": before}
         new = before != release
         try:
+            self._prepare_shared(release)
+            if action == "deploy" and new:
+                self.before(release, "prepare")
             if action != "rollback":
                 self.inspect(release, new)
             if action == "deploy" and new:
-                self.before(release)
+                self.before(release, "pre_activate")
             instance = self.start(release)
+            if new:
+                self.look_at_pages(instance, release)
             self.units.enable(instance)
         except (ReleaseError, OSError) as error:
             self._failed(release, entry, error)
@@ -388,8 +436,10 @@ class GoLive:
 
     def answer(self, **more: Any) -> dict[str, Any]:
         """What every module that goes live returns."""
-        return {"instance": self.instances.live(), "release": self.live_release(), "steps": self.steps,
-                "report": self.report, "warnings": self.warnings, **more}
+        release = self.live_release()
+        pages = release_record.read(self.releases.folder / release / PAGES) if release else {}
+        return {"instance": self.instances.live(), "release": release, "steps": self.steps,
+                "report": self.report, "pages": pages, "page_lines": self.page_lines, "warnings": self.warnings, **more}
 
 
 def said(ran: Ran) -> str:

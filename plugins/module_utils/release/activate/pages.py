@@ -6,7 +6,7 @@ nothing; the health check is what decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils import page_policy
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import Fetch, follow
 
 MOST_PAGES = 20
-MOST_REDIRECTS = 5
 MOST_TEMPLATES = 2000
 LARGEST_TEMPLATE = 512 * 1024
 LISTED = 12
@@ -24,9 +24,6 @@ TEMPLATES = {".html", ".htm", ".xhtml", ".j2", ".jinja", ".jinja2"}
 FOREIGN = {"node_modules", "site-packages", ".git", "tests", "test", "docs"}
 # Links that end a session or change something, though a GET should not.
 LEFT_OUT = ("logout", "signout", "sign-out", "log-out", "delete", "remove", "reset")
-
-# Fetches a path: status, headers in lower case, text of the body.
-Fetch = Callable[[str], "tuple[int, Mapping[str, str], str]"]
 
 
 class _Links(HTMLParser):
@@ -85,20 +82,10 @@ def quoted(source: str) -> str:
 class Pages:
     """The pages and templates of one release."""
 
-    def __init__(self, fetch: Fetch, host: str, policy: Mapping[str, list[str]]) -> None:
+    def __init__(self, fetch: Fetch, host: str, policy: Mapping[str, list[str]] = page_policy.POLICIES["strict"]) -> None:
         self.fetch = fetch
         self.host = host
         self.policy = policy
-
-    def follow(self, path: str) -> tuple[str, int, Mapping[str, str], str]:
-        """A page, past redirects on the same host."""
-        for _ in range(MOST_REDIRECTS):
-            status, headers, body = self.fetch(path)
-            target = urlsplit(urljoin(f"https://{self.host}{path}", headers.get("location", "")))
-            if not 300 <= status < 400 or target.hostname != self.host.partition(":")[0]:
-                break
-            path = (target.path or "/") + (f"?{target.query}" if target.query else "")
-        return path, status, headers, body
 
     def look(self, source: Path, front: str = "/") -> Report:
         """Fetch the pages and read the templates of the source."""
@@ -110,7 +97,7 @@ class Pages:
                 found.append((f"{path.relative_to(source)}:{use.line} {use.what}", use))
         waiting, seen = [front], set()
         while waiting and len(report.pages) <= MOST_PAGES:
-            path, status, headers, body = self.follow(waiting.pop(0))
+            path, status, headers, body = follow(self.fetch, waiting.pop(0), self.host)
             if path in seen:
                 continue
             seen.add(path)

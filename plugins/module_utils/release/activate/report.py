@@ -21,4 +21,5 @@ def summary(name: str, answer: Mapping[str, Any], build: Mapping[str, float] | N
         lines.append(f"  {step:<10}{seconds(took):>8}" + (f"  ({parts})" if step == "build" and parts else ""))
     if answer["report"]:
         lines += str(answer["report"]["table"]).splitlines()
+    lines += answer.get("page_lines", [])
     return lines

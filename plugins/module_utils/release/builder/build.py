@@ -25,6 +25,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.layout impor
     new_id,
     now,
 )
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, problems
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source import base as sources
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.git import ABBREVIATED, Git, remove_stale_access
 
@@ -55,6 +56,8 @@ class Build:
             raise ReleaseError("input", f"subdirectory: {str(below)!r} leads out of the source.")
         for prefix in self.options["static"]:
             finish.static_target(prefix)
+        if wrong := problems(self.options["shared"]):
+            raise ReleaseError("input", "\n".join(wrong))
         if self.kind == "package" and self.options["subdirectory"]:
             raise ReleaseError("input", "subdirectory has no meaning for a package.")
         if "@" in self.options["index_url"].partition("://")[2].partition("/")[0]:
@@ -111,7 +114,7 @@ class Build:
             "source": source,
             "python": [self.options["python"], ".".join(version.split(".")[:2])],
             "gunicorn": hashlib.sha256(self.options["gunicorn_requirements"].encode()).hexdigest(),
-            **{key: self.options[key] for key in ("subdirectory", "static", "installer", "requirements")},
+            **{key: self.options[key] for key in ("subdirectory", "static", "installer", "requirements", "shared", "build")},
         }
 
     # --- the three things a run can be ---------------------------------------------------------
@@ -216,15 +219,15 @@ class Build:
         folder = source / self.options["subdirectory"]
         if source.resolve() not in [folder.resolve(), *folder.resolve().parents] or not folder.is_dir():
             raise ReleaseError("source", f"The source has no directory {self.options['subdirectory']}.")
-        if self.kind != "package":
-            self._copy_static(release, [folder, source])
-            self.timed("static")
         finish.hand_over(source, uid, gid)
         facts = self._install(release, folder, version)
-        if self.kind == "package":
-            self._copy_static(release, sorted((release / "venv").glob("lib/python3*/site-packages")))
+        self._run_commands(release, folder)
         for tree in (source, release / "venv"):
             finish.seal(tree, self.gid)
+        # Sealed first, so that nothing of the build can move files about meanwhile.
+        self._copy_static(release, sorted((release / "venv").glob("lib/python3*/site-packages")) if self.kind == "package" else [folder, source])
+        if self.kind != "package":
+            Shared(self.name, self.options["shared"]).link(release, folder, self.gid)
         subprocess.run(["sync", "--file-system", str(release)], check=False)
         self.timed("seal")
         manifest = {**self._manifest(release, found), **facts, "python": version, "built_at": f"{began:%Y-%m-%dT%H:%M:%SZ}",
@@ -264,6 +267,17 @@ class Build:
         installer.compile()
         self.timed("gunicorn")
         return facts
+
+    def _run_commands(self, release: Path, folder: Path) -> None:
+        """The operator's own steps, such as compiled translations or `npm run build`, confined like the rest of the build."""
+        venv = release / "venv"
+        path = f"{venv}/bin:{folder}/node_modules/.bin:/usr/local/bin:/usr/bin:/bin"
+        for line in self.options["build"]:
+            self.sandbox.run(["/bin/sh", "-euc", line], step="build", folder=folder, properties=self._confinement(release),
+                             env={"PATH": path, "VIRTUAL_ENV": str(venv), "FLASK_APP": self.options["wsgi"]},
+                             explain=f"The build command `{line}` failed")
+        if self.options["build"]:
+            self.timed("commands")
 
     def _confinement(self, release: Path) -> list[str]:
         """What the code of dependencies may see and write beyond what every command may."""

@@ -27,6 +27,9 @@ OPTIONS: dict[str, Any] = {
     "installer": "uv",
     "uv": "/opt/uv",
     "requirements": "auto",
+    "shared": ["instance"],
+    "build": [],
+    "wsgi": "shop:app",
     "gunicorn_requirements": "gunicorn==1",
     "python": "/usr/bin/python3",
     "ca_bundle": "/ca",
@@ -75,6 +78,8 @@ def of(version: str = "3.13.5", **changed: Any) -> str:
         {"version": "3.14.0"},
         {"source": {"archive": "https://x/y", "sha256": "a" * 64}},
         {"source": {"git": "https://x/y", "version": "a" * 40}},
+        {"shared": ["instance", "uploads"]},
+        {"build": ["flask translate compile"]},
         {"source": {"path": "x"}, "source_digest": "abc"},
     ],
 )
