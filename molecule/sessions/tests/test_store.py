@@ -39,6 +39,41 @@ print(json.dumps({"places": [name for name, where in (("journal", text), ("argv"
 '''
 
 
+# 100 connections of an application that each ask for a gigabyte and read nothing.
+UNREAD = r'''
+import socket, time
+url = re.search(r'"(unix://.*)"', open("/etc/flask-secrets/%s.session.env" % GIVEN["app"]).read()).group(1)
+user, password, path = re.fullmatch(r"unix://([^:]+):([^@]+)@(.+)", url).groups()
+def give(client, *words):
+    client.sendall(b"".join([b"*%d\r\n" % len(words), *(b"$%d\r\n%s\r\n" % (len(word), word) for word in map(str.encode, words))]))
+def connected():
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(5)
+    client.connect(path)
+    give(client, "AUTH", user, password)
+    client.recv(100)
+    return client
+def resident():
+    pid = properties("session-store.service", "MainPID")["MainPID"]
+    return int(re.search(r"VmRSS:\s+(\d+)", open("/proc/%s/status" % pid).read()).group(1)) // 1024
+first, held, peak = connected(), [], resident()
+give(first, "SET", user + ":big", "x" * 1000000, "EX", "60")
+first.recv(100)
+for number in range(100):
+    try:
+        held.append(connected())
+        give(held[-1], "MGET", *[user + ":big"] * 1000)
+    except OSError:
+        pass
+    peak = max(peak, resident())
+    if peak > 500:
+        break
+began, neighbour = time.monotonic(), connected()
+give(neighbour, "PING")
+print(json.dumps({"peak": max(peak, resident()), "tried": number + 1, "reply": neighbour.recv(10).decode(), "seconds": time.monotonic() - began}))
+'''
+
+
 class Browser:
     """A visitor of one site with cookies and a cart."""
 
@@ -290,3 +325,10 @@ def test_a_full_store_that_refuses_keeps_who_is_known(browser: Browser, cli: Cal
     assert b"Traceback" not in newcomer.body and newcomer.all("set-cookie") == []
     server.host.check_output("session-store-cli --scan --pattern 'shop:session:filler-*' | xargs session-store-cli unlink")
     assert Browser(browser.site).choose().status == 302
+
+
+def test_replies_that_an_application_does_not_read_use_up_no_memory(server: Any) -> None:
+    found = server.ask(UNREAD, app=server.app_names[0])
+    assert found["tried"] == 100
+    assert found["peak"] < 200, "MiB that are resident"
+    assert found["reply"].startswith("+PONG") and found["seconds"] < 2

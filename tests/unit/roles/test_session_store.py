@@ -30,6 +30,17 @@ def test_a_full_store_forgets_or_refuses() -> None:
     assert {"maxmemory 20mb", "maxmemory-policy noeviction"} <= set(config(session_store_memory_mb=20, session_store_when_full="refuse"))
 
 
+def test_replies_that_no_client_reads_have_a_limit_per_client_and_for_all_clients() -> None:
+    assert "client-output-buffer-limit normal 8mb 2mb 10" in config()
+    assert "maxmemory-clients 32mb" in config()
+    assert "maxmemory-clients 16mb" in config(session_store_memory_mb=20)
+
+
+def test_the_unit_has_room_for_the_data_a_snapshot_and_connections_and_no_more() -> None:
+    unit = support.render("session_store", "session-store.service.j2")
+    assert "MemoryMax=256M" in unit.splitlines()
+
+
 def test_the_program_is_the_distributions() -> None:
     for distribution, name in (("13", "valkey"), ("12", "redis")):
         facts = {**support.FACTS, "distribution_major_version": distribution}
