@@ -1,0 +1,73 @@
+"""The loop over applications: one that fails does not stop the others, and the run fails at its end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+PLAYBOOK = """\
+- hosts: localhost
+  gather_facts: false
+  vars:
+    flask_apps: {{first: {entry}, second: {entry}, third: {entry}}}
+  tasks:
+    - ansible.builtin.include_tasks: {root}/playbooks/tasks/applications.yml
+      vars: {{step: "{step}", keep_going: {keep_going}}}
+    - ansible.builtin.include_tasks: {root}/playbooks/tasks/applications.yml
+      vars: {{step: "{step}", keep_going: {keep_going}}}
+    - ansible.builtin.include_tasks: {root}/playbooks/tasks/failures.yml
+"""
+STEP = """\
+- ansible.builtin.shell: echo {{ flask_app.name }} >>{{ playbook_dir }}/done
+- ansible.builtin.fail:
+    msg: no space left
+  when: flask_app.name == 'second'
+"""
+ENTRY = "{domains: [a.example.com], wsgi: 'a:app', source: {path: /srv/a}}"
+
+
+def run(folder: Path, step: str, keep_going: bool, *options: str) -> tuple[int, str, list[str]]:
+    """Exit status, output, and the applications whose step ran, in order."""
+    (folder / f"{step}.yml").write_text(STEP, encoding="utf-8")
+    play = folder / "play.yml"
+    play.write_text(PLAYBOOK.format(root=ROOT, entry=ENTRY, step=folder / step, keep_going=str(keep_going).lower()), encoding="utf-8")
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible/collections")}
+    result = subprocess.run(["ansible-playbook", "-i", "localhost,", "-c", "local", play, *options],
+                            capture_output=True, text=True, env=environment, check=False)
+    done = (folder / "done").read_text(encoding="utf-8").split() if (folder / "done").exists() else []
+    return result.returncode, " ".join((result.stdout + result.stderr).split()), done
+
+
+def test_an_application_that_fails_does_not_stop_the_others_and_is_left_out_afterwards(tmp_path: Path) -> None:
+    status, output, done = run(tmp_path, "deploy", True)
+    assert status != 0
+    assert done == ["first", "second", "third", "first", "third"]
+    assert "Failed: second; the reason is above." in output
+    assert "No new certificate" not in output
+
+
+def test_a_step_that_must_not_go_on_stops_at_the_first_failure(tmp_path: Path) -> None:
+    status, _output, done = run(tmp_path, "rotate", False)
+    assert status != 0
+    assert done == ["first", "second"]
+
+
+def test_the_application_that_is_named_is_the_only_one(tmp_path: Path) -> None:
+    status, _output, done = run(tmp_path, "deploy", True, "-e", "app=third")
+    assert status == 0
+    assert done == ["third", "third"]
+
+
+@pytest.mark.parametrize(("playbook", "tags", "ok"), [("site", "nginx_sight", False), ("host", "host_access", True)])
+def test_tags_that_select_nothing_are_refused(tmp_path: Path, playbook: str, tags: str, ok: bool) -> None:
+    play = tmp_path / "play.yml"
+    play.write_text(f"- hosts: localhost\n  gather_facts: false\n  tags: always\n  tasks:\n    - ansible.builtin.include_tasks: {ROOT}/playbooks/tasks/check.yml\n",
+                    encoding="utf-8")
+    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible/collections")}
+    result = subprocess.run(["ansible-playbook", "-i", "localhost,", "-c", "local", play, "--tags", tags], capture_output=True, text=True, env=environment,
+                            check=False)
+    assert ("selects nothing" not in result.stdout) == ok, result.stdout
