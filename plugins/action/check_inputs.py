@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import hashlib
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -14,53 +19,65 @@ from ansible.parsing.vault import AnsibleVaultError
 from ansible.plugins.action import ActionBase
 from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_entries
 from ansible_collections.bulwark.flask.plugins.filter.env_file import problems as unwritable
-from ansible_collections.bulwark.flask.plugins.module_utils import inputs, renamed_inputs, site_values
-from ansible_collections.bulwark.flask.plugins.module_utils.names import nearest
-from ansible_collections.bulwark.flask.plugins.plugin_utils import certificates
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs import cross, engine, entry
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import Advice
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import acme_cert, nginx_site
+from ansible_collections.bulwark.flask.plugins.plugin_utils import certificates, yaml_source
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 MISSING: Any = object()
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads files whatever tags Ansible gives them a meaning with."""
-
-
-_Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+# The fact by which a role knows that a playbook has checked its variables: a digest of them for each role.
+CHECKED = "__bulwark_flask_checked"
+# An entry as the playbooks of this collection pass it to a role: that of the inventory, which they have checked.
+FROM_INVENTORY = re.compile(
+    r"\{\{\s*flask_apps \| bulwark\.flask\.app_entries\(flask_app_defaults \| default\(\{\}\), \w+\) \| first\s*\}\}")
+# Ansible imports this module once and forks a worker for each task: all of them share the key and what is read below.
+_KEY = secrets.token_bytes(32)
 
 
 @lru_cache(maxsize=None)
 def _load(role: str, part: str) -> dict[str, Any]:
     path = ROLES / role / part
     # The loader is a SafeLoader.
-    return yaml.load(path.read_text(encoding="utf-8"), _Loader) or {} if path.exists() else {}  # noqa: S506
+    return yaml.load(path.read_text(encoding="utf-8"), yaml_source.Loader) or {} if path.exists() else {}  # noqa: S506
 
 
+@lru_cache(maxsize=None)
 def specs() -> dict[str, Any]:
     """The options of every role's main entry point."""
     found = {path.name: _load(path.name, "meta/argument_specs.yml") for path in sorted(ROLES.iterdir())}
     return {role: spec["argument_specs"]["main"]["options"] for role, spec in found.items() if spec}
 
 
-def duplicate_applications(apps: Any) -> list[str]:
-    """Applications that are written twice; of those a YAML file keeps the last without a word."""
-    try:
-        from ansible._internal._datatag._tags import Origin  # noqa: PLC0415 - not there in every version
+def _defaults(role: str) -> dict[str, Any]:
+    return _load(role, "defaults/main.yml")
 
-        origin = Origin.get_tag(apps)
-        tree = yaml.compose(Path(origin.path).read_text(encoding="utf-8"), _Loader)
-    except Exception:  # noqa: BLE001 - vaulted, generated or gone: nothing to compare
-        return []
+
+for _role in specs():
+    _defaults(_role)
+
+
+def duplicate_applications(apps: Any) -> list[str]:
+    """Applications that are written twice; YAML keeps the last of them and says nothing."""
+    path, root = yaml_source.file_of(apps)
     found: list[str] = []
-    stack = [("", tree)]
-    while stack:
-        key, node = stack.pop()
-        if isinstance(node, yaml.MappingNode):
-            names = [str(name.value) for name, _ in node.value]
-            if key == "flask_apps":
-                found += [f"flask_apps.{name} is there twice in {origin.path}; give each application a name of its own"
-                          for name in dict.fromkeys(names) if names.count(name) > 1]
-            stack += [(name, value) for name, (_, value) in zip(names, node.value)]
+    for key, node in yaml_source.mappings(root) if path else ():
+        names = [str(name.value) for name, _ in node.value]
+        if key == "flask_apps":
+            found += [f"flask_apps.{name} is there twice in {path}; give each application a name of its own"
+                      for name in dict.fromkeys(names) if names.count(name) > 1]
+    return found
+
+
+def misread(where: str, env: Any) -> list[str]:
+    """Values that YAML has read as something else than they say: NO, 0644, 12:30, 1.10. No text has a value, but for booleans."""
+    found = []
+    for name, text in yaml_source.plain_scalars(env).items() if isinstance(env, Mapping) else ():
+        value = env.get(name)
+        if isinstance(value, bool) and text != json.dumps(value):
+            found.append(f'{where}.{name}: YAML reads {text} as {json.dumps(value)}; write "{text}" in quotes, or {json.dumps(value)}')
+        elif isinstance(value, (int, float)) and text != json.dumps(value):
+            found.append(f"{where}.{name}: YAML reads this as another number than it says; put it in quotes")
     return found
 
 
@@ -74,6 +91,19 @@ def _reason(error: BaseException) -> str:
             return "its vault does not open; give the right password (--ask-vault-pass or --vault-password-file)"
         cause = cause.__cause__ or cause.__context__
     return "its template fails; try it with ansible.builtin.debug"
+
+
+def _set_by_operator(role: str, variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Variables with the role's name before them that are not what its defaults say."""
+    defaults = _defaults(role)
+    return ((name, raw) for name, raw in variables.items()
+            if name.startswith(f"{role}_") and not (name in defaults and raw == defaults[name]))
+
+
+def _digest(role: str, variables: Mapping[str, Any]) -> str:
+    """What a role is given, as it is written. The key makes it one of this run, and tells nobody the values."""
+    given = [*_set_by_operator(role, variables), *((name, variables.get(name)) for name in engine.KNOWN)]
+    return hmac.new(_KEY, repr(sorted(given, key=lambda item: item[0])).encode(), hashlib.sha256).hexdigest()
 
 
 class ActionModule(ActionBase):
@@ -92,16 +122,27 @@ class ActionModule(ActionBase):
         chosen = [role] if role else list(roles or known)
         if wrong := [name for name in chosen if name not in known]:
             raise AnsibleActionFail(f"check_inputs: no such role: {', '.join(map(str, wrong))}")
+        if role and self._is_checked(role, variables):
+            return {**result, "changed": False}
         found: list[str] = []
         if role or roles and "flask_apps" not in variables:
             for name in chosen:
                 found += self._single(name, known, variables)
         else:
             found += self._whole(known, chosen, variables)
-        found += inputs.distribution(self._read("ansible_facts", variables.get("ansible_facts", {}), []) or {})
-        if found:
-            raise AnsibleActionFail(inputs.as_text(found, "" if role else "; nothing was changed"))
+            result["ansible_facts"] = {CHECKED: {name: _digest(name, variables) for name in chosen}}
+        found += engine.distribution(self._read("ansible_facts", variables.get("ansible_facts", {}), []) or {})
+        if refused := [problem for problem in found if not isinstance(problem, Advice)]:
+            raise AnsibleActionFail(engine.as_text(refused, "" if role else "; nothing was changed"))
+        result["warnings"] = [str(problem) for problem in found]
         return {**result, "changed": False}
+
+    def _is_checked(self, role: str, variables: Mapping[str, Any]) -> bool:
+        """Whether a playbook has checked exactly these variables, with the entry from the inventory."""
+        entry_given = variables.get("flask_app", "")
+        from_inventory = not entry_given or isinstance(entry_given, str) and FROM_INVENTORY.fullmatch(entry_given.strip())
+        checked = variables.get(CHECKED) or variables.get("ansible_facts", {}).get(CHECKED) or {}
+        return bool(from_inventory) and hmac.compare_digest(str(checked.get(role, "")), _digest(role, variables))
 
     def _read(self, where: str, raw: Any, found: list[str]) -> Any:
         """A value with every template in it rendered; what cannot be rendered is left out and said."""
@@ -133,14 +174,6 @@ class ActionModule(ActionBase):
             return MISSING
         return self._read(where, raw, found)
 
-    def _given(self, variables: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
-        """Variables that somebody set: not magic, and not what a role's defaults say."""
-        prefixes = tuple(f"{role}_" for role in known)
-        defaults = {name: raw for role in known for name, raw in _load(role, "defaults/main.yml").items()}
-        skip = ("flask_app", *inputs.KNOWN)
-        return [name for name, raw in variables.items() if name not in skip and not name.startswith(("ansible_", "__"))
-                and not (name.startswith(prefixes) and name in defaults and raw == defaults[name])]
-
     def _provided(self, at: Callable[[str], str], given: Mapping[str, Any], domains: Any) -> list[str]:
         """What is wrong with a certificate of the operator's own."""
         chain, key = given.get("provided_chain"), given.get("provided_key")
@@ -155,15 +188,16 @@ class ActionModule(ActionBase):
     def _whole(self, known: dict[str, Any], chosen: list[str], variables: Mapping[str, Any]) -> list[str]:
         """Everything an inventory says: for a playbook, before any role runs."""
         found: list[str] = []
-        names = self._given(variables, known)
-        prefixes = tuple(f"{role}_" for role in known)
-        wanted = tuple(f"{role}_" for role in chosen)
         readable = {}
-        for name in names:
-            # Only those of our roles are read; of others the name is enough.
-            value = self._read(name, variables[name], found) if name.startswith(wanted) else None
-            if value is not MISSING and (name.startswith(wanted) or not name.startswith(prefixes)):
-                readable[name] = value
+        ours = tuple(f"{role}_" for role in known)
+        for role in chosen:
+            for name, raw in _set_by_operator(role, variables):
+                value = self._read(name, raw, found)
+                if value is not MISSING:
+                    readable[name] = value
+        # Of other variables the name is enough: it may be one of ours, misspelt.
+        readable |= {name: None for name in variables if not name.startswith((*ours, "ansible_", "__"))
+                     and name not in (*engine.KNOWN, *(["flask_app"] if "flask_apps" in variables else []))}
         apps = self._read("flask_apps", variables["flask_apps"], found) if "flask_apps" in variables else MISSING
         defaults = self._read("flask_app_defaults", variables.get("flask_app_defaults", {}), found)
         entries = {name: app for name, app in apps.items() if isinstance(app, Mapping)} if isinstance(apps, Mapping) else {}
@@ -171,28 +205,36 @@ class ActionModule(ActionBase):
         merged = {app["name"]: app for app in app_entries(entries, usable)}
         if apps is not MISSING:
             found += duplicate_applications(variables["flask_apps"])
-            found += inputs.applications(apps, merged, {} if defaults is MISSING else defaults, known, unwritable, readable)
+            found += self._misread("flask_app_defaults", variables.get("flask_app_defaults"))
+            for name in entries:
+                found += self._misread(f"flask_apps.{name}", variables["flask_apps"].get(name) if isinstance(variables["flask_apps"], Mapping) else None)
+            found += engine.applications(apps, merged, {} if defaults is MISSING else defaults, known, unwritable, readable)
             for name, app in merged.items():
                 if isinstance(section := app.get("acme_cert"), Mapping):
                     found += self._provided(lambda option, name=name: f"flask_apps.{name}.acme_cert.{option}", section, app.get("domains"))
-        elif "flask_apps" not in variables:
+        elif "flask_apps" not in variables and "flask_app" not in variables:
             found.append("flask_apps is missing; describe your applications there, such as "
                          "{shop: {domains: [shop.example.com], …}}")
         if "nginx_server" in chosen:
-            found += inputs.nginx_agreement(readable, merged)
-        return found + inputs.host_variables(readable, known, merged)
+            found += cross.nginx(readable, merged)
+        return found + engine.host_variables(readable, known, merged)
+
+    def _misread(self, where: str, entry_given: Any) -> list[str]:
+        return misread(f"{where}.env", entry_given.get("env")) if isinstance(entry_given, Mapping) else []
 
     def _single(self, role: str, known: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """One role's own variables, wherever they come from."""
         found: list[str] = []
-        spec, defaults, app = known[role], _load(role, "defaults/main.yml"), variables.get("flask_app")
+        spec, defaults, app = known[role], _defaults(role), variables.get("flask_app")
+        app = self._read("flask_app", app, []) if isinstance(app, str) else app
         app = app if isinstance(app, Mapping) else None
         readable, places = {}, {}
         place = f"flask_apps.{app['name']}" if app is not None and "name" in app else "flask_app"
         for name, option in spec.items():
             short = name[len(role) + 1:]
             own = name in variables and variables[name] != defaults.get(name)
-            where = name if own or app is None else f"{place}.{short}" if inputs.of_entry(role, short) else f"{place}.{role}.{short}"
+            of_entry = entry.is_key(role, short)
+            where = name if own or app is None else f"{place}.{short}" if of_entry else f"{place}.{role}.{short}"
             places[short] = where
             errors: list[str] = []
             value = self._read(where, variables[name], errors) if name in variables else MISSING
@@ -200,20 +242,19 @@ class ActionModule(ActionBase):
                 found += errors
             elif value is MISSING or errors:
                 # A default that cannot be rendered lacks what another problem is about.
-                hint = "" if app is not None or not inputs.of_entry(role, short) else "; set it, or give the role an entry of flask_apps as flask_app"
+                hint = "; set it, or give the role an entry of flask_apps as flask_app" if app is None and of_entry else ""
                 found += [f"{where} is required{hint}"] if option.get("required") else []
             else:
                 readable[name] = value
-                found += inputs.role_value(where, name, role, value, option, unwritable)
-        found += inputs.host_agreement(readable, known)
+                found += engine.role_value(where, role, short, value, option, unwritable)
+        found += cross.host(readable, known)
         if role == "nginx_site" and app is None:
-            own = {name[len(role) + 1:]: value for name, value in readable.items()}
-            found += site_values.agreement(lambda key: f"{role}_{key}", own, own.get("static") or ())
+            own_site = {name[len(role) + 1:]: value for name, value in readable.items()}
+            found += nginx_site.agreement(lambda key: f"{role}_{key}", own_site, own_site.get("static") or ())
         if role == "acme_cert":
             given = {name[len(role) + 1:]: value for name, value in readable.items()}
-            found += inputs.certificate(places.__getitem__, given) + self._provided(places.__getitem__, given, given.get("domains"))
+            found += acme_cert.agreement(places.__getitem__, given) + self._provided(places.__getitem__, given, given.get("domains"))
         if app is not None and role in app:
             section = self._read(f"{place}.{role}", app[role], [])
-            found += inputs.section(place, role, section, known)
-        names = [name for name in self._given(variables, {role: spec}) if name.startswith(f"{role}_") and name not in spec]
-        return found + [f"{name} is unknown{renamed_inputs.option(role, name) or nearest(name, spec)}" for name in names]
+            found += engine.section(place, role, section, known)
+        return found + engine.unknown_variables((name for name, _ in _set_by_operator(role, variables)), role, known)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import support
-from ansible_collections.bulwark.flask.plugins.module_utils import input_values
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs import entry
 
 
 def settings(**entry: Any) -> dict[str, Any]:
@@ -39,11 +39,11 @@ def test_the_operators_settings_are_passed_on_as_they_are() -> None:
     ("DEBUG=0", "must be a mapping of settings"),
 ])
 def test_a_setting_that_is_a_secret_or_no_setting_is_refused(config: Any, words: str) -> None:
-    (problem,) = input_values.config("flask_apps.shop.config", config)
+    (problem,) = entry.config("flask_apps.shop.config", config)
     assert words in problem
     assert "abc" not in problem
 
 
 def test_settings_about_secrets_are_no_secrets() -> None:
-    assert input_values.config("config", {"JWT_TOKEN_LOCATION": "headers", "WTF_CSRF_SECRET_KEY": {"env": "X"}, "WTF_CSRF_FIELD_NAME": "t",
+    assert entry.config("config", {"JWT_TOKEN_LOCATION": "headers", "WTF_CSRF_SECRET_KEY": {"env": "X"}, "WTF_CSRF_FIELD_NAME": "t",
                                           "PASSWORD_MIN_LENGTH": 8}) == []

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import input_values
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import pip_audit as rules
 from test_three_results import FLASK, JINJA, OWN
 
 FIXED = {"name": "jinja2", "version": "2.10.1", "vulns": []}
@@ -116,10 +116,10 @@ def test_news_are_announced_beside_the_result(host: Any, monkeypatch: pytest.Mon
     ({"until": "31.1.2027"}, "[0].until must be the last day"), ({"until": "2027-02-30"}, "[0].until must be"),
     ({"until": "20270131"}, "[0].until must be"), ({"until": True}, "[0].until must be")])
 def test_a_bad_ignore_is_refused(change: dict[str, Any], part: str) -> None:
-    (problem,) = input_values.ignores("ignores", [RULE | change])
+    (problem,) = rules.ignores("ignores", [RULE | change])
     assert part in problem
 
 
 def test_a_good_ignore_is_not_refused_and_two_of_one_advisory_are() -> None:
-    assert input_values.ignores("ignores", [json.loads(json.dumps(RULE))]) == []
-    assert "2 times" in input_values.ignores("ignores", [RULE, RULE])[0]
+    assert rules.ignores("ignores", [json.loads(json.dumps(RULE))]) == []
+    assert "2 times" in rules.ignores("ignores", [RULE, RULE])[0]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import support
 import yaml
-from ansible_collections.bulwark.flask.plugins.module_utils import input_values, inputs
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs import engine
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import alarm_channel as rules
 
 MAIL = {"to": ["ops@example.com"], "server": "smtp.example.com", "username": "web1", "password": "pw-7d1e55aa"}
 WEBHOOK = {"url": "https://hooks.example.com/T0/B1/path-4411", "secret": "Bearer tok-9c2f"}
@@ -72,15 +73,15 @@ def test_metrics_are_linked_where_they_are_wanted() -> None:
     ({**MAIL, "port": 70000}, "1 to 65535"),
 ])
 def test_mail_that_cannot_work_is_refused_without_repeating_the_password(mail: dict[str, Any], part: str) -> None:
-    found = input_values.alarm_mail("alarm_channel_mail", mail)
+    found = rules.mail("alarm_channel_mail", mail)
     assert part in " ".join(found)
     assert not [text for text in found if "s3cret-word" in text or MAIL["password"] in text]
 
 
 def test_good_values_pass() -> None:
     mails: list[dict[str, Any]] = [{}, {"to": ["root@localhost"]}, MAIL, {**MAIL, "security": "tls", "port": 465}]
-    assert [input_values.alarm_mail("m", mail) for mail in mails] == [[]] * 4
-    assert [input_values.alarm_webhook("w", hook) for hook in ({}, WEBHOOK, {"url": "http://10.0.0.1:9093/x"})] == [[]] * 3
+    assert [rules.mail("m", mail) for mail in mails] == [[]] * 4
+    assert [rules.webhook("w", hook) for hook in ({}, WEBHOOK, {"url": "http://10.0.0.1:9093/x"})] == [[]] * 3
 
 
 @pytest.mark.parametrize(("hook", "part"), [
@@ -93,7 +94,7 @@ def test_good_values_pass() -> None:
     ({"url": "https://example.com/", "secret": "s3cret-word\nX: y"}, "one line"),
 ])
 def test_a_webhook_that_cannot_work_is_refused_without_repeating_its_secret(hook: dict[str, Any], part: str) -> None:
-    (problem,) = input_values.alarm_webhook("alarm_channel_webhook", hook)
+    (problem,) = rules.webhook("alarm_channel_webhook", hook)
     assert part in problem
     assert "s3cret-word" not in problem
 
@@ -101,7 +102,7 @@ def test_a_webhook_that_cannot_work_is_refused_without_repeating_its_secret(hook
 def test_a_misspelt_key_is_refused_with_the_right_one() -> None:
     text = (support.ROLES / "alarm_channel/meta/argument_specs.yml").read_text()
     spec = yaml.safe_load(text)["argument_specs"]["main"]["options"]["alarm_channel_mail"]
-    (problem,) = inputs.typed("alarm_channel_mail", "alarm_channel_mail", {"too": ["a@b.example"]}, spec)
+    (problem,) = engine.typed("alarm_channel_mail", "alarm_channel", "mail", {"too": ["a@b.example"]}, spec)
     assert "did you mean to?" in problem
 
 
@@ -111,5 +112,5 @@ def test_a_certificate_is_first_a_warning_and_then_critical(given: dict[str, Any
     variables = {f"alarm_channel_certificate_{name}_percent": value for name, value in given.items()}
     specs = {role: yaml.safe_load((support.ROLES / role / "meta/argument_specs.yml").read_text())["argument_specs"]["main"]["options"]
              for role in ("alarm_channel", "host_access")}
-    found = inputs.host_variables(variables, specs, {})
+    found = engine.host_variables(variables, specs, {})
     assert ["alarm_channel_certificate_critical_percent must be below" in problem for problem in found] == [True] * refused

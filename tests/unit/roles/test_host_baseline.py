@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import support
-from ansible_collections.bulwark.flask.plugins.module_utils import input_values
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles.host_baseline import RULES
 
 
 def render(template: str, **given: object) -> str:
@@ -57,11 +57,11 @@ def test_what_is_chosen_is_mounted_and_looked_for() -> None:
     assert mounts == {"/tmp": ["nosuid", "nodev"], "/dev/shm": ["nosuid", "nodev", "noexec"]}
 
 
-@pytest.mark.parametrize(("variable", "kind", "value", "good"), [
-    ("host_baseline_reboot_at", "str", "04:30", True), ("host_baseline_reboot_at", "str", "4:30", False),
-    ("host_baseline_sysctl", "dict", {"net.ipv4.conf.*.rp_filter": 1, "kernel.core_pattern": "|/bin/false", "kernel.sysrq": None}, True),
-    ("host_baseline_sysctl", "dict", {"sysrq": 0}, False), ("host_baseline_sysctl", "dict", {"kernel.sysrq": [0]}, False),
-    ("host_baseline_sysctl", "dict", {"kernel.core_pattern": "a\nkernel.sysrq = 1"}, False),
-    ("host_baseline_blocked_modules", "list", ["usb storage"], False), ("host_baseline_packages_absent", "list", ["rpcbind -y"], False)])
-def test_values_are_looked_at(variable: str, kind: str, value: object, good: bool) -> None:
-    assert (input_values.form(variable, variable, kind, value) == []) == good
+@pytest.mark.parametrize(("variable", "value", "good"), [
+    ("host_baseline_reboot_at", "04:30", True), ("host_baseline_reboot_at", "4:30", False),
+    ("host_baseline_sysctl", {"net.ipv4.conf.*.rp_filter": 1, "kernel.core_pattern": "|/bin/false", "kernel.sysrq": None}, True),
+    ("host_baseline_sysctl", {"sysrq": 0}, False), ("host_baseline_sysctl", {"kernel.sysrq": [0]}, False),
+    ("host_baseline_sysctl", {"kernel.core_pattern": "a\nkernel.sysrq = 1"}, False),
+    ("host_baseline_blocked_modules", ["usb storage"], False), ("host_baseline_packages_absent", ["rpcbind -y"], False)])
+def test_values_are_looked_at(variable: str, value: object, good: bool) -> None:
+    assert (RULES[variable.removeprefix("host_baseline_")](variable, value) == []) == good

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import AnsibleVaultError
-from ansible_collections.bulwark.flask.plugins.module_utils.input_values import certificate_dns
-from ansible_collections.bulwark.flask.plugins.module_utils.inputs import certificate
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles.acme_cert import agreement as certificate
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles.acme_cert import dns as certificate_dns
 from ansible_collections.bulwark.flask.plugins.plugin_utils.certificates import covers, problems, text_of
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.action.check_inputs import specs
-from ansible_collections.bulwark.flask.plugins.module_utils import inputs, site_values
-from ansible_collections.bulwark.flask.plugins.module_utils.renamed_inputs import PATH_SETTINGS, RENAMED
-from test_refusals import GOOD, check
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs import engine
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.renamed import PATH_SETTINGS, RENAMED
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import nginx_site
+from test_check_inputs import GOOD, check
 
 EVERY = [(role, old, new) for role, names in RENAMED.items() for old, new in names.items()]
 
@@ -15,14 +16,14 @@ EVERY = [(role, old, new) for role, names in RENAMED.items() for old, new in nam
 def test_an_old_name_is_refused_in_an_entry_and_as_a_variable(role: str, old: str, new: str) -> None:
     known = specs()
     assert f"{role}_{new}" in known[role] and f"{role}_{old}" not in known[role]
-    assert inputs.section("flask_apps.shop", role, {old: 1}, known) == [f"flask_apps.shop.{role}.{old} is unknown; it is now called {new}"]
-    assert inputs.host_variables({f"{role}_{old}": 1}, known, {}) == [f"{role}_{old} is unknown; it is now called {role}_{new}"]
+    assert engine.section("flask_apps.shop", role, {old: 1}, known) == [f"flask_apps.shop.{role}.{old} is unknown; it is now called {new}"]
+    assert engine.host_variables({f"{role}_{old}": 1}, known, {}) == [f"{role}_{old} is unknown; it is now called {role}_{new}"]
 
 
 @pytest.mark.parametrize(("old", "new"), PATH_SETTINGS.items())
 def test_an_old_name_of_a_paths_setting_is_refused(old: str, new: str) -> None:
-    assert new.split(",")[0] in site_values.PATH_SETTINGS
-    assert site_values.paths("paths", {"/x": {old: True}}) == [f"paths./x.{old} is unknown; it is now called {new}"]
+    assert new.split(",")[0] in nginx_site.PATH_SETTINGS
+    assert nginx_site.paths("paths", {"/x": {old: True}}) == [f"paths./x.{old} is unknown; it is now called {new}"]
 
 
 def test_a_role_alone_and_a_variable_of_the_command_line_are_told_the_new_name(tmp_path) -> None:

@@ -1,4 +1,4 @@
-"""Variables that have a new name, and how to tell an operator. No Ansible imports."""
+"""Variables that have a new name, and what an operator is told."""
 
 from __future__ import annotations
 

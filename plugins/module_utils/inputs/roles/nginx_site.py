@@ -1,18 +1,25 @@
-"""What may be said of a site to nginx. No Ansible imports.
+"""Rules of `nginx_site`.
 
-Whatever passes here is written into nginx's configuration: nothing that ends a word, a text or a line, and no
-variable of nginx's, can be among it.
+Whatever passes here is written into nginx's configuration. It cannot end a word, a text or a line, and it cannot be a
+variable of nginx.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ansible_collections.bulwark.flask.plugins.module_utils import renamed_inputs
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs import renamed
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import (
+    NATURAL,
+    PATH_OR_EMPTY,
+    PORT,
+    Rule,
+    client_networks,
+    each,
+)
 from ansible_collections.bulwark.flask.plugins.module_utils.names import nearest
 from ansible_collections.bulwark.flask.plugins.module_utils.page_policy import POLICIES
 
@@ -27,24 +34,6 @@ COOKIE_FLAGS = ("secure", "nosecure", "httponly", "nohttponly", "samesite=strict
 PATH = re.compile(r"/|(/[A-Za-z0-9._~@+-]+)+/?")
 USER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 HASHED = re.compile(r"\$(6|5|y|2b|2y)\$[A-Za-z0-9./$=]{20,}")
-
-
-def address(where: str, value: Any) -> list[str]:
-    """One address or network."""
-    try:
-        # A zone of IPv6, behind %, may have any character in it.
-        network = ipaddress.ip_network(str(value) if "%" not in str(value) else "", strict=False)
-    except ValueError:
-        return [f"{where} must be an address or network, such as 192.0.2.7 or 2001:db8::/32"]
-    if "/" in str(value) and str(network) != str(value).lower():
-        return [f"{where} has more than its network in it; write {network}"]
-    return [] if network.prefixlen else [f"{where} is everybody; name the networks you mean"]
-
-
-def addresses(where: str, value: Any) -> list[str]:
-    """Addresses and networks, each once."""
-    found = [problem for n, item in enumerate(value) for problem in address(f"{where}[{n}]", item)]
-    return found + [f"{where}: {item} is there twice; keep one" for item, n in Counter(map(str, value)).items() if n > 1]
 
 
 def policy(where: str, value: Mapping[str, Any]) -> list[str]:
@@ -103,7 +92,7 @@ def proxies(where: str, value: Mapping[str, Any]) -> list[str]:
     """Who may say for whom a request is made."""
     if not value:
         return []
-    found = addresses(f"{where}.addresses", value.get("addresses", []))
+    found = client_networks(f"{where}.addresses", value.get("addresses", []))
     if not value.get("addresses"):
         found.append(f"{where}.addresses is missing; write addresses: [192.0.2.0/24]")
     if not HEADER.fullmatch(str(value.get("header", "X-Forwarded-For"))):
@@ -165,12 +154,12 @@ def paths(where: str, value: Mapping[str, Any]) -> list[str]:
             continue
         for key, setting in given.items():
             if key not in PATH_SETTINGS:
-                near = renamed_inputs.path_setting(str(key)) or nearest(key, PATH_SETTINGS)
+                near = renamed.path_setting(str(key)) or nearest(key, PATH_SETTINGS)
                 found.append(f"{at}.{key} is unknown{near or '; known: ' + ', '.join(PATH_SETTINGS)}")
             elif not PATH_SETTINGS[key][0](setting):
                 found.append(f"{at}.{key} {PATH_SETTINGS[key][1]}")
             elif key == "allow":
-                found += addresses(f"{at}.allow", setting)
+                found += client_networks(f"{at}.allow", setting)
         if "rate_per_second" in given and "rate_per_minute" in given:
             found.append(f"{at}: rate_per_second and rate_per_minute contradict each other; keep one")
         if "rate_burst" in given and not {"rate_per_second", "rate_per_minute"} & set(given):
@@ -195,3 +184,25 @@ def agreement(where: Callable[[str], str], given: Mapping[str, Any], static: Ite
             if str(path).lower().startswith(str(prefix).lower()):
                 found.append(f"{at} is among the files of {prefix}; settings of a path begin above it, such as {str(prefix).rstrip('/')}")
     return found
+
+
+RULES: dict[str, Rule] = {
+    "client_ca": PATH_OR_EMPTY,
+    "connections_per_client": NATURAL,
+    "cookie_flags": cookie_flags,
+    "csp": policy_or_word,
+    "csp_report_only": policy,
+    "headers": headers,
+    "hsts_seconds": NATURAL,
+    "log_parameters": each(r"[a-z0-9_]+", "must be names of query parameters: lower-case letters, digits and _"),
+    "maintenance_allow": client_networks,
+    "paths": paths,
+    "proxies": proxies,
+    "rate_burst": NATURAL,
+    "rate_limit_exempt": client_networks,
+    "rate_per_second": NATURAL,
+    "redirect_port": PORT,
+    "static_cache_seconds": NATURAL,
+    "static_immutable": each(r"/([A-Za-z0-9_.~-]+/)+", "must be URL prefixes that begin and end with /, such as /static/assets/"),
+    "users": users,
+}

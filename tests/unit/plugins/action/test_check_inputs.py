@@ -18,7 +18,8 @@ PLAY = [{"hosts": "all", "gather_facts": False, "tasks": [{"bulwark.flask.check_
 
 def check(tmp_path, variables, play=PLAY):
     """Whether the inventory passes, and what was said."""
-    (tmp_path / "inventory.yml").write_text(yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": variables}}))
+    inventory = variables if isinstance(variables, str) else yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": variables}})
+    (tmp_path / "inventory.yml").write_text(inventory)
     (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
     environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(support.ROOT / ".ansible/collections"), "ANSIBLE_NOCOLOR": "1",
                    "ANSIBLE_CONFIG": str(support.ROOT / "ansible.cfg"), "COLUMNS": "400"}
@@ -79,18 +80,18 @@ def test_a_wrong_wish_for_the_session_store_is_refused(tmp_path):
     good, text = check(tmp_path, {
         "flask_apps": {"shop": {**GOOD, "session_store": "yes"}, "session-store": {**GOOD, "domains": ["other.example.com"]}},
         "session_store_memory_mb": 8, "session_store_when_full": "evicted", "session_store_persistence": "snapshots",
-        "session_store_port": 6379,
     })
     assert not good
-    for part in ("flask_apps.shop.session_store must be true or false", "session-store is an account of the system's",
-                 "session_store_memory_mb must be 16 or more", "did you mean evict?", "did you mean snapshot?",
-                 "session_store_port is unknown"):
+    for part in ("flask_apps.shop.session_store must be true or false", "session-store is an account of the system",
+                 "session_store_memory_mb must be 16 or more", "did you mean evict?", "did you mean snapshot?"):
         assert part in text, part
 
 
 def test_an_application_may_ask_for_the_session_store(tmp_path):
     good, text = check(tmp_path, {"flask_apps": {"shop": {**GOOD, "session_store": True}}, "session_store_persistence": "none"})
     assert good, text
+
+
 def test_secrets_that_cannot_be_made_or_passed_on_are_named_and_not_shown(tmp_path):
     good, text = check(tmp_path, {"flask_apps": {
         "shop": {**GOOD, "env": {"FLASK_SECRET_KEY": None}, "app_secrets": {
@@ -172,11 +173,11 @@ def test_an_address_is_written_plainly_and_one_for_each_host(tmp_path):
         apps = {name: {**GOOD, "domains": given, "acme_cert": {"profile": "shortlived"}} for name, given in domains.items()}
         return check(tmp_path, {"flask_apps": apps})
     assert said(shop=["shop.example.com", "192.0.2.1", "2001:db8::1"])[0]
-    for domain, words in (("[2001:DB8::1]", "write 2001:db8::1"), ("127.0.0.1", "is no address that visitors reach"),
+    for domain, words in (("[2001:DB8::1]", "write 2001:db8::1"), ("127.0.0.1", "clients cannot reach 127.0.0.1"),
                           ("192.0.2.300", "is neither a name nor an address"), ("192.0.2.1:443", "leave out port, path and user")):
         good, text = said(shop=["shop.example.com", domain])
         assert not good and words in text, domain
     good, text = said(shop=["192.0.2.1"], wiki=["192.0.2.2"])
-    assert not good and "192.0.2.2 cannot be served, as flask_apps.shop is reached by an address of IPv4 already" in text
+    assert not good and "192.0.2.2 cannot be served, as flask_apps.shop has an address of IPv4 already" in text
     assert said(shop=["192.0.2.1"], wiki=["2001:db8::1"])[0]
     assert check(tmp_path, {"flask_apps": {"shop": {**GOOD, "domains": ["192.0.2.1"]}}, "acme_cert_directory_url": "https://ca.example.com/dir"})[0]

@@ -1,0 +1,114 @@
+"""What several settings of an application, of a host or of two applications must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs import entry
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import number, setting
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import acme_cert, alarm_channel, host_access, nginx_site
+from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address
+
+# What two applications of a host cannot share.
+UNIQUE = ("port", "base", "unit", "current", "release", "certificate")
+A_YEAR, TWO_YEARS = 31536000, 63072000
+
+
+def application(where: str, app: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
+    """Settings of one application that only make sense together. `host` has the variables of the whole host."""
+    found = _directories(where, app)
+    allowed = number(setting(app, "nginx_site", "proxy_read_timeout_seconds"), 60)
+    slowest = number(setting(app, "gunicorn_app", "timeout_seconds"), 30)
+    if slowest >= allowed:
+        found.append(f"{where}.nginx_site.proxy_read_timeout_seconds must be above gunicorn_app.timeout_seconds ({slowest}), "
+                     f"or clients get an error while the application still works; write {slowest + 30}")
+    if setting(app, "nginx_site", "hsts_preload") is True and (
+            setting(app, "nginx_site", "hsts_subdomains") is not True
+            or number(setting(app, "nginx_site", "hsts_seconds"), TWO_YEARS) < A_YEAR):
+        found.append(f"{where}.nginx_site.hsts_preload needs hsts_subdomains: true and hsts_seconds of a year ({A_YEAR}) or more")
+    site, static = app.get("nginx_site"), app.get("static")
+    if isinstance(site, Mapping):
+        found += nginx_site.agreement(lambda key: f"{where}.nginx_site.{key}", site, static if isinstance(static, Mapping) else ())
+    section = app.get("acme_cert")
+    section = section if isinstance(section, Mapping) else {}
+    return found + acme_cert.agreement(lambda option: f"{where}.{option if option == 'domains' else f'acme_cert.{option}'}",
+                                       {"directory_url": host.get("acme_cert_directory_url"), **section, "domains": app.get("domains")})
+
+
+def _directories(where: str, app: Mapping[str, Any]) -> list[str]:
+    found = []
+    base, release = setting(app, "gunicorn_app", "base"), setting(app, "app_release", "base")
+    if base != release:
+        found.append(f"{where}.gunicorn_app.base and {where}.app_release.base must be the same directory")
+    elif base and setting(app, "nginx_site", "current") != f"{base}/current":
+        found.append(f"{where}.nginx_site.current must be {base}/current, below app_release.base")
+    elif base and setting(app, "app_secrets", "current") != f"{base}/current":
+        found.append(f"{where}.app_secrets.current must be {base}/current, below app_release.base")
+    if setting(app, "gunicorn_app", "subdirectory", "") != setting(app, "app_release", "subdirectory", ""):
+        found.append(f"{where}.gunicorn_app.subdirectory and {where}.app_release.subdirectory must be the same")
+    return found
+
+
+def host(given: Mapping[str, Any], specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Settings of a host that only make sense together; what is not given has its default."""
+    defaults = {name: spec["default"] for role in ("alarm_channel", "host_access") for name, spec in specs[role].items() if "default" in spec}
+    return alarm_channel.agreement(given, defaults) + host_access.agreement(given, defaults)
+
+
+def nginx(given: Mapping[str, Any], apps: Mapping[str, Any]) -> list[str]:
+    """What a site needs of the host's nginx."""
+    found = []
+    for name, app in apps.items():
+        for option in ("brotli", "http3"):
+            if setting(app, "nginx_site", option) is True and given.get(f"nginx_server_{option}") is not True:
+                found.append(f"flask_apps.{name}.nginx_site.{option} needs nginx_server_{option}: true, a variable of the host")
+        if setting(app, "acme_cert", "rsa_certificate") is True:
+            found += [f"flask_apps.{name}.acme_cert.rsa_certificate is for clients that have TLS 1.2 at most, which {where}: modern refuses; "
+                      "leave one of them out" for where, profile in
+                      ((f"flask_apps.{name}.nginx_site.tls_profile", setting(app, "nginx_site", "tls_profile")),
+                       ("nginx_server_tls_profile", given.get("nginx_server_tls_profile"))) if profile == "modern"]
+    if given.get("nginx_server_http3") is True and given.get("nginx_server_catch_all") is False:
+        found.append("nginx_server_http3 needs nginx_server_catch_all, which opens the port for all sites; leave one of them out")
+    return found
+
+
+def conflicts(merged: Mapping[str, Any]) -> list[str]:
+    """What two applications of one host must not share."""
+    found: list[str] = []
+    names: dict[str, str] = {}
+    domains: dict[str, str] = {}
+    by_address: dict[str, str] = {}
+    owners: dict[tuple[str, str, str], str] = {}
+    for name, app in merged.items():
+        where, folded = f"flask_apps.{name}", str(name).replace("-", "_")
+        if folded in names:
+            found.append(f"{where} and flask_apps.{names[folded]} differ in - and _ alone; choose another name")
+        names.setdefault(folded, name)
+        found += _shared_domains(name, app.get("domains"), domains, by_address)
+        for role, given in app.items():
+            for option in UNIQUE if isinstance(given, Mapping) and role not in entry.KEYS else ():
+                if option not in given:
+                    continue
+                key = (role, option, str(given[option]))
+                if key in owners:
+                    found.append(f"{where}.{role}.{option} is the same as that of flask_apps.{owners[key]}; give each its own")
+                owners.setdefault(key, name)
+    return found
+
+
+def _shared_domains(name: str, listed: Any, owners: dict[str, str], by_address: dict[str, str]) -> list[str]:
+    """Domains that another application has. Enters those of this one into `owners` and `by_address`."""
+    found, where = [], f"flask_apps.{name}.domains"
+    for domain in dict.fromkeys(map(str, listed)) if isinstance(listed, list) else ():
+        key = domain.lower().rstrip(".")
+        if key in owners:
+            found.append(f"{where}: {domain} belongs to flask_apps.{owners[key]} already; name it once")
+        owners.setdefault(key, name)
+        if is_address(key):
+            # A client that connects to an address names no site, so that all of a kind get one certificate.
+            kind = "IPv6" if ":" in key else "IPv4"
+            if by_address.setdefault(kind, name) != name:
+                found.append(f"{where}: {domain} cannot be served, as flask_apps.{by_address[kind]} has an address of {kind} already, and "
+                             "clients that connect to an address name no site; keep one of the two")
+    return found

@@ -1,0 +1,59 @@
+"""What a YAML file says in its own characters, where Ansible has kept a value without them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Optional
+
+import yaml
+
+
+class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Reads files whatever tags Ansible gives them a meaning with."""
+
+
+Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+
+
+@lru_cache(maxsize=None)
+def _composed(path: str) -> Any:
+    return yaml.compose(Path(path).read_text(encoding="utf-8"), Loader)
+
+
+def file_of(value: Any) -> tuple[str, Any]:
+    """The file a value comes from, and its root node; an empty path when there is none that can be read as YAML."""
+    try:
+        from ansible._internal._datatag._tags import Origin  # noqa: PLC0415 - not there in every version
+
+        origin = Origin.get_tag(value)
+        return str(origin.path), _composed(str(origin.path))
+    except Exception:  # noqa: BLE001 - vaulted, generated or gone: nothing to compare
+        return "", None
+
+
+def mappings(root: Any) -> list[tuple[str, yaml.MappingNode]]:
+    """All mappings below a node, each with the key it stands at."""
+    found, stack = [], [("", root)]
+    while stack:
+        key, node = stack.pop()
+        if isinstance(node, yaml.MappingNode):
+            found.append((key, node))
+            stack += [(str(name.value), value) for name, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            stack += [("", item) for item in node.value]
+    return found
+
+
+def plain_scalars(value: Any) -> dict[str, str]:
+    """Of a mapping read from a file: the text of each value that stands there without quotes, by key."""
+    path, root = file_of(value)
+    if not path:
+        return {}
+    from ansible._internal._datatag._tags import Origin  # noqa: PLC0415 - as above
+
+    origin: Optional[Any] = Origin.get_tag(value)
+    for _, node in mappings(root):
+        if origin and (node.start_mark.line + 1, node.start_mark.column + 1) == (origin.line_num, origin.col_num):
+            return {str(name.value): item.value for name, item in node.value if isinstance(item, yaml.ScalarNode) and not item.style}
+    return {}

@@ -1,0 +1,96 @@
+"""What is only a warning, what YAML misreads, and that what a playbook has checked is not checked again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from test_check_inputs import GOOD, check
+
+ENTRY = "{{ flask_apps | bulwark.flask.app_entries(flask_app_defaults | default({}), 'shop' if true else app_name) | first }}"
+FROM_INVENTORY = "{{ flask_apps | bulwark.flask.app_entries(flask_app_defaults | default({}), app_name) | first }}"
+
+
+def shop(**changes: Any) -> dict[str, Any]:
+    return {"flask_apps": {"shop": {**GOOD, **changes}}}
+
+
+def test_a_variable_of_another_role_with_our_prefix_is_a_warning(tmp_path: Path) -> None:
+    good, text = check(tmp_path, {**shop(), "nginx_server_tokens": "off", "app_release_version": "1.2", "session_store_port": 6379})
+    assert good, text
+    for name in ("nginx_server_tokens", "app_release_version", "session_store_port"):
+        assert text.count(f"{name} is not a variable of the role") == 1, name
+
+
+@pytest.mark.parametrize(("name", "near"), [
+    ("nginx_server_keepalive", "nginx_server_keepalive_seconds"), ("host_access_ssh_port", "host_access_ssh_ports"),
+    ("acme_cert_mail", "acme_cert_email")])
+def test_a_misspelt_variable_is_refused(tmp_path: Path, name: str, near: str) -> None:
+    good, text = check(tmp_path, {**shop(), name: 5})
+    assert not good and f"{name} is unknown; did you mean {near}?" in text
+
+
+def test_a_random_key_that_is_rather_short_is_a_warning(tmp_path: Path) -> None:
+    good, text = check(tmp_path, shop(env={"FLASK_SECRET_KEY": "kR7_q9Zt-wX2vB5n-M3c"}))
+    assert good and "shop.env.FLASK_SECRET_KEY has 20 characters" in text
+    assert "kR7_q9Zt" not in text
+
+
+def test_an_entry_under_the_wrong_name_is_refused(tmp_path: Path) -> None:
+    good, text = check(tmp_path, {"flask_app": {"shop": GOOD}})
+    assert not good and "flask_app is unknown; did you mean flask_apps?" in text
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"wsgi": "shop.py:app"}, "wsgi names a file; write the module: shop:app"),
+    ({"wsgi": "src/shop.py"}, "wsgi names a file; write the module: src.shop:app"),
+    ({"body_max_mb": 99999999999}, "body_max_mb must be a whole number of MiB, 1 to 100000"),
+    ({"gunicorn_app": {"workers": 100000}}, "gunicorn_app.workers must be a number of processes, 0 to 1000"),
+    ({"app_release": {"keep_releases": 10**12}}, "app_release.keep_releases must be 1 or more (1000000000 at most)"),
+])
+def test_a_slip_of_the_finger_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    good, text = check(tmp_path, shop(**changes))
+    assert not good and words in text
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("NO", 'YAML reads NO as false; write "NO" in quotes, or false'), ("yes", 'YAML reads yes as true; write "yes" in quotes'),
+    ("True", 'YAML reads True as true; write "True" in quotes'), ("0644", "another number than it says"), ("12:30:00", "another number"),
+    ("1_000", "another number"), ("1.10", "another number"), ("2027-01-31", "put it in quotes"),
+    ("true", ""), ("5", ""), ("1.5", ""), ('"NO"', ""), ("hello", "")])
+def test_a_value_that_yaml_reads_as_something_else_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    """Written as text, as a dump would put it in quotes."""
+    inventory = yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": shop(env={"VALUE": "HERE"})}}).replace("HERE", text)
+    good, said = check(tmp_path, inventory)
+    assert good == (not words), said
+    assert words in said
+    assert "0644" not in said and "1.10" not in said
+
+
+def role_after(*first: Any, **variables: Any) -> list[dict[str, Any]]:
+    task = {"bulwark.flask.check_inputs": {"role": "app_release"}, "vars": {"app_name": "shop", **variables}}
+    return [{"hosts": "all", "gather_facts": False, "tasks": [*first, task]}]
+
+
+def test_a_role_does_not_check_again_what_its_playbook_has_checked(tmp_path: Path) -> None:
+    whole = {"bulwark.flask.check_inputs": None}
+    # Outside of its role the check would miss every variable: it passes here because it is not done.
+    assert check(tmp_path, shop(), role_after(whole, flask_app=FROM_INVENTORY))[0]
+    assert not check(tmp_path, shop(), role_after(flask_app=FROM_INVENTORY))[0]
+
+
+@pytest.mark.parametrize("variables", [
+    {"flask_app": {**GOOD, "name": "shop"}}, {"flask_app": ENTRY}, {"flask_app": FROM_INVENTORY, "app_release_keep_releases": 0},
+    {"flask_app": FROM_INVENTORY, "flask_apps": {"shop": {**GOOD, "wsgi": "x"}}}])
+def test_a_role_checks_what_its_playbook_has_not_seen(tmp_path: Path, variables: dict[str, Any]) -> None:
+    whole = {"bulwark.flask.check_inputs": None}
+    assert not check(tmp_path, shop(), role_after(whole, **variables))[0]
+
+
+def test_a_role_alone_says_how_to_give_it_what_it_needs(tmp_path: Path) -> None:
+    alone = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.include_role": {"name": "bulwark.flask.acme_cert"}}]}]
+    good, text = check(tmp_path, {}, alone)
+    assert not good
+    assert "acme_cert_name is missing; set it, or pass an entry of flask_apps as flask_app" in " ".join(text.split())
