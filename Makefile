@@ -14,11 +14,8 @@ LINK = .ansible/collections/ansible_collections/bulwark/flask
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-.PHONY: system
-system:
-	@tools/install-system
-
-.venv/.made: $(wildcard requirements/*.txt) | system
+.venv/.made: $(LOCK)
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "Python's venv module is missing; on Debian: apt install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear .venv
 	@.venv/bin/python -m pip install --quiet --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
 	@touch $@
@@ -27,10 +24,18 @@ $(LINK):
 	@mkdir -p $(@D) && ln -sfn ../../../.. $@
 
 .PHONY: setup
-setup: system .venv/.made $(LINK)  ## Install what the other commands need
+setup: .venv/.made $(LINK)  ## Install Ansible and the tools of the tests in .venv
+
+.PHONY: hosts
+hosts: setup  ## Install what runs test hosts: podman and what it needs, with apt where something is missing
+	@tools/install-system
+
+.PHONY: locks
+locks: setup  ## Remake every lock file from its .in file (UPGRADE=1: with the newest versions)
+	@tools/locks $(if $(UPGRADE),--upgrade)
 
 .PHONY: demo
-demo: setup  ## A hardened Flask application at https://demo.localhost:8443 (DISTRO=bookworm: on Debian 12)
+demo: hosts  ## A hardened Flask application at https://demo.localhost:8443 (DISTRO=bookworm: on Debian 12)
 	@tools/testhosts.py up demo
 	@tools/demo.py inventory
 	@ansible-playbook -i build/demo/inventory.yml playbooks/site.yml
@@ -41,26 +46,26 @@ demo-down:  ## Remove the demo
 	@tools/testhosts.py down demo
 
 .PHONY: unit
-unit: setup  ## Unit tests: seconds, no host
-	@pytest tests/unit
+unit: setup  ## Unit tests, on every core: a minute, no host
+	@pytest tests/unit -n auto
 
 .PHONY: molecule
-molecule: setup  ## Every Molecule scenario, on Debian 13 and 12: more than an hour
+molecule: hosts  ## Every Molecule scenario, on Debian 13 and 12: more than an hour
 	@for scenario in $(SCENARIOS); do tools/scenario $$scenario; done
 
 .PHONY: grades
-grades: setup  ## What other people's scanners say of a host, and real applications behind its defaults: build/grades.md
+grades: hosts  ## What other people's scanners say of a host, and real applications behind its defaults: build/grades.md
 	@tools/scenario grades
 
 .PHONY: sample
-sample: setup  ## What `make test` runs of them: the main ones whole, of the others some, on one host each
+sample: hosts  ## What `make test` runs of them: the main ones whole, of the others some, on one host each
 	@tools/scenario default
 	@tools/scenario release debian13
 	@tools/scenario edge
 	@tools/scenario baseline debian12
 
 .PHONY: bench
-bench: setup  ## Wall time and tasks of a first and of a no-op run; releases under load, for ten minutes
+bench: hosts  ## Wall time and tasks of a first and of a no-op run; releases under load, for ten minutes
 	@tools/bench.py
 	@tools/bench_release.py
 

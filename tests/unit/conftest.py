@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ansible.plugins.loader import init_plugin_loader
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -20,4 +18,10 @@ def _link_collection() -> Path:
     return collections
 
 
-init_plugin_loader([str(_link_collection())])
+# Before Ansible is imported, as it reads both once.
+os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(_link_collection())
+os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+
+from ansible.plugins.loader import init_plugin_loader  # noqa: E402
+
+init_plugin_loader([os.environ["ANSIBLE_COLLECTIONS_PATH"]])

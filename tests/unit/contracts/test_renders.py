@@ -21,14 +21,12 @@ def test_a_template_renders_for_an_application_with_the_least_said(role, templat
 
 @pytest.mark.parametrize("role", house.ROLES)
 def test_a_number_or_boolean_may_come_from_the_command_line_as_text(role):
-    names = [template for _, template in house.templates(role)]
-
-    def everything(**extra):
-        return support.role_vars(role, **extra), [support.render(role, name, **extra) for name in names]
-
+    names, defaults = [name for _, name in house.templates(role)], house.defaults(role)
+    as_shipped = support.render_all(role, names)
     for name, option in house.spec(role).items():
         for written, meant in WRITTEN.get(option["type"], ()):
-            (text_vars, text_files), (vars_, files) = everything(**{name: written}), everything(**{name: meant})
+            vars_, files = as_shipped if defaults.get(name) is meant else support.render_all(role, names, **{name: meant})
+            text_vars, text_files = support.render_all(role, names, **{name: written})
             assert text_files == files, f"{name}: {written!r}"
             internals = {key: value for key, value in vars_.items() if key != name and key.startswith("__")}
             assert {key: text_vars[key] for key in internals} == internals, f"{name}: {written!r}"

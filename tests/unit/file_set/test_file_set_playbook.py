@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 from file_set_host import ME
+from support import ansible_playbook
 
 CANARY = "canary-Xq7pLw92"
-COLLECTIONS = Path(__file__).resolve().parents[3] / ".ansible" / "collections"
 BASE = """{{ ansible_managed | comment }}
 # base
 {% block main %}
@@ -50,11 +49,9 @@ def play(project: Path, *tasks: dict[str, object], arguments: tuple[str, ...] = 
     """Run tasks of the role on this machine, with nothing of it touched but the project."""
     (project / "roles" / "demo" / "tasks" / "main.yml").write_text(yaml.safe_dump(list(tasks)))
     (project / "play.yml").write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "roles": ["demo"]}]))
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_CONFIG": str(project / "none.cfg"),
-                   "ANSIBLE_LOCAL_TEMP": str(project / "tmp"), "ANSIBLE_REMOTE_TEMP": str(project / "tmp"), "ANSIBLE_HOME": str(project / "home")}
-    command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local", "play.yml",
-               "-e", f"ansible_python_interpreter={sys.executable}", *arguments]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    return ansible_playbook(project, "-i", "localhost,", "-c", "local", "play.yml", "-e", f"ansible_python_interpreter={sys.executable}",
+                            *arguments, ANSIBLE_LOCAL_TEMP=str(project / "tmp"), ANSIBLE_REMOTE_TEMP=str(project / "tmp"),
+                            ANSIBLE_HOME=str(project / "home"))
 
 
 def file_set(project: Path, files: list[dict[str, object]], **options: object) -> dict[str, object]:

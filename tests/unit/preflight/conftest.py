@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +42,12 @@ def venv() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (place / "made").exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
-            install = [place / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
-                       "--require-hashes", "-r"]
-            subprocess.run([*install, UV], check=True)
+            subprocess.run([place / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
+                            "--require-hashes", "-r", UV], check=True)
             (place / "shop.txt").write_text(_requirements(place / "bin/uv"))
             for file in (place / "shop.txt", *EXTRA):
-                subprocess.run([*install, file], check=True)
+                subprocess.run([place / "bin/uv", "pip", "install", "--quiet", "--python", place / "bin/python", "--no-deps",
+                                "--require-hashes", "-r", file], check=True)
             (place / "made").touch()
     return place
 
@@ -110,8 +109,20 @@ def host(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
 
 
 @pytest.fixture(scope="session")
-def answers(host: Host) -> Callable[[str], dict[str, Any]]:
-    """The inspector's answer about each variant; all are asked for at once."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        futures = {variant.name: pool.submit(host.of, variant) for variant in VARIANTS}
-    return lambda name: futures[name].result()
+def answers(host: Host, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, Any]]:
+    """The inspector's answer about a variant; each is asked for once, whichever worker of this run needs it first."""
+    place = tmp_path_factory.getbasetemp()
+    place = (place.parent if hasattr(request.config, "workerinput") else place) / "answers"
+    place.mkdir(exist_ok=True)
+    variants = {variant.name: variant for variant in VARIANTS}
+
+    def answer(name: str) -> dict[str, Any]:
+        with open(place / name, "a+") as stored:
+            fcntl.flock(stored, fcntl.LOCK_EX)
+            stored.seek(0)
+            if not (text := stored.read()):
+                text = json.dumps(host.of(variants[name]))
+                stored.write(text)
+        return json.loads(text)
+
+    return answer

@@ -1,12 +1,7 @@
 """Bad input is refused in the operator's words: which variable, what is wrong, what would be right.
 
-Each test is one real run of ansible-playbook on an inventory; no host is contacted.
+Each check is a run of ansible-playbook on an inventory; no host is contacted.
 """
-
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import support
 import yaml
@@ -21,10 +16,7 @@ def check(tmp_path, variables, play=PLAY):
     inventory = variables if isinstance(variables, str) else yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": variables}})
     (tmp_path / "inventory.yml").write_text(inventory)
     (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
-    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(support.ROOT / ".ansible/collections"), "ANSIBLE_NOCOLOR": "1",
-                   "ANSIBLE_CONFIG": str(support.ROOT / "ansible.cfg"), "COLUMNS": "400"}
-    done = subprocess.run([str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory.yml", "play.yml"],
-                          cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    done = support.ansible_playbook(tmp_path, "-i", "inventory.yml", "play.yml")
     return done.returncode == 0, done.stdout + done.stderr
 
 
