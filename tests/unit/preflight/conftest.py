@@ -58,6 +58,9 @@ class Host:
     def __init__(self, venv: Path, root: Path) -> None:
         self.venv, self.root = venv, root
         self.key = secrets.token_hex(32)
+        # Alone in a directory, as on a host: beside it our packages would hide those of Python.
+        (root / "program").mkdir()
+        self.inspector = shutil.copy(INSPECTOR, root / "program")
 
     def inspect(self, source: Path, wsgi: str, env: dict[str, str | None], **question: Any) -> dict[str, Any]:
         """The inspector's answer; its standard output must be one JSON document."""
@@ -68,7 +71,7 @@ class Host:
         (state / "question.json").write_text(json.dumps(asked))
         whole = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "STATE_DIRECTORY": str(state), "FLASK_SECRET_KEY": self.key,
                  "FLASK_TRUSTED_HOSTS": json.dumps(DOMAINS), "PYTHONDONTWRITEBYTECODE": "1", **env}
-        done = subprocess.run([self.venv / "bin/python", INSPECTOR, state / "question.json"], cwd=source, capture_output=True, text=True,
+        done = subprocess.run([self.venv / "bin/python", self.inspector, state / "question.json"], cwd=source, capture_output=True, text=True,
                               check=False, timeout=60, env={name: value for name, value in whole.items() if value is not None})
         assert done.returncode == 0, done.stderr
         assert self.key not in done.stdout
