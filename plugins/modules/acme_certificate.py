@@ -1,89 +1,88 @@
 #!/usr/bin/python
-"""A certificate at a stable path: self-signed first, the authority's as soon as there is one."""
+"""Keep a certificate at a stable path: a placeholder first, then one from an ACME CA."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: acme_certificate
-short_description: Keep a certificate at a stable path, self-signed first, the authority's afterwards
+short_description: Keep a certificate at a stable path, a placeholder first, then one from an ACME CA
 version_added: "0.1.0"
 description:
-  - C(/etc/ssl/acme-cert/<name>) is a link to the certificate to serve. With O(state=bootstrap) a
-    self-signed one is made where there is none. With O(state=issued) certbot asks the authority when
-    the certificate is missing, has expired, or is not what O(domains) and O(settings) say; the web
-    server is reloaded after it has accepted its configuration.
-  - With O(state=revoked) a new certificate with a new key is served first, then the authority revokes the old one.
-  - The authority is not contacted when nothing is due; renewal is the timer's business.
-  - certbot runs in the sandbox of the unit that renews, so what is issued today can be renewed later.
-  - What an interrupted certbot left is moved to C(/var/lib/acme-cert/damaged).
-  - Needs openssl; for the others also what the role P(bulwark.flask.acme_cert#role) installs.
+  - C(/etc/ssl/acme-cert/<name>) is a link to the certificate to serve. O(state=placeholder) makes a self-signed one
+    where there is none. O(state=issued) requests one with certbot when the certificate is missing, has expired, or
+    differs from O(domains) and O(settings). The web server is reloaded after it has validated its configuration.
+  - O(state=revoked) serves a new certificate with a new key, then the CA revokes the old one.
+  - The CA is not contacted when no certificate is due. A timer renews certificates.
+  - certbot runs in the sandbox of the renewal unit, so a certificate that is issued can also be renewed.
+  - Files of an interrupted certbot are moved to C(/var/lib/acme-cert/damaged).
+  - Requires openssl; O(state=issued) and O(state=revoked) also require the role P(bulwark.flask.acme_cert#role).
 options:
   name:
     description: Name of the certificate.
     type: str
     required: true
   domains:
-    description: Names in the certificate, and addresses.
+    description: Domains and IP addresses in the certificate.
     type: list
     elements: str
     required: true
   state:
-    description: What is asked for.
+    description: Wanted state.
     type: str
-    choices: [bootstrap, issued, revoked]
+    choices: [placeholder, issued, revoked]
     required: true
   settings:
     description:
-      - What the certificate is made with, in certbot's words, such as C(server) and C(key_type); another
-        value than that of the certificate there is means a new one. C(server) is needed for all but O(state=bootstrap).
+      - Settings of the certificate by certbot's names, such as C(server) and C(key_type). Another value means a new
+        certificate. C(server) is required unless O(state=placeholder).
     type: dict
     default: {}
   certbot:
-    description: The certbot to run.
+    description: Path of certbot.
     type: path
     default: /opt/certbot/current/bin/certbot
   ca_bundle:
-    description: Certificates trusted when talking to the authority.
+    description: CA certificates trusted for connections to the CA.
     type: path
     default: /etc/ssl/certs/ca-certificates.crt
   preflight:
-    description: Find out before the authority is asked whether it would refuse, and stop there, in check mode too.
+    description: Fail before the request when the CA would refuse it, also in check mode.
     type: bool
     default: true
   revocation_reason:
-    description: What the authority is told for O(state=revoked).
+    description: Reason for O(state=revoked) that the CA publishes.
     type: str
     choices: [unspecified, keycompromise, affiliationchanged, superseded, cessationofoperation]
     default: keycompromise
   resolvers:
-    description: Addresses of name servers that know what the outside sees; empty for those of the host.
+    description: Addresses of name servers for O(preflight); empty for those of the host.
     type: list
     elements: str
     default: []
-  stand_in:
-    description: With O(state=bootstrap), the name of a certificate that is served in place of a self-signed one.
+  substitute:
+    description: With O(state=placeholder), name of a certificate to serve instead of a self-signed one.
     type: str
     default: ""
   dns_credentials:
-    description: File with certbot's credentials for RFC 2136, with which O(preflight) tries an update.
+    description: certbot's credentials file for RFC 2136; O(preflight) tries an update with it.
     type: path
 attributes:
   check_mode:
-    description: Predicts whether a certificate would be made, asked for, or taken into use. The authority is not asked
-      for anything; O(preflight) looks where it has been installed by an earlier run.
+    description: Predicts whether a certificate would be made, requested or served. Sends no request to the CA. O(preflight)
+      runs if an earlier run has installed it.
     support: full
 author:
   - The bulwark.flask authors (@bulwark)
 """
 
 EXAMPLES = r"""
-- name: Have some certificate before there is a real one
+- name: Make a placeholder
   bulwark.flask.acme_certificate:
     name: shop
     domains: [shop.example.com]
-    state: bootstrap
+    state: placeholder
 
-- name: Have a certificate
+- name: Request a certificate
   bulwark.flask.acme_certificate:
     name: shop
     domains: [shop.example.com, www.shop.example.com]
@@ -93,14 +92,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 reason:
-  description: Why the authority was or would be asked; empty when it was not.
+  description: Reason for a request to the CA; empty without a request.
   type: str
   returned: success
 problems:
-  description: What the authority would refuse.
+  description: Problems that would make the CA refuse.
   type: list
   elements: str
-  returned: when O(preflight) found something
+  returned: when O(preflight) finds problems
 """
 
 import json
@@ -118,37 +117,37 @@ from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot
     explain,
     names_in,
     options_for,
-    reason_to_ask,
+    reason_to_request,
     subject_names,
 )
-from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate, have_served, is_open, is_whole, let_in
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate, is_readable, is_whole, make_readable, serve_certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address, is_domain
 
-DOCTOR = Path("/usr/local/sbin/acme-cert-doctor")
+PREFLIGHT = Path("/usr/local/sbin/acme-cert-preflight")
 LOG = "/var/log/acme-cert/letsencrypt.log"
 UNIT = Path("/etc/systemd/system/acme-cert-renew@.service")
 
 
-def bootstrap(module: AnsibleModule, certificate: Certificate) -> bool:
-    """Have something to serve: the authority's certificate, or else a self-signed one."""
+def placeholder(module: AnsibleModule, certificate: Certificate) -> bool:
+    """Serve the CA's certificate if there is one, otherwise a self-signed one."""
     there = is_whole(certificate.link)
-    # What somebody put there by hand is left alone.
-    if there and (is_open(certificate.link) or certificate.put_by_hand()):
+    # A directory that was put there by hand stays.
+    if there and (is_readable(certificate.link) or certificate.made_by_hand()):
         return False
     if module.check_mode:
         return True
     if there:
-        let_in(Path(os.readlink(certificate.link)))
+        make_readable(Path(os.readlink(certificate.link)))
         return True
     certificate.prepare()
-    if module.params["stand_in"]:
-        certificate.serve(certificate.link.with_name(module.params["stand_in"]))
+    if module.params["substitute"]:
+        certificate.serve(certificate.link.with_name(module.params["substitute"]))
         return True
     if is_whole(certificate.live):
-        let_in(certificate.live)
+        make_readable(certificate.live)
         certificate.serve(certificate.live)
         return True
-    with tempfile.TemporaryDirectory(dir=certificate.own.parent) as made:
+    with tempfile.TemporaryDirectory(dir=certificate.placeholder.parent) as made:
         module.run_command(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "90",
              "-subj", "/CN=not issued yet", "-addext", f"subjectAltName={subject_names(module.params['domains'])}",
@@ -158,32 +157,32 @@ def bootstrap(module: AnsibleModule, certificate: Certificate) -> bool:
 
 
 def reason(module: AnsibleModule, certificate: Certificate) -> str:
-    """Why the authority has to be asked; empty when it need not be."""
+    """Reason to request a certificate; empty when none is due."""
     kept = certificate.kept()
     if not kept:
         return "there is no certificate yet"
     if not certificate.has_account():
-        return "the account of the certificate is gone"
+        return "the ACME account of the certificate is missing"
     rc, out, _ = module.run_command(["openssl", "x509", "-noout", "-ext", "subjectAltName", "-checkend", "0",
                                      "-in", str(certificate.live / "fullchain.pem")])
-    return reason_to_ask(kept, module.params["settings"], names_in(out), module.params["domains"], expired=rc != 0) or ""
+    return reason_to_request(kept, module.params["settings"], names_in(out), module.params["domains"], expired=rc != 0) or ""
 
 
 def sandbox(unit: str) -> list[str]:
-    """The confinement of the unit that renews, as options of systemd-run."""
+    """The sandbox of the renewal unit, as options of systemd-run."""
     lines = unit.partition("[Service]")[2].splitlines()
     return [f"--property={line}" for line in lines if "=" in line and not re.match(r"#|Type=|Exec|Timeout", line)]
 
 
 def confined(module: AnsibleModule, *command: str, data: Optional[str] = None) -> tuple[int, str, str]:
-    """Run a command the way the unit that renews would."""
+    """Run a command in the sandbox of the renewal unit."""
     return module.run_command(
         ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", *sandbox(UNIT.read_text(encoding="utf-8")),
          f"--setenv=REQUESTS_CA_BUNDLE={module.params['ca_bundle']}", *command], data=data)
 
 
 def certbot(module: AnsibleModule, certificate: Certificate) -> tuple[int, str]:
-    """Have certbot ask for the certificate."""
+    """Request the certificate with certbot."""
     options = module.params
     rc, out, err = confined(
         module, "flock", "--wait", "300", str(certificate.state / "lock"), options["certbot"], "certonly",
@@ -193,72 +192,72 @@ def certbot(module: AnsibleModule, certificate: Certificate) -> tuple[int, str]:
 
 
 def examine(module: AnsibleModule) -> None:
-    """Stop where the authority would refuse: it counts what it refuses, and then refuses for hours."""
+    """Fail where the CA would refuse, as failed requests count against its rate limit."""
     options = module.params
     wanted = {"domains": options["domains"], "server": options["settings"]["server"], "ca_bundle": options["ca_bundle"],
               "profile": options["settings"].get("preferred_profile", ""), "resolvers": options["resolvers"],
               "challenge": "dns-01" if options["settings"].get("authenticator", "").startswith("dns-") else "http-01",
-              # In check mode an earlier run may have written it, or not yet.
+              # In check mode the file may not exist yet.
               "dns_credentials": options["dns_credentials"] if options["dns_credentials"] and Path(options["dns_credentials"]).exists() else ""}
-    rc, out, err = confined(module, str(DOCTOR), data=json.dumps(wanted))
+    rc, out, err = confined(module, str(PREFLIGHT), data=json.dumps(wanted))
     if rc:
-        module.fail_json(msg=f"What the authority would refuse could not be found out:\n{(out + err)[-2000:]}")
+        module.fail_json(msg=f"The ACME preflight failed:\n{(out + err)[-2000:]}")
     if problems := json.loads(out):
         module.fail_json(problems=problems, msg="\n".join([
-            f"{wanted['server']} was not asked for a certificate for {', '.join(wanted['domains'])}, as it would refuse:",
+            f"{wanted['server']} was not asked for a certificate for {', '.join(wanted['domains'])}, because it would refuse:",
             *(f"  {n}. {problem}" for n, problem in enumerate(problems, 1)),
-            "Nothing was changed; the site goes on with the certificate it has. Run the same command again when this is mended, or "
-            "with acme_cert: {preflight: false} when you know better."]))
+            "Nothing was changed; the site keeps its certificate. Run the same command again when this is corrected, or "
+            "set acme_cert: {preflight: false} to request it nevertheless."]))
 
 
 def issue(module: AnsibleModule, certificate: Certificate) -> None:
-    """Ask the authority."""
+    """Request a certificate, with a new account if the CA does not know the old one."""
     options = module.params
     certificate.put_damage_aside()
-    rc, said = certbot(module, certificate)
-    if rc and re.search(UNKNOWN_ACCOUNT, said):
+    rc, output = certbot(module, certificate)
+    if rc and re.search(UNKNOWN_ACCOUNT, output):
         certificate.put_account_aside(options["settings"]["server"])
-        rc, said = certbot(module, certificate)
+        rc, output = certbot(module, certificate)
     if rc or reason(module, certificate):
-        here = [certificate.local_answer(domain) for domain in options["domains"]] if "/acme-challenge/" in said else []
+        here = [certificate.local_problem(domain) for domain in options["domains"]] if "/acme-challenge/" in output else []
         module.fail_json(rc=rc, msg="\n".join([
             f"No {options['settings'].get('key_type', '').upper()} certificate for {', '.join(options['domains'])} from {options['settings']['server']}. "
-            f"{explain(said)}", *filter(None, here),
-            f"The site goes on with the certificate it has. The whole log is {LOG}. Run the same command again when the "
-            "cause is mended."]))
-    # A renewal that failed before is no longer a matter of concern.
+            f"{explain(output)}", *filter(None, here),
+            f"The site keeps its certificate. The complete log is {LOG}. Run the same command again when the "
+            "cause is corrected."]))
+    # An earlier failed renewal no longer matters.
     module.run_command(["systemctl", "reset-failed", f"acme-cert-renew@{certificate.name}.service"])
 
 
 def issued(module: AnsibleModule, certificate: Certificate) -> None:
-    """Have the authority's certificate served."""
-    if certificate.put_by_hand():
-        module.fail_json(msg=certificate.put_by_hand())
+    """Serve a certificate from the CA."""
+    if certificate.made_by_hand():
+        module.fail_json(msg=certificate.made_by_hand())
     why = reason(module, certificate)
     due = bool(why) or certificate.reload_is_due(certificate.live)
-    # On a new host the doctor is not there yet in check mode.
-    if why and module.params["preflight"] and (DOCTOR.exists() and UNIT.exists() or not module.check_mode):
+    # On a new host the preflight is not installed yet in check mode.
+    if why and module.params["preflight"] and (PREFLIGHT.exists() and UNIT.exists() or not module.check_mode):
         examine(module)
     if due and not module.check_mode:
         if why:
             issue(module, certificate)
-        have_served(module, certificate)
+        serve_certificate(module, certificate)
     module.exit_json(changed=due, reason=why)
 
 
 def revoked(module: AnsibleModule, certificate: Certificate) -> None:
-    """Serve another certificate with another key, then have the authority revoke the one before."""
+    """Serve a new certificate with a new key, then have the CA revoke the old one."""
     kept, why = certificate.kept(), f"revoked: {module.params['revocation_reason']}"
     if not kept:
-        module.fail_json(msg=f"There is no authority's certificate {certificate.name} on this host that could be revoked.")
+        module.fail_json(msg=f"This host has no certificate {certificate.name} from a CA that could be revoked.")
     if module.params["preflight"]:
         examine(module)
     if module.check_mode:
         module.exit_json(changed=True, reason=why)
-    certificate.doom()
+    certificate.mark_for_revocation()
     issue(module, certificate)
-    have_served(module, certificate)
-    for old in certificate.doomed():
+    serve_certificate(module, certificate)
+    for old in certificate.marked_for_revocation():
         command = [module.params["certbot"], "revoke", "--cert-path", str(old), "--reason", module.params["revocation_reason"],
                    "--no-delete-after-revoke", "--non-interactive", "--server", kept["server"], "--account", kept["account"],
                    "--config-dir", str(certificate.config), "--work-dir", str(certificate.state / "work"),
@@ -266,8 +265,8 @@ def revoked(module: AnsibleModule, certificate: Certificate) -> None:
         rc, out, err = confined(module, "flock", "--wait", "300", str(certificate.state / "lock"), *command)
         if rc and not re.search(ALREADY_REVOKED, out + err):
             module.fail_json(msg=f"A new certificate is served, but the old one could not be revoked: {explain(out + err)}\n"
-                                 f"Try that alone, on the host: REQUESTS_CA_BUNDLE={module.params['ca_bundle']} {' '.join(command)}\n"
-                                 "The next run of this playbook tries it again, too.")
+                                 f"To retry on the host: REQUESTS_CA_BUNDLE={module.params['ca_bundle']} {' '.join(command)}\n"
+                                 "The next run of this playbook retries it, too.")
         old.unlink()
     module.exit_json(changed=True, reason=why)
 
@@ -278,7 +277,7 @@ def main() -> None:
         argument_spec={
             "name": {"type": "str", "required": True},
             "domains": {"type": "list", "elements": "str", "required": True},
-            "state": {"type": "str", "choices": ["bootstrap", "issued", "revoked"], "required": True},
+            "state": {"type": "str", "choices": ["placeholder", "issued", "revoked"], "required": True},
             "revocation_reason": {"type": "str", "choices": ["unspecified", "keycompromise", "affiliationchanged", "superseded",
                                                              "cessationofoperation"], "default": "keycompromise"},
             "settings": {"type": "dict", "default": {}},
@@ -286,20 +285,20 @@ def main() -> None:
             "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
             "preflight": {"type": "bool", "default": True},
             "resolvers": {"type": "list", "elements": "str", "default": []},
-            "stand_in": {"type": "str", "default": ""},
+            "substitute": {"type": "str", "default": ""},
             "dns_credentials": {"type": "path"},
         },
         supports_check_mode=True,
     )
     name, domains = module.params["name"], module.params["domains"]
     if not NAME.fullmatch(name):
-        module.fail_json(msg=f"{name!r} cannot be the name of a certificate: letters, digits, dots, - and _ can.")
+        module.fail_json(msg=f"{name!r} is not a valid name of a certificate; use letters, digits, dots, - and _")
     if not domains or [domain for domain in domains if not (is_address(domain) or is_domain(domain, wildcard=True))]:
-        module.fail_json(msg=f"The names in a certificate must be domains such as shop.example.com, or addresses, not {domains}.")
-    if module.params["state"] == "bootstrap":
-        module.exit_json(changed=bootstrap(module, Certificate(name)), reason="")
+        module.fail_json(msg=f"domains must be names such as shop.example.com, or IP addresses, not {domains}.")
+    if module.params["state"] == "placeholder":
+        module.exit_json(changed=placeholder(module, Certificate(name)), reason="")
     if not module.params["settings"].get("server"):
-        module.fail_json(msg="settings.server must be the URL of the authority's ACME directory.")
+        module.fail_json(msg="settings.server must be the URL of the CA's ACME directory.")
     module.params["settings"] = {key: str(value) for key, value in module.params["settings"].items()}
     (issued if module.params["state"] == "issued" else revoked)(module, Certificate(name))
 

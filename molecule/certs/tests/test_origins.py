@@ -25,7 +25,7 @@ while os.path.exists("/run/certs-watched"):
         except OSError:
             pass
     time.sleep(0.03)
-lines = [line for path in glob.glob("/var/lib/acme-cert/elsewhere/shop/*/privkey.pem")
+lines = [line for path in glob.glob("/var/lib/acme-cert/external/shop/*/privkey.pem")
          for line in open(path, "rb").read().splitlines() if len(line) > 40 and b"-----" not in line]
 print(json.dumps({"seen": len(seen), "lines": len(lines), "with_key": sum(any(line in text for line in lines) for text in seen)}))
 '''
@@ -40,7 +40,7 @@ print(json.dumps({"link": os.readlink(link), "mode": mode(os.path.realpath(link 
                   "journal": any(line in output("journalctl", "--output=export", "--no-pager") for line in lines),
                   "with_key": [path for path in paths if os.path.isfile(path) and not os.path.islink(path)
                                and any(line in open(path, "rb").read() for line in lines)],
-                  "elsewhere": glob.glob("/var/lib/acme-cert/elsewhere/shop/*"),
+                  "elsewhere": glob.glob("/var/lib/acme-cert/external/shop/*"),
                   "timer": properties("acme-cert-renew@shop.timer", "ActiveState")["ActiveState"],
                   "enabled": output("systemctl", "is-enabled", "acme-cert-renew@shop.timer").decode().strip(),
                   "nginx": properties("nginx.service", "MainPID", "NRestarts")}))

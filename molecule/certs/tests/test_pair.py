@@ -96,7 +96,7 @@ def test_check_mode_changes_nothing(predicted: Run, sites: list[Any], before: li
 
 def test_where_there_is_no_second_one_to_be_had_the_site_serves_what_it_served(unobtainable: Run, sites: list[Any], before: list[Any]) -> None:
     assert unobtainable.recap("rescued") == dict.fromkeys(HOSTS, 1)
-    assert "DNS does not answer" in unobtainable.output
+    assert "DNS does not respond" in unobtainable.output
     for site in sites:
         assert serials(site, RSA) == [None, None]
         site.server.host.check_output("nginx -t -q")

@@ -29,12 +29,12 @@ def asks(authority: Authority) -> Callable[..., Run]:
 def problems(run: Run, authority: Authority, host: str) -> None:
     """Every one is there, with what would be right."""
     name = f"{host}.example.test"
-    for words in ("this host's clock is 60 minutes ahead of that of pebble:14003; set it: timedatectl set-ntp true",
-                  f"nowhere.{name} does not exist in DNS; add a record that leads to this host ({authority.hosts.address(host)}",
+    for words in ("this host's clock is 60 minutes ahead of that of pebble:14003; run: timedatectl set-ntp true",
+                  f"nowhere.{name} does not exist in DNS; add a record with the address of this host ({authority.hosts.address(host)}",
                   f"empty.{name} has no address in DNS",
-                  f"elsewhere.{name}: another web server, at {authority.address}, answers a challenge with 404; the record must lead to",
-                  f"silent.{name}: port 80 of {authority.address.rpartition('.')[0]}.250 does not answer",
-                  f"forbidden.{name}: the CAA record of forbidden.{name} allows 'letsencrypt.org' alone; "
+                  f"elsewhere.{name}: another web server, at {authority.address}, responds to a challenge with 404; point the record to",
+                  f"silent.{name}: port 80 of {authority.address.rpartition('.')[0]}.250 does not respond",
+                  f"forbidden.{name}: the CAA record of forbidden.{name} allows 'letsencrypt.org' only; "
                   f"add: forbidden.{name}. CAA 0 issue \\\"ca.example.test\\\""):
         assert words in run.output
     assert f" www.{name}: " not in run.output and f" allowed.{name}: " not in run.output
@@ -62,7 +62,7 @@ def test_who_knows_better_asks_all_the_same(asks: Callable[..., Run], authority:
     orders = authority.orders()
     run = asks(names=("nowhere",), directory="https://pebble:14002/dir", preflight=False)
     assert authority.orders() >= orders + len(HOSTS)
-    assert "Each name must lead to this host in DNS" in run.output
+    assert "Each name must resolve to this host in DNS" in run.output
 
 
 def test_what_is_well_is_certified_also_behind_a_front(asks: Callable[..., Run], authority: Authority, sites: list[Any]) -> None:

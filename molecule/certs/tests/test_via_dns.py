@@ -54,8 +54,8 @@ def certified(refused: Run, authority: Authority) -> Run:
 
 def test_a_key_the_name_server_refuses_is_said_before_the_authority_is_asked(refused: Run, authority: Authority) -> None:
     for host in HOSTS:
-        assert f"*.{host}.example.test: the name server {authority.address} does not take _acme-challenge.{host}.example.test" in refused.output
-    assert "look at the key's name, secret and algorithm" in refused.output
+        assert f"*.{host}.example.test: the name server {authority.address} rejects _acme-challenge.{host}.example.test" in refused.output
+    assert "check the key's name, secret and algorithm" in refused.output
     assert "bm90IHRoZSByaWdodCBvbmU=" not in refused.output
 
 

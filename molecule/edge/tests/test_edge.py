@@ -126,7 +126,7 @@ def test_an_authority_that_refuses_a_name_is_quoted(step: Callable[..., Any], at
 
 def test_an_authority_that_wants_an_account_binding_says_so(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("authority wants a binding")
-    assert "It asks for external account binding: acme_cert_eab_kid and acme_cert_eab_hmac_key" in run.output
+    assert "The CA requires external account binding: set acme_cert_eab_kid and acme_cert_eab_hmac_key" in run.output
     assert answers(at("debian13")) == 200
 
 

@@ -1,4 +1,4 @@
-"""Where a certificate lives on a host: the link that is served, certbot's files, the self-signed one. No Ansible imports."""
+"""Where a certificate is stored on a host: the link that is served, certbot's files, the placeholder. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot
 
 FILES = ("fullchain.pem", "privkey.pem")
 RELOAD = "/usr/local/sbin/acme-cert-reload"
-# Debian's group for programs that read keys and are not root.
+# Debian's group for programs that read keys and do not run as root.
 GROUP = "ssl-cert"
 
 
 def directory(path: Path, mode: int) -> None:
-    """Have a directory with this mode, whatever root's umask is."""
+    """Make a directory with this mode, whatever the umask is."""
     path.mkdir(parents=True, exist_ok=True)
     path.chmod(mode)
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether certificate and key are both there."""
+    """Whether certificate and key both exist."""
     return all((folder / name).exists() for name in FILES)
 
 
-def is_open(folder: Path) -> bool:
+def is_readable(folder: Path) -> bool:
     """Whether the web server's group can read the key."""
     key = (folder / FILES[1]).stat()
     try:
@@ -43,8 +43,8 @@ def is_open(folder: Path) -> bool:
         return False
 
 
-def let_in(folder: Path) -> None:
-    """Have the web server's group read a certificate and its key, as acme-cert-reload does."""
+def make_readable(folder: Path) -> None:
+    """Make a certificate and its key readable by the web server's group, as acme-cert-reload does."""
     real = (folder / FILES[1]).resolve().parent
     for path in {*folder.parents[:2], real.parent}:
         path.chmod(path.stat().st_mode & 0o777 | 0o111)
@@ -54,7 +54,7 @@ def let_in(folder: Path) -> None:
 
 
 class Certificate:
-    """One certificate and its places."""
+    """A certificate and its paths."""
 
     def __init__(self, name: str, root: Path = Path("/")) -> None:
         self.name = name
@@ -64,14 +64,14 @@ class Certificate:
         self.renewal = self.config / "renewal" / f"{name}.conf"
         self.state = root / "var/lib/acme-cert"
         self.webroot = self.state / "webroot"
-        self.own = self.state / "bootstrap" / name
-        self.elsewhere = self.state / "elsewhere" / name
-        self.told = self.state / f"served-{name}"
+        self.placeholder = self.state / "placeholder" / name
+        self.external = self.state / "external" / name
+        self.served = self.state / f"served-{name}"
         self.to_revoke = self.state / "to-revoke" / name
 
     def prepare(self) -> None:
-        """Have the directories; those the web server's workers read are open to them."""
-        for path, mode in ((self.link.parent, 0o755), (self.state, 0o755), (self.webroot, 0o755), (self.own.parent, 0o711)):
+        """Make the directories; the web server's workers can read theirs."""
+        for path, mode in ((self.link.parent, 0o755), (self.state, 0o755), (self.webroot, 0o755), (self.placeholder.parent, 0o711)):
             directory(path, mode)
 
     def serve(self, folder: Path) -> None:
@@ -82,49 +82,48 @@ class Certificate:
         """Whether the link points to this directory."""
         return self.link.is_symlink() and os.readlink(self.link) == str(folder)
 
-    def put_by_hand(self) -> str:
-        """What is wrong when somebody's own directory is where the link belongs; else empty."""
+    def made_by_hand(self) -> str:
+        """The problem when a directory is in place of the link; empty otherwise."""
         return "" if self.link.is_symlink() or not self.link.exists() else (
-            f"{self.link} is no link: somebody put a certificate there by hand. Move it elsewhere and "
-            "name that place in the web server's configuration, or remove it.")
+            f"{self.link} is a directory, not a link: a certificate was put there by hand. Move it and change its path in "
+            "the web server's configuration, or remove it.")
 
     def take(self, folder: Path) -> None:
-        """Have the certificate of a directory as one of our own, and serve it."""
+        """Copy the certificate of a directory to the placeholder's place, and serve it."""
         self.prepare()
-        directory(self.own, 0o750)
+        directory(self.placeholder, 0o750)
         for file in FILES:
-            fs.write(self.own / file, (folder / file).read_bytes())
-        let_in(self.own)
-        self.serve(self.own)
+            fs.write(self.placeholder / file, (folder / file).read_bytes())
+        make_readable(self.placeholder)
+        self.serve(self.placeholder)
 
     def kept(self) -> dict[str, str]:
-        """The settings certbot keeps, none if there is no certificate it could renew."""
+        """certbot's settings of the certificate; empty if it has none that it could renew."""
         kept = settings_of(self.renewal.read_text(encoding="utf-8")) if self.renewal.is_file() else {}
         return kept if kept.get("server") and is_whole(self.live) else {}
 
-    def doom(self) -> None:
-        """Note that the authority's certificate is to be revoked: a run that is interrupted once it has replaced it
-        leaves that to the next, which would not know it otherwise."""
+    def mark_for_revocation(self) -> None:
+        """Copy the certificate to the list of those to revoke, so that the next run knows it if this one is interrupted."""
         for path in (self.to_revoke.parent, self.to_revoke):
             directory(path, 0o700)
         shutil.copyfile((self.live / "cert.pem").resolve(), self.to_revoke / (self.live / "cert.pem").resolve().name)
 
-    def doomed(self) -> list[Path]:
-        """Certificates that are to be revoked."""
+    def marked_for_revocation(self) -> list[Path]:
+        """The certificates to revoke."""
         return sorted(self.to_revoke.glob("*.pem"))
 
     def account(self, server: str, account: str = "") -> Path:
-        """Where certbot keeps an account of an authority, or all of them."""
+        """certbot's directory of an account with a CA, or of all its accounts there."""
         address = urlsplit(server)
         return self.config / "accounts" / (address.netloc + address.path) / account
 
     def has_account(self) -> bool:
-        """Whether the account a renewal would use is still there."""
+        """Whether the account that a renewal would use exists."""
         kept = self.kept()
         return bool(kept) and self.account(kept["server"], kept.get("account", "none")).is_dir()
 
     def put_account_aside(self, server: str) -> None:
-        """Move the accounts of an authority that does not know them: one that was set up anew."""
+        """Move accounts that the CA does not know to the damaged files, for example after it was set up again."""
         if self.account(server).is_dir():
             shutil.move(str(self.account(server)), str(self._aside() / "account"))
 
@@ -135,7 +134,7 @@ class Certificate:
         return aside
 
     def put_damage_aside(self) -> None:
-        """Move what an interrupted certbot left: it would fail after the authority has been asked, or make a second one."""
+        """Move files of an interrupted certbot: it would fail after its request, or make a second lineage."""
         left = [path for path in (self.renewal, self.live, self.config / "archive" / self.name)
                 if path.exists() or path.is_symlink()]
         if not left or self.kept():
@@ -147,14 +146,14 @@ class Certificate:
             shutil.move(str(path), str(aside / path.parent.name))
 
     def reload_is_due(self, folder: Path) -> bool:
-        """Whether the web server has yet to be told of the certificate in a directory."""
-        if not self.serves(folder) or not self.told.exists():
+        """Whether the web server does not serve the certificate of a directory yet."""
+        if not self.serves(folder) or not self.served.exists():
             return True
         now = hashlib.sha256((self.link / "fullchain.pem").read_bytes()).hexdigest()
-        return self.told.read_text(encoding="utf-8").split()[:1] != [now]
+        return self.served.read_text(encoding="utf-8").split()[:1] != [now]
 
-    def local_answer(self, domain: str, port: int = 80) -> str:
-        """How this host's own web server answers a challenge for a domain; empty when it answers well."""
+    def local_problem(self, domain: str, port: int = 80) -> str:
+        """What is wrong with this host's response to a challenge for a domain; empty if it is correct."""
         folder = self.webroot / ".well-known" / "acme-challenge"
         folder.mkdir(parents=True, exist_ok=True)
         for path in (folder, folder.parent):
@@ -166,22 +165,24 @@ class Certificate:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
             try:
                 connection.request("GET", f"/.well-known/acme-challenge/{Path(token.name).name}", headers={"Host": f"[{domain}]" if ":" in domain else domain})
-                answer = connection.getresponse()
-                good = answer.status == 200 and answer.read() == b"local"
-                return "" if good else f"This host's own web server answers a challenge for {domain} with {answer.status}."
+                response = connection.getresponse()
+                good = response.status == 200 and response.read() == b"local"
+                return "" if good else f"This host's own web server responds to a challenge for {domain} with {response.status}."
             except (OSError, http.client.HTTPException) as error:
-                return f"This host's own web server does not answer a challenge for {domain}: {error or type(error).__name__}."
+                return f"This host's own web server does not respond to a challenge for {domain}: {error or type(error).__name__}."
             finally:
                 connection.close()
 
 
-def have_served(module: Any, certificate: Certificate, folder: Optional[Path] = None) -> None:
-    """Have the web server serve the certificate of a directory, or the authority's. Keys from elsewhere that are served no
-    more go; where it refuses, what was served before stays."""
+def serve_certificate(module: Any, certificate: Certificate, folder: Optional[Path] = None) -> None:
+    """Serve the certificate of a directory, or the CA's, and remove external keys that are no longer served.
+
+    When the web server rejects its configuration, the old certificate stays and the module fails.
+    """
     rc, out, err = module.run_command([RELOAD, certificate.name, *([str(folder)] if folder else [])])
-    for other in certificate.elsewhere.iterdir() if certificate.elsewhere.is_dir() else ():
+    for other in certificate.external.iterdir() if certificate.external.is_dir() else ():
         if not certificate.serves(other):
             shutil.rmtree(other)
     if rc:
-        said = f"The certificate is good, but the web server could not take it:\n{(out + err)[-2000:]}"
-        module.fail_json(msg=said, reason=said)
+        reason = f"The certificate is valid, but the web server cannot use it:\n{(out + err)[-2000:]}"
+        module.fail_json(msg=reason, reason=reason)

@@ -1,4 +1,4 @@
-"""What the doctor finds in DNS, on port 80 and on the clock, and what it says would be right."""
+"""What the preflight finds in DNS, on port 80 and on the clock, and what it says would be right."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from typing import Any, Optional
 import pytest
 import support
 
-SPEC = importlib.util.spec_from_file_location("doctor", support.ROLES / "acme_cert/files/doctor.py")
-doctor = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(doctor)
+SPEC = importlib.util.spec_from_file_location("preflight", support.ROLES / "acme_cert/files/acme_preflight.py")
+preflight = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(preflight)
 
 OWN = ["203.0.113.5", "2001:db8::5"]
 
@@ -31,11 +31,11 @@ class Zone:
     def __call__(self, name: str, kind: str) -> Optional[list[str]]:
         found = self.records.get(name)
         if found == "broken":
-            raise doctor.Unanswered("SERVFAIL")
+            raise preflight.NoResponse("SERVFAIL")
         return None if found is None else found.get(kind, [])
 
 
-def answers(status: int = 200, body: bytes = b"token") -> Any:
+def responds(status: int = 200, body: bytes = b"token") -> Any:
     return lambda address, domain, path: (status, body)
 
 
@@ -43,32 +43,32 @@ def refuses(address: str, domain: str, path: str) -> Any:
     raise ConnectionRefusedError("Connection refused")
 
 
-def test_a_name_that_leads_here_is_no_problem() -> None:
-    assert doctor.leads_here("a.example", Zone(a_example={"A": OWN[:1], "AAAA": OWN[1:]}), "token", OWN, answers()) == []
+def test_a_name_that_resolves_to_this_host_is_no_problem() -> None:
+    assert preflight.http_problems("a.example", Zone(a_example={"A": OWN[:1], "AAAA": OWN[1:]}), "token", OWN, responds()) == []
 
 
-def test_an_address_behind_a_router_is_no_problem_when_the_token_comes_back() -> None:
-    assert doctor.leads_here("a.example", Zone(a_example={"A": ["198.51.100.1"]}), "token", OWN, answers()) == []
+def test_an_address_behind_a_router_is_no_problem_if_it_serves_the_token() -> None:
+    assert preflight.http_problems("a.example", Zone(a_example={"A": ["198.51.100.1"]}), "token", OWN, responds()) == []
 
 
 @pytest.mark.parametrize(("zone", "fetch", "words"), [
-    (Zone(), answers(), ["a.example does not exist in DNS", "203.0.113.5"]),
-    (Zone(a_example={}), answers(), ["a.example has no address in DNS"]),
-    (Zone(a_example="broken"), answers(), ["DNS does not answer: SERVFAIL"]),
-    (Zone(a_example={"A": OWN[:1]}), refuses, ["port 80 of 203.0.113.5 does not answer", "nginx must run"]),
-    (Zone(a_example={"A": ["198.51.100.1"]}), refuses, ["port 80 of 198.51.100.1 does not answer", "must lead to this host"]),
-    (Zone(a_example={"A": OWN[:1]}), answers(404, b""), ["this host's own web server answers a challenge with 404", "/var/lib/acme-cert/webroot"]),
-    (Zone(a_example={"A": ["198.51.100.1"]}), answers(200, b"hello"), ["another web server, at 198.51.100.1, answers", "pass /.well-known"]),
+    (Zone(), responds(), ["a.example does not exist in DNS", "203.0.113.5"]),
+    (Zone(a_example={}), responds(), ["a.example has no address in DNS"]),
+    (Zone(a_example="broken"), responds(), ["DNS does not respond: SERVFAIL"]),
+    (Zone(a_example={"A": OWN[:1]}), refuses, ["port 80 of 203.0.113.5 does not respond", "start nginx"]),
+    (Zone(a_example={"A": ["198.51.100.1"]}), refuses, ["port 80 of 198.51.100.1 does not respond", "point the record to this host"]),
+    (Zone(a_example={"A": OWN[:1]}), responds(404, b""), ["this host's own web server responds to a challenge with 404", "/var/lib/acme-cert/webroot"]),
+    (Zone(a_example={"A": ["198.51.100.1"]}), responds(200, b"hello"), ["another web server, at 198.51.100.1, responds", "proxy /.well-known"]),
 ])
-def test_what_leads_elsewhere_is_said(zone: Zone, fetch: Any, words: list[str]) -> None:
-    found = doctor.leads_here("a.example", zone, "token", OWN, fetch)
+def test_a_name_that_does_not_serve_the_token_is_named_with_the_cure(zone: Zone, fetch: Any, words: list[str]) -> None:
+    found = preflight.http_problems("a.example", zone, "token", OWN, fetch)
     assert len(found) == 1
     for word in words:
         assert word in found[0]
 
 
 def test_each_address_is_tried() -> None:
-    found = doctor.leads_here("a.example", Zone(a_example={"A": OWN[:1], "AAAA": ["2001:db8::bad"]}), "token", OWN,
+    found = preflight.http_problems("a.example", Zone(a_example={"A": OWN[:1], "AAAA": ["2001:db8::bad"]}), "token", OWN,
                               lambda address, domain, path: (200, b"token" if address == OWN[0] else b"other"))
     assert len(found) == 1 and "2001:db8::bad" in found[0]
 
@@ -89,29 +89,29 @@ def test_each_address_is_tried() -> None:
 @pytest.mark.parametrize("at", ["a.example", "example"])
 def test_the_nearest_caa_record_decides(records: list[str], domain: str, good: bool, at: str) -> None:
     zone = Zone(**{"a_example": {}, at.replace(".", "_"): {"CAA": records}})
-    found = doctor.caa(domain, zone, ["ours.example"], "http-01")
+    found = preflight.caa(domain, zone, ["ours.example"], "http-01")
     assert (found == []) is good
     if not good:
         assert f"the CAA record of {at} allows" in found[0] and f"add: {at}. CAA 0 issue" in found[0] and '"ours.example"' in found[0]
 
 
-def test_an_authority_that_does_not_say_who_it_is_cannot_be_forbidden() -> None:
-    assert doctor.caa("a.example", Zone(a_example={"CAA": ['0 issue ";"']}), [], "http-01") == []
+def test_caa_records_are_ignored_for_a_ca_without_identities() -> None:
+    assert preflight.caa("a.example", Zone(a_example={"CAA": ['0 issue ";"']}), [], "http-01") == []
 
 
-def test_a_name_server_that_does_not_answer_is_a_refusal() -> None:
-    assert "authorities then refuse" in doctor.caa("a.example", Zone(a_example="broken"), ["ours.example"], "http-01")[0]
+def test_a_failed_caa_query_is_a_problem() -> None:
+    assert "CAs refuse then" in preflight.caa("a.example", Zone(a_example="broken"), ["ours.example"], "http-01")[0]
 
 
 @pytest.mark.parametrize(("ahead", "words"), [(0, ""), (250, ""), (3600, "60 minutes ahead of"), (-7200, "120 minutes behind")])
-def test_the_clock_is_the_authoritys(ahead: int, words: str) -> None:
-    found = doctor.clock(email.utils.formatdate(1_000_000, usegmt=True), 1_000_000 + ahead, "https://ca.example/dir")
+def test_a_clock_that_differs_from_the_cas_is_a_problem(ahead: int, words: str) -> None:
+    found = preflight.clock(email.utils.formatdate(1_000_000, usegmt=True), 1_000_000 + ahead, "https://ca.example/dir")
     assert (found == []) is (words == "")
     assert words in "".join(found)
 
 
-def test_without_a_date_nothing_is_said_of_the_clock() -> None:
-    assert doctor.clock("", 1_000_000, "https://ca.example/dir") == []
+def test_without_a_date_the_clock_is_not_checked() -> None:
+    assert preflight.clock("", 1_000_000, "https://ca.example/dir") == []
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
@@ -143,20 +143,20 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 
 def test_redirects_are_followed_as_an_authority_does(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Connection(doctor.http.client.HTTPConnection):
+    class Connection(preflight.http.client.HTTPConnection):
         def __init__(self, address: str, port: Optional[int] = None, **more: Any) -> None:
             super().__init__(server, **more)
-    monkeypatch.setattr(doctor.http.client, "HTTPConnection", Connection)
-    assert doctor.get("192.0.2.1", server, "/moved")[0] == 200
-    assert doctor.get("192.0.2.1", server, "/round")[0] == 310
+    monkeypatch.setattr(preflight.http.client, "HTTPConnection", Connection)
+    assert preflight.get("192.0.2.1", server, "/moved")[0] == 200
+    assert preflight.get("192.0.2.1", server, "/round")[0] == 310
 
 
-def test_everything_is_said_at_once_and_the_token_goes(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "WEBROOT", tmp_path / "webroot")
+def test_all_problems_are_named_at_once_and_the_token_is_removed(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "WEBROOT", tmp_path / "webroot")
     asked = {"domains": ["gone.example", "shut.example"], "server": f"http://{server}/dir.json", "ca_bundle": "/etc/ssl/certs/ca-certificates.crt",
              "profile": "typo", "challenge": "http-01", "resolvers": [], "dns_credentials": ""}
-    found = "\n".join(doctor.examine(asked, Zone(shut_example={"CAA": ['0 issue ";"']}), OWN))
-    for words in ("no profile typo; it has classic, tlsserver", "gone.example does not exist", "shut.example has no address", "shut.example: the CAA"):
+    found = "\n".join(preflight.examine(asked, Zone(shut_example={"CAA": ['0 issue ";"']}), OWN))
+    for words in ("no profile typo; choose one of classic, tlsserver", "gone.example does not exist", "shut.example has no address", "shut.example: the CAA"):
         assert words in found
     assert list((tmp_path / "webroot/.well-known/acme-challenge").iterdir()) == []
 
@@ -165,24 +165,24 @@ def test_the_key_of_the_name_server_is_read_from_certbots_file(tmp_path: Path) -
     path = tmp_path / "dns.ini"
     path.write_text(support.render("acme_cert", "dns.ini.j2", {**support.SHOP, "acme_cert": {"dns": {"plugin": "rfc2136", "credentials": {
         "server": "192.0.2.53", "secret": "a+b/c=="}}}}))
-    assert doctor.credentials_of(str(path)) == {"server": "192.0.2.53", "secret": "a+b/c=="}
-    assert doctor.credentials_of("") == {}
+    assert preflight.credentials_of(str(path)) == {"server": "192.0.2.53", "secret": "a+b/c=="}
+    assert preflight.credentials_of("") == {}
 
 
 def test_an_authority_that_is_down_is_said_beside_other_problems_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "WEBROOT", tmp_path)
+    monkeypatch.setattr(preflight, "WEBROOT", tmp_path)
     asked = {"domains": ["gone.example"], "server": "https://127.0.0.1:1/dir", "ca_bundle": "/etc/ssl/certs/ca-certificates.crt",
              "profile": "", "challenge": "dns-01", "resolvers": [], "dns_credentials": ""}
-    assert doctor.examine(asked, Zone(), OWN) == []
-    found = doctor.examine({**asked, "challenge": "http-01"}, Zone(), OWN)
+    assert preflight.examine(asked, Zone(), OWN) == []
+    found = preflight.examine({**asked, "challenge": "http-01"}, Zone(), OWN)
     assert len(found) == 2 and "https://127.0.0.1:1/dir cannot be reached" in found[1]
 
 
 @pytest.mark.parametrize(("fetch", "words"), [
-    (answers(), ""),
-    (refuses, "2001:db8::5: port 80 does not answer: Connection refused; it must be an address of this host (203.0.113.5, 2001:db8::5)"),
-    (answers(404, b""), "2001:db8::5: a challenge is answered with 404; it must be an address of this host"),
+    (responds(), ""),
+    (refuses, "2001:db8::5: port 80 does not respond: Connection refused; use an address of this host (203.0.113.5, 2001:db8::5)"),
+    (responds(404, b""), "2001:db8::5: the response to a challenge is 404; use an address of this host"),
 ])
-def test_an_address_is_asked_and_not_looked_for_in_dns(fetch: Any, words: str) -> None:
-    found = doctor.answers_here("2001:db8::5", "token", OWN, fetch)
+def test_an_address_is_requested_without_dns(fetch: Any, words: str) -> None:
+    found = preflight.address_problems("2001:db8::5", "token", OWN, fetch)
     assert len(found) == bool(words) and words in "".join(found)

@@ -1,4 +1,4 @@
-"""What is to be revoked is known to the next run when this one is interrupted."""
+"""A run after an interrupted one revokes what that one had replaced."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate:
         (made.live / "cert.pem").symlink_to(tmp_path / f"cert{number}.pem")
 
     issue()
-    monkeypatch.setattr(made, "kept", lambda: {"server": "https://authority", "account": "us"})
+    monkeypatch.setattr(made, "kept", lambda: {"server": "https://ca.example.com", "account": "us"})
     monkeypatch.setattr(acme_certificate, "issue", issue)
-    monkeypatch.setattr(acme_certificate, "have_served", lambda *_: None)
+    monkeypatch.setattr(acme_certificate, "serve_certificate", lambda *_: None)
     return made
 
 
@@ -64,18 +64,18 @@ def revoke(certificate: Certificate, monkeypatch: pytest.MonkeyPatch, rc: int = 
 def test_the_old_one_is_revoked_and_no_other(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     told, result = revoke(certificate, monkeypatch)
     assert told == ["1"] and result["changed"]
-    assert certificate.doomed() == []
+    assert certificate.marked_for_revocation() == []
 
 
 def test_a_run_after_an_interrupted_one_revokes_what_that_had_replaced(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, result = revoke(certificate, monkeypatch, rc=1, said="the authority is down")
+    _, result = revoke(certificate, monkeypatch, rc=1, said="the CA is down")
     assert "could not be revoked" in result["msg"]
     told, _ = revoke(certificate, monkeypatch)
     assert told == ["1", "2"]
-    assert certificate.doomed() == []
+    assert certificate.marked_for_revocation() == []
 
 
 def test_one_that_is_revoked_already_is_done(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     told, result = revoke(certificate, monkeypatch, rc=1, said="urn:ietf:params:acme:error:alreadyRevoked")
     assert told == ["1"] and result["changed"]
-    assert certificate.doomed() == []
+    assert certificate.marked_for_revocation() == []

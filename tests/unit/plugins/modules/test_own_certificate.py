@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import support
-from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import RELOAD, Certificate, have_served
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import RELOAD, Certificate, serve_certificate
 from ansible_collections.bulwark.flask.plugins.modules import acme_certificate, own_certificate
 
 NAMES = ["shop.example.com", "www.shop.example.com"]
@@ -23,7 +23,7 @@ class Module:
     """What the functions of a module use of it; openssl is real."""
 
     def __init__(self, accepts: bool = True, **params: object) -> None:
-        self.params = {"domains": NAMES, "key_type": "ecdsa-p256", "stand_in": "", **params}
+        self.params = {"domains": NAMES, "key_type": "ecdsa-p256", "substitute": "", **params}
         self.check_mode, self.accepts, self.commands, self.fail_json = False, accepts, [], fail
         self.certificate: Certificate | None = None
 
@@ -47,35 +47,35 @@ def test_a_self_signed_certificate_is_for_the_names_and_signs_no_others(shop: Ce
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_alarms_know_what_only_stands_in_from_what_is_self_signed_by_choice(shop: Certificate) -> None:
+def test_alerts_tell_a_placeholder_from_a_certificate_that_is_self_signed_by_choice(shop: Certificate) -> None:
     spec = importlib.util.spec_from_file_location("alarm_channel", support.ROLES / "alarm_channel/files/alarm_channel.py")
     alarms = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(alarms)
 
-    def stands_in(folder: Path) -> bool:
+    def is_placeholder(folder: Path) -> bool:
         return alarms.dates(ssl.PEM_cert_to_DER_cert((folder / "fullchain.pem").read_text()))[2]
 
-    acme_certificate.bootstrap(Module(), shop)
-    assert stands_in(shop.link)
-    assert not stands_in(own_certificate.make(Module(), shop, []))
+    acme_certificate.placeholder(Module(), shop)
+    assert is_placeholder(shop.link)
+    assert not is_placeholder(own_certificate.make(Module(), shop, []))
 
 
-def test_the_first_of_a_pair_stands_in_for_the_second(shop: Certificate, tmp_path: Path) -> None:
-    acme_certificate.bootstrap(Module(), shop)
+def test_the_first_of_a_pair_is_served_in_place_of_the_second(shop: Certificate, tmp_path: Path) -> None:
+    acme_certificate.placeholder(Module(), shop)
     rsa = Certificate("shop.rsa", tmp_path)
     for changed in (True, False):
-        assert acme_certificate.bootstrap(Module(stand_in="shop"), rsa) is changed
-    assert rsa.link.resolve() == shop.own, "a certificate of its own is served"
+        assert acme_certificate.placeholder(Module(substitute="shop"), rsa) is changed
+    assert rsa.link.resolve() == shop.placeholder, "a certificate of its own is served"
     assert rsa.reload_is_due(rsa.live)
 
 
 def test_a_self_signed_certificate_is_kept_until_something_else_is_wanted(shop: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own_certificate.make(Module(), shop, [])
-    assert own_certificate.good_one(Module(), shop) == folder
-    assert own_certificate.good_one(Module(domains=NAMES[:1]), shop) is None
-    assert own_certificate.good_one(Module(key_type="rsa-2048"), shop) is None
+    assert own_certificate.current_self_signed(Module(), shop) == folder
+    assert own_certificate.current_self_signed(Module(domains=NAMES[:1]), shop) is None
+    assert own_certificate.current_self_signed(Module(key_type="rsa-2048"), shop) is None
     monkeypatch.setattr(own_certificate, "RENEW_SECONDS", 826 * 86400)
-    assert own_certificate.good_one(Module(), shop) is None, "its last third is not noticed"
+    assert own_certificate.current_self_signed(Module(), shop) is None, "its last third is not noticed"
 
 
 def test_a_provided_certificate_replaces_the_one_before_it(shop: Certificate) -> None:
@@ -83,10 +83,10 @@ def test_a_provided_certificate_replaces_the_one_before_it(shop: Certificate) ->
     module.certificate = shop
     for text in (b"first", b"second"):
         folder = own_certificate.make(module, shop, [text, b"key of " + text])
-        have_served(module, shop, folder)
+        serve_certificate(module, shop, folder)
     assert (shop.link / "fullchain.pem").read_bytes() == b"second"
     assert (folder / "privkey.pem").stat().st_mode & 0o777 == 0o600
-    assert [path.name for path in shop.elsewhere.iterdir()] == [folder.name]
+    assert [path.name for path in shop.external.iterdir()] == [folder.name]
     assert not [word for command in module.commands for word in command if "key of" in word], "the key is in an argument"
 
 
@@ -98,6 +98,6 @@ def test_a_provided_certificate_that_the_web_server_refuses_goes_and_the_old_one
     module = Module(accepts=False)
     module.certificate = shop
     with pytest.raises(SystemExit, match="emerg"):
-        have_served(module, shop, own_certificate.make(module, shop, [b"chain", b"key"]))
+        serve_certificate(module, shop, own_certificate.make(module, shop, [b"chain", b"key"]))
     assert shop.serves(shop.live)
-    assert list(shop.elsewhere.iterdir()) == []
+    assert list(shop.external.iterdir()) == []

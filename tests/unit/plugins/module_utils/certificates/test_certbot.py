@@ -8,7 +8,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot
     explain,
     names_in,
     options_for,
-    reason_to_ask,
+    reason_to_request,
     settings_of,
     subject_names,
 )
@@ -41,29 +41,29 @@ Ask for help or search for solutions at https://community.letsencrypt.org.
 """
 
 
-# -- when the authority is asked
+# -- when a certificate is requested
 
 
-def test_nobody_is_asked_when_the_certificate_is_as_wanted() -> None:
-    assert reason_to_ask(KEPT, WANTED, NAMES, list(reversed(NAMES)), expired=False) is None
+def test_a_certificate_with_the_wanted_settings_is_not_requested_again() -> None:
+    assert reason_to_request(KEPT, WANTED, NAMES, list(reversed(NAMES)), expired=False) is None
 
 
 @pytest.mark.parametrize(("wanted", "names", "expired", "why"), [
     (WANTED, NAMES[:1], False, "other names"),
     (WANTED, [*NAMES, "api.shop.example.com"], False, "other names"),
-    ({**WANTED, "server": "https://staging.example.com/dir"}, NAMES, False, "another authority"),
+    ({**WANTED, "server": "https://staging.example.com/dir"}, NAMES, False, "another CA"),
     ({**WANTED, "elliptic_curve": "secp384r1"}, NAMES, False, "another kind of key"),
     ({"server": SERVER, "key_type": "rsa", "rsa_key_size": "2048"}, NAMES, False, "another kind of key"),
     ({**WANTED, "preferred_profile": "shortlived"}, NAMES, False, "another profile"),
-    ({**WANTED, "authenticator": "dns-rfc2136"}, NAMES, False, "proven in another way"),
+    ({**WANTED, "authenticator": "dns-rfc2136"}, NAMES, False, "another kind of challenge"),
     (WANTED, NAMES, True, "expired"),
 ])
-def test_the_authority_is_asked(wanted: dict[str, str], names: list[str], expired: bool, why: str) -> None:
-    assert why in str(reason_to_ask(KEPT, wanted, NAMES, names, expired))
+def test_a_certificate_with_other_settings_is_requested_again(wanted: dict[str, str], names: list[str], expired: bool, why: str) -> None:
+    assert why in str(reason_to_request(KEPT, wanted, NAMES, names, expired))
 
 
 def test_a_profile_that_is_no_longer_wanted_means_a_new_certificate() -> None:
-    assert reason_to_ask({**KEPT, "preferred_profile": "shortlived"}, WANTED, NAMES, NAMES, expired=False)
+    assert reason_to_request({**KEPT, "preferred_profile": "shortlived"}, WANTED, NAMES, NAMES, expired=False)
 
 
 def test_the_settings_of_a_certificate_are_read_from_certbots_own_file() -> None:
@@ -81,7 +81,7 @@ def test_what_is_no_domain_never_reaches_certbot(domain: str) -> None:
     assert not is_domain(domain, wildcard=True)
 
 
-def test_addresses_are_told_from_names() -> None:
+def test_addresses_and_domains_have_options_of_their_own() -> None:
     names = ["shop.example.com", "192.0.2.1", "1.example.com", "2001:db8::1"]
     assert options_for(names) == ["--domains", "shop.example.com,1.example.com", "--ip-address", "192.0.2.1", "--ip-address", "2001:db8::1"]
     assert options_for(names[1:2]) == ["--ip-address", "192.0.2.1"]
@@ -93,19 +93,19 @@ def test_the_names_of_a_certificate_are_read_as_openssl_prints_them() -> None:
     assert names_in(printed) == ["shop.example.com", "192.0.2.1", "2001:db8::1"]
 
 
-# -- what is said when it refuses
+# -- messages of failures
 
 
-def test_a_refusal_names_the_domain_and_quotes_the_authority() -> None:
-    told = explain(REFUSED)
-    assert told.splitlines()[0].startswith("Each name must lead to this host")
-    assert "Identifier: shop.example.com" in told and "404" in told
+def test_a_refusal_names_the_domain_and_quotes_the_ca() -> None:
+    message = explain(REFUSED)
+    assert message.splitlines()[0].startswith("Each name must resolve to this host")
+    assert "Identifier: shop.example.com" in message and "404" in message
     for noise in ("Saving debug log", "community.letsencrypt.org", "Hint:", "Requesting"):
-        assert noise not in told
+        assert noise not in message
 
 
-@pytest.mark.parametrize(("said", "meant"), [
-    ("requests.exceptions.ConnectionError: Max retries exceeded (NewConnectionError('Connection refused'))", "It is down"),
+@pytest.mark.parametrize(("output", "cause"), [
+    ("requests.exceptions.ConnectionError: Max retries exceeded (NewConnectionError('Connection refused'))", "The CA is down"),
     ("requests.exceptions.SSLError: Max retries exceeded (SSLError('CERTIFICATE_VERIFY_FAILED'))", "acme_cert_ca_bundle"),
     ("OSError: Could not find a suitable TLS CA certificate bundle, invalid path: /root/x.pem", "below /root"),
     ("Error creating new order :: too many certificates (5) already issued for this exact set of domains", "rate limit"),
@@ -113,8 +113,8 @@ def test_a_refusal_names_the_domain_and_quotes_the_authority() -> None:
     ("Server requires external account binding. Please use --eab-kid and --eab-hmac-key.", "acme_cert_eab_kid"),
     ("  Identifier: shop.example.com\n  Type:   caa\n  Detail: CAA record prevents issuance", "CAA record"),
 ])
-def test_each_kind_of_failure_says_what_to_do(said: str, meant: str) -> None:
-    assert meant in explain(said).splitlines()[0]
-    assert said.splitlines()[-1].strip() in explain(said)
+def test_each_kind_of_failure_has_its_cause(output: str, cause: str) -> None:
+    assert cause in explain(output).splitlines()[0]
+    assert output.splitlines()[-1].strip() in explain(output)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate, is_open, is_whole
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate, is_readable, is_whole
 from ansible_collections.bulwark.flask.plugins.modules import acme_certificate
 from ansible_collections.bulwark.flask.plugins.modules.acme_certificate import sandbox
 
@@ -20,7 +20,7 @@ SERVER = "https://acme.example.com/dir"
 RENEWAL = f"[renewalparams]\naccount = 0a1b\nserver = {SERVER}\n"
 
 
-def give(folder: Path, text: str = "authority's") -> None:
+def give(folder: Path, text: str = "the CA's") -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("fullchain.pem", "privkey.pem"):
         (folder / name).write_text(text)
@@ -34,7 +34,7 @@ def issue(shop: Certificate) -> None:
     shop.account(SERVER, "0a1b").mkdir(parents=True)
 
 
-def test_keys_are_for_the_web_servers_group_and_the_webroot_is_open_whatever_the_umask(tmp_path: Path, group: str) -> None:
+def test_keys_are_for_the_web_servers_group_and_the_webroot_is_readable_whatever_the_umask(tmp_path: Path, group: str) -> None:
     before = os.umask(0o077)
     try:
         shop = Certificate("shop", tmp_path / "host")
@@ -43,14 +43,14 @@ def test_keys_are_for_the_web_servers_group_and_the_webroot_is_open_whatever_the
         shop.take(tmp_path / "made")
     finally:
         os.umask(before)
-    assert (shop.own / "privkey.pem").stat().st_mode & 0o777 == 0o640
-    assert (shop.own / "privkey.pem").group() == shop.own.group() == group
-    assert shop.own.stat().st_mode & 0o777 == 0o750
-    assert shop.own.parent.stat().st_mode & 0o777 == 0o711
+    assert (shop.placeholder / "privkey.pem").stat().st_mode & 0o777 == 0o640
+    assert (shop.placeholder / "privkey.pem").group() == shop.placeholder.group() == group
+    assert shop.placeholder.stat().st_mode & 0o777 == 0o750
+    assert shop.placeholder.parent.stat().st_mode & 0o777 == 0o711
     assert shop.webroot.stat().st_mode & 0o777 == shop.state.stat().st_mode & 0o777 == 0o755
 
 
-def test_what_certbot_gave_to_root_alone_is_opened_to_the_group(shop: Certificate) -> None:
+def test_what_certbot_gave_to_root_alone_is_readableed_to_the_group(shop: Certificate) -> None:
     issue(shop)
     for name in ("fullchain.pem", "privkey.pem"):
         (shop.live / name).unlink()
@@ -59,10 +59,10 @@ def test_what_certbot_gave_to_root_alone_is_opened_to_the_group(shop: Certificat
     for path in ("live", "archive", "live/shop", "archive/shop"):
         (shop.config / path).chmod(0o700)
     shop.serve(shop.live)
-    assert not is_open(shop.link)
-    module = SimpleNamespace(check_mode=False, params={"stand_in": ""})
-    assert acme_certificate.bootstrap(module, shop) and is_open(shop.link)
-    assert not acme_certificate.bootstrap(module, shop)
+    assert not is_readable(shop.link)
+    module = SimpleNamespace(check_mode=False, params={"substitute": ""})
+    assert acme_certificate.placeholder(module, shop) and is_readable(shop.link)
+    assert not acme_certificate.placeholder(module, shop)
     modes = {path: (shop.config / path).stat().st_mode & 0o777 for path in
              ("live", "archive", "live/shop", "archive/shop", "archive/shop/privkey.pem", "archive/shop/fullchain.pem")}
     assert list(modes.values()) == [0o711, 0o711, 0o750, 0o750, 0o640, 0o640]
@@ -85,7 +85,7 @@ def test_a_whole_certificate_is_left_alone(shop: Certificate) -> None:
 
 
 @pytest.mark.parametrize("damage", ["renewal is empty", "renewal is gone", "key is gone"])
-def test_what_an_interrupted_certbot_left_is_moved_aside(shop: Certificate, damage: str) -> None:
+def test_files_of_an_interrupted_certbot_are_moved(shop: Certificate, damage: str) -> None:
     issue(shop)
     if damage == "renewal is empty":
         shop.renewal.write_text("")
@@ -99,16 +99,16 @@ def test_what_an_interrupted_certbot_left_is_moved_aside(shop: Certificate, dama
     assert list((shop.state / "damaged").glob("shop-*/live/fullchain.pem"))
 
 
-def test_what_is_served_stays_on_disk_when_damage_is_moved_aside(shop: Certificate) -> None:
+def test_the_served_certificate_stays_when_damaged_files_are_moved(shop: Certificate) -> None:
     issue(shop)
     shop.serve(shop.live)
     shop.renewal.write_text("")
     shop.put_damage_aside()
     assert is_whole(shop.link)
-    assert (shop.link / "fullchain.pem").read_text() == "authority's"
+    assert (shop.link / "fullchain.pem").read_text() == "the CA's"
 
 
-def test_an_account_the_authority_has_forgotten_is_moved_aside(shop: Certificate) -> None:
+def test_an_account_that_the_ca_does_not_know_is_moved(shop: Certificate) -> None:
     issue(shop)
     assert shop.has_account()
     shop.put_account_aside(SERVER)
@@ -117,12 +117,12 @@ def test_an_account_the_authority_has_forgotten_is_moved_aside(shop: Certificate
     shop.put_account_aside(SERVER)
 
 
-def test_a_reload_is_due_until_the_web_server_was_told_of_this_certificate(shop: Certificate) -> None:
+def test_a_reload_is_due_until_the_web_server_serves_this_certificate(shop: Certificate) -> None:
     issue(shop)
     assert shop.reload_is_due(shop.live)
     shop.serve(shop.live)
     assert shop.reload_is_due(shop.live)
-    shop.told.write_text(hashlib.sha256(b"authority's").hexdigest() + "  -\n")
+    shop.served.write_text(hashlib.sha256(b"the CA's").hexdigest() + "  -\n")
     assert not shop.reload_is_due(shop.live)
     give(shop.live, "renewed")
     assert shop.reload_is_due(shop.live)
@@ -143,21 +143,21 @@ def port(shop: Certificate) -> Iterator[int]:
     server.server_close()
 
 
-def test_a_web_server_that_answers_challenges_is_no_problem(shop: Certificate, port: int) -> None:
-    assert shop.local_answer("shop.example.com", port) == ""
+def test_a_web_server_that_serves_challenges_is_no_problem(shop: Certificate, port: int) -> None:
+    assert shop.local_problem("shop.example.com", port) == ""
     assert not list((shop.webroot / ".well-known/acme-challenge").iterdir())
 
 
-def test_a_web_server_that_answers_from_elsewhere_is_named(shop: Certificate, port: int, tmp_path: Path) -> None:
+def test_a_web_server_with_another_webroot_is_named(shop: Certificate, port: int, tmp_path: Path) -> None:
     shop.webroot = tmp_path / "elsewhere"
-    assert "shop.example.com with 404" in shop.local_answer("shop.example.com", port)
+    assert "shop.example.com with 404" in shop.local_problem("shop.example.com", port)
 
 
 def test_a_web_server_that_is_down_is_named(shop: Certificate) -> None:
-    assert "does not answer" in shop.local_answer("shop.example.com", 1)
+    assert "does not respond" in shop.local_problem("shop.example.com", 1)
 
 
-def test_certbot_is_confined_like_the_unit_that_renews() -> None:
+def test_certbot_runs_in_the_sandbox_of_the_renewal_unit() -> None:
     unit = ("[Unit]\nAfter=x\n[Service]\nType=oneshot\nExecStart=/x %i\nTimeoutStartSec=1\n# a=b\n\n"
             "ProtectSystem=strict\nUMask=0077\n")
     assert sandbox(unit) == ["--property=ProtectSystem=strict", "--property=UMask=0077"]

@@ -1,9 +1,8 @@
 #!/opt/certbot/current/bin/python -I
-"""What an authority would refuse, before it is asked: names, port 80, CAA records, the clock.
+"""Find what a CA would refuse before it is asked: names, port 80, CAA records, the clock.
 
-Owned by the role acme_cert, which runs it in the sandbox of certbot. It reads what is to be certified as JSON from its
-standard input and prints every problem it finds, as the outside sees it: names are asked in DNS, not in /etc/hosts.
-Authorities limit failures, a doctor does not.
+Owned by the role acme_cert, which runs it in the sandbox of certbot. It reads the request as JSON from standard input and
+prints all problems as JSON. Names are resolved in DNS, not in /etc/hosts. CAs limit failed requests; this check is free.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ from urllib.parse import urljoin, urlsplit
 TIMEOUT, REDIRECTS_MAX, CLOCK_SECONDS = 10, 5, 300
 CHALLENGES = "/.well-known/acme-challenge/"
 WEBROOT = Path("/var/lib/acme-cert/webroot")
-# Records of a name; none for a name that does not exist.
+# Returns the records of a name and type; None for a name that does not exist.
 Ask = Callable[[str, str], Optional[list[str]]]
 
 
-class Unanswered(Exception):
-    """DNS gave no answer, neither yes nor no."""
+class NoResponse(Exception):
+    """DNS did not respond, or with a failure."""
 
 
 def asker(servers: list[str]) -> Ask:
-    """Questions to DNS: to these servers, or to those of the host."""
+    """A DNS client for these name servers, or for those of the host."""
     import dns.exception
     import dns.resolver
 
@@ -54,13 +53,13 @@ def asker(servers: list[str]) -> Ask:
         except dns.resolver.NoAnswer:
             return []
         except dns.exception.DNSException as error:
-            raise Unanswered(str(error).partition(":")[0]) from error
+            raise NoResponse(str(error).partition(":")[0]) from error
 
     return ask
 
 
 def own_address(kind: socket.AddressFamily, far: str) -> str:
-    """The address this host goes out from; nothing is sent."""
+    """The source address of outgoing connections; nothing is sent."""
     try:
         with socket.socket(kind, socket.SOCK_DGRAM) as probe:
             probe.connect((far, 53))
@@ -70,74 +69,74 @@ def own_address(kind: socket.AddressFamily, far: str) -> str:
 
 
 def get(address: str, host: str, path: str) -> tuple[int, bytes]:
-    """Status and body for a name at an address, redirects followed as an authority does: whatever their certificates."""
+    """Status and body for a name at an address. Follows redirects as CAs do, without a check of certificates."""
     url, connection = f"http://{host}{path}", http.client.HTTPConnection(address, 80, timeout=TIMEOUT)
     for _ in range(REDIRECTS_MAX):
         where = urlsplit(url)
         try:
             connection.request("GET", (where.path or "/") + (f"?{where.query}" if where.query else ""), headers={"Host": where.netloc})
-            answer = connection.getresponse()
-            body = answer.read(4096)
+            response = connection.getresponse()
+            body = response.read(4096)
         finally:
             connection.close()
-        if answer.status not in (301, 302, 303, 307, 308) or not answer.getheader("Location"):
-            return answer.status, body
-        url = urljoin(url, answer.getheader("Location") or "")
+        if response.status not in (301, 302, 303, 307, 308) or not response.getheader("Location"):
+            return response.status, body
+        url = urljoin(url, response.getheader("Location") or "")
         where = urlsplit(url)
         connection = (http.client.HTTPSConnection(where.netloc, timeout=TIMEOUT, context=ssl._create_unverified_context())
                       if where.scheme == "https" else http.client.HTTPConnection(where.netloc, timeout=TIMEOUT))
     return 310, b""
 
 
-def leads_here(domain: str, ask: Ask, token: str, own: list[str], fetch: Callable[[str, str, str], tuple[int, bytes]] = get) -> list[str]:
-    """Whether a name, at each address it has, comes to this host's answers to challenges."""
-    here = f"this host ({', '.join(filter(None, own)) or 'it has no address to go out from'})"
+def http_problems(domain: str, ask: Ask, token: str, own: list[str], fetch: Callable[[str, str, str], tuple[int, bytes]] = get) -> list[str]:
+    """Problems with a name: each of its addresses must serve this host's challenge token."""
+    here = f"this host ({', '.join(filter(None, own)) or 'no public address found'})"
     try:
         found = {kind: ask(domain, kind) for kind in ("A", "AAAA")}
-    except Unanswered as error:
-        return [f"{domain}: DNS does not answer: {error}; look at the name servers of the domain, and at /etc/resolv.conf here"]
-    if all(answer is None for answer in found.values()):
-        return [f"{domain} does not exist in DNS; add a record that leads to {here}"]
-    addresses = [address for answer in found.values() for address in answer or []]
+    except NoResponse as error:
+        return [f"{domain}: DNS does not respond: {error}; check the domain's name servers and this host's /etc/resolv.conf"]
+    if all(records is None for records in found.values()):
+        return [f"{domain} does not exist in DNS; add a record with the address of {here}"]
+    addresses = [address for records in found.values() for address in records or []]
     if not addresses:
-        return [f"{domain} has no address in DNS; add a record that leads to {here}"]
+        return [f"{domain} has no address in DNS; add a record with the address of {here}"]
     problems = []
     for address in addresses:
         try:
             status, body = fetch(address, domain, CHALLENGES + token)
         except (OSError, http.client.HTTPException) as error:
-            problems.append(f"{domain}: port 80 of {address} does not answer: {error or type(error).__name__}; " + (
-                "nginx must run and the firewall let it through" if address in own else f"the record must lead to {here}, whose port 80 is "
-                "open to the world; take away one that leads nowhere"))
+            problems.append(f"{domain}: port 80 of {address} does not respond: {error or type(error).__name__}; " + (
+                "start nginx and open port 80 in the firewall" if address in own else f"point the record to {here} and open "
+                "port 80 to the internet, or remove the record"))
             continue
         if (status, body) != (200, token.encode()):
             whose = "this host's own web server" if address in own else f"another web server, at {address},"
-            problems.append(f"{domain}: {whose} answers a challenge with {status}; " + (
-                f"it must serve {CHALLENGES} from {WEBROOT}" if address in own else f"the record must lead to {here}, or that one "
-                f"must pass {CHALLENGES} on to it"))
+            problems.append(f"{domain}: {whose} responds to a challenge with {status}; " + (
+                f"serve {CHALLENGES} from {WEBROOT}" if address in own else f"point the record to {here}, or proxy "
+                f"{CHALLENGES} to it"))
     return problems
 
 
 def is_address(name: str) -> bool:
-    """Whether the certificate is for an address by this."""
+    """Whether a name in a certificate is an IP address."""
     try:
         return bool(ipaddress.ip_address(name))
     except ValueError:
         return False
 
 
-def answers_here(address: str, token: str, own: list[str], fetch: Callable[[str, str, str], tuple[int, bytes]] = get) -> list[str]:
-    """Whether this host answers at an address that is to be certified."""
-    right = f"it must be an address of this host ({', '.join(filter(None, own)) or 'it has none to go out from'}), whose port 80 is open to the world"
+def address_problems(address: str, token: str, own: list[str], fetch: Callable[[str, str, str], tuple[int, bytes]] = get) -> list[str]:
+    """Problems with an IP address: it must serve this host's challenge token."""
+    right = f"use an address of this host ({', '.join(filter(None, own)) or 'none found'}) and open port 80 to the internet"
     try:
         status, body = fetch(address, f"[{address}]" if ":" in address else address, CHALLENGES + token)
     except (OSError, http.client.HTTPException) as error:
-        return [f"{address}: port 80 does not answer: {error or type(error).__name__}; {right}"]
-    return [] if (status, body) == (200, token.encode()) else [f"{address}: a challenge is answered with {status}; {right}"]
+        return [f"{address}: port 80 does not respond: {error or type(error).__name__}; {right}"]
+    return [] if (status, body) == (200, token.encode()) else [f"{address}: the response to a challenge is {status}; {right}"]
 
 
 def closest_caa(domain: str, ask: Ask) -> tuple[str, list[str]]:
-    """The CAA records that count for a name: its own, or else the nearest above."""
+    """The CAA records that apply to a name: its own, or those of the nearest parent."""
     labels = domain.split(".")
     for n in range(len(labels)):
         name = ".".join(labels[n:])
@@ -147,12 +146,12 @@ def closest_caa(domain: str, ask: Ask) -> tuple[str, list[str]]:
 
 
 def caa(domain: str, ask: Ask, identities: list[str], challenge: str) -> list[str]:
-    """Whether the domain lets this authority certify it."""
+    """Problems with CAA records: they must allow this CA."""
     wildcard, bare = domain.startswith("*."), domain.removeprefix("*.")
     try:
         name, records = closest_caa(bare, ask) if identities else ("", [])
-    except Unanswered as error:
-        return [f"{domain}: DNS does not answer whether a CAA record forbids it: {error}; authorities then refuse"]
+    except NoResponse as error:
+        return [f"{domain}: DNS does not respond to a CAA query: {error}; CAs refuse then"]
     # flags tag "value"
     found = [(record.split(" ", 2)[1].lower(), record.split(" ", 2)[2].strip('"')) for record in records]
     wild = [value for tag, value in found if tag == "issuewild"] if wildcard else []
@@ -164,24 +163,24 @@ def caa(domain: str, ask: Ask, identities: list[str], challenge: str) -> list[st
             return []
     if not values:
         return []
-    return [f"{domain}: the CAA record of {name} allows {' and '.join(repr(value) for value in values)} alone; "
+    return [f"{domain}: the CAA record of {name} allows {' and '.join(repr(value) for value in values)} only; "
             f"add: {name}. CAA 0 {'issuewild' if wild else 'issue'} \"{identities[0]}\""]
 
 
 def credentials_of(path: str) -> dict[str, str]:
-    """What certbot's file says of the name server and its key."""
+    """Name server and key in certbot's credentials file."""
     lines = Path(path).read_text(encoding="utf-8").splitlines() if path else []
     pairs = [line.split(" = ", 1) for line in lines if line.startswith("dns_rfc2136_")]
     return {key.removeprefix("dns_rfc2136_"): value.strip('"') for key, value in pairs}
 
 
 def update(domain: str, credentials: dict[str, str]) -> list[str]:
-    """Whether the name server takes a record for a name, with certbot's own client."""
+    """Problems with the name server: it must accept a record for the name. Uses certbot's own client."""
     from certbot import errors
     from certbot_dns_rfc2136._internal import dns_rfc2136 as plugin
 
     server, name = credentials["server"], f"_acme-challenge.{domain.removeprefix('*.')}"
-    text = f"doctor-{secrets.token_hex(16)}"
+    text = f"preflight-{secrets.token_hex(16)}"
     try:
         client = plugin._RFC2136Client(
             server=server, port=int(credentials.get("port") or 53), key_name=credentials["name"], key_secret=credentials["secret"],
@@ -190,50 +189,50 @@ def update(domain: str, credentials: dict[str, str]) -> list[str]:
         client.add_txt_record(name, text, 60)
         client.del_txt_record(name, text)
     except (errors.Error, OSError, ValueError) as error:
-        return [f"{domain}: the name server {server} does not take {name}: {error}; look at the key's name, secret and algorithm, at what "
-                "the server lets it update, and at its log"]
+        return [f"{domain}: the name server {server} rejects {name}: {error}; check the key's name, secret and algorithm, its "
+                "update policy on the server, and the server's log"]
     return []
 
 
 def clock(date: str, now: float, server: str) -> list[str]:
-    """Whether this host's clock is right, as the authority sees it."""
+    """Problems with the clock: it must agree with the CA's."""
     ahead = now - email.utils.parsedate_to_datetime(date).timestamp() if date else 0
     if abs(ahead) <= CLOCK_SECONDS:
         return []
     return [f"this host's clock is {abs(ahead) / 60:.0f} minutes {'ahead of' if ahead > 0 else 'behind'} that of {urlsplit(server).netloc}; "
-            "set it: timedatectl set-ntp true"]
+            "run: timedatectl set-ntp true"]
 
 
 def directory(server: str, ca_bundle: str) -> tuple[dict, str, str]:
-    """The authority's own description of itself and its time, or why there is none."""
+    """The CA's directory metadata, its date, and the error if it cannot be reached."""
     try:
-        with urllib.request.urlopen(server, timeout=TIMEOUT, context=ssl.create_default_context(cafile=ca_bundle)) as answer:
-            return json.load(answer).get("meta", {}), answer.headers.get("Date", ""), ""
+        with urllib.request.urlopen(server, timeout=TIMEOUT, context=ssl.create_default_context(cafile=ca_bundle)) as response:
+            return json.load(response).get("meta", {}), response.headers.get("Date", ""), ""
     except (OSError, ValueError) as error:
-        # A clock that is wrong enough makes every certificate look wrong; its own words are better than none.
+        # With a wrong clock every certificate is invalid, so the date is read without a check of the certificate.
         date = ""
         if isinstance(getattr(error, "reason", None), ssl.SSLError):
             try:
-                # Nothing but the time is taken from it.
-                with urllib.request.urlopen(server, timeout=TIMEOUT, context=ssl._create_unverified_context()) as answer:
-                    date = answer.headers.get("Date", "")
+                # Only the date is used.
+                with urllib.request.urlopen(server, timeout=TIMEOUT, context=ssl._create_unverified_context()) as response:
+                    date = response.headers.get("Date", "")
             except OSError:
                 pass
         return {}, date, f"{server} cannot be reached: {getattr(error, 'reason', error)}"
 
 
 def examine(asked: dict, ask: Ask, own: list[str]) -> list[str]:
-    """Everything that is wrong."""
+    """All problems with a request."""
     meta, date, unreachable = directory(asked["server"], asked["ca_bundle"])
     problems = clock(date, time.time(), asked["server"])
     if asked["profile"] and meta.get("profiles") and asked["profile"] not in meta["profiles"]:
-        problems.append(f"the authority has no profile {asked['profile']}; it has {', '.join(meta['profiles'])}")
+        problems.append(f"the CA has no profile {asked['profile']}; choose one of {', '.join(meta['profiles'])}")
     identities = [name.lower() for name in meta.get("caaIdentities", [])]
     folder = WEBROOT / CHALLENGES.strip("/")
     folder.mkdir(parents=True, exist_ok=True)
     for path in (folder.parent, folder):
         path.chmod(0o755)
-    token = f"doctor-{secrets.token_hex(16)}"
+    token = f"preflight-{secrets.token_hex(16)}"
     path = folder / token
     path.write_text(token)
     os.chmod(path, 0o644)
@@ -242,10 +241,10 @@ def examine(asked: dict, ask: Ask, own: list[str]) -> list[str]:
 
     def one(domain: str) -> Iterable[str]:
         if is_address(domain):
-            # No name leads there, and no record of CAA is asked for.
-            return answers_here(domain, token, own)
+            # CAA records do not apply to addresses.
+            return address_problems(domain, token, own)
         if asked["challenge"] == "http-01":
-            here = leads_here(domain, ask, token, own)
+            here = http_problems(domain, ask, token, own)
         else:
             here = update(domain, credentials) if credentials else []
         return here + caa(domain, ask, identities, asked["challenge"])
@@ -255,7 +254,7 @@ def examine(asked: dict, ask: Ask, own: list[str]) -> list[str]:
             problems += [problem for found in pool.map(one, asked["domains"]) for problem in found]
     finally:
         path.unlink()
-    # An authority that is down is no reason by itself to look no further: certbot says it better.
+    # Alone, an unreachable CA is left to certbot, which has the better message.
     return problems + [unreachable] if problems and unreachable else problems
 
 
