@@ -1,4 +1,4 @@
-"""The kernel's settings, mounts and accounts of a host: what is in effect, and why not. No Ansible imports."""
+"""Kernel settings, mounts and accounts of a host: what is in effect, and why something is not. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ def path_of(name: str) -> str:
 
 
 def name_of(path: str) -> str:
-    """The way a person writes it."""
+    """The usual notation of a setting, with dots."""
     return path.replace("/", ".") if "." not in path else path
 
 
 def expand(root: Path, name: str) -> list[str]:
-    """The settings a name stands for, as paths below /proc/sys; none when the kernel has none."""
+    """The settings that match a name, as paths below /proc/sys."""
     base = root / "proc/sys"
     return sorted(str(path.relative_to(base)) for path in base.glob(path_of(name)) if path.is_file())
 
 
 def read(root: Path, path: str) -> Optional[str]:
-    """A setting's value, or None when even root may not read it."""
+    """The value of a setting, None if it cannot be read."""
     try:
         return " ".join((root / "proc/sys" / path).read_text(encoding="utf-8", errors="replace").split())
     except OSError:
@@ -37,7 +37,7 @@ def read(root: Path, path: str) -> Optional[str]:
 
 
 def write(root: Path, path: str, value: str) -> str:
-    """Set it; why not, in the kernel's words."""
+    """Write a setting; returns the kernel's error, empty on success."""
     try:
         (root / "proc/sys" / path).write_text(value, encoding="utf-8")
     except OSError as error:
@@ -46,13 +46,13 @@ def write(root: Path, path: str, value: str) -> str:
 
 
 def writable(root: Path, path: str) -> bool:
-    """Whether it could be set: asks without setting anything."""
+    """Whether a setting can be written; changes nothing."""
     place = root / "proc/sys" / path
     return bool(place.stat().st_mode & 0o200) and os.access(place, os.W_OK)
 
 
 def overrides(root: Path, own: str) -> dict[str, tuple[str, str]]:
-    """What files that are read after our own set: {name as written: (value, file)}."""
+    """Settings of files that are read after our own: {name as written: (value, file)}."""
     files: dict[str, Path] = {}
     for directory in SYSCTL_DIRECTORIES:
         for path in sorted((root / directory).glob("*.conf")):
@@ -71,7 +71,7 @@ def overrides(root: Path, own: str) -> dict[str, tuple[str, str]]:
 
 
 def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool) -> tuple[list[str], list[str]]:
-    """Set what differs (or predict it): the names that were set, and a sentence for each that could not be."""
+    """Set or predict what differs; returns the names that were set, and a sentence for each that could not be."""
     done, refused = [], []
     later = {path: entry for name, entry in overrides(root, own).items() for path in expand(root, name)}
     values: dict[str, str] = {}
@@ -79,7 +79,7 @@ def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool) -> tu
         paths = expand(root, name)
         if not paths:
             refused.append(f"{name} = {value}: this kernel has no such setting")
-        # A name that is given in full wins over a star.
+        # A full name has precedence over a pattern.
         values.update({path: " ".join(str(value).split()) for path in paths})
     for path, value in sorted(values.items()):
         name, now = name_of(path), read(root, path)
@@ -101,7 +101,7 @@ def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool) -> tu
 
 
 def mount_options(table: str, where: str) -> set[str]:
-    """The options of the topmost mount of a place, those of the mount and those of the file system."""
+    """The options of the topmost mount of a path, of the mount and of its file system."""
     found: set[str] = set()
     for line in table.splitlines():
         before, _, after = line.partition(" - ")
@@ -112,7 +112,7 @@ def mount_options(table: str, where: str) -> set[str]:
 
 
 def mounts(table: str, wanted: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """By place, a sentence for each that lacks an option."""
+    """By path, a sentence for each mount that lacks an option."""
     lacks = {where: [o for o in options if o not in mount_options(table, where)] for where, options in wanted.items()}
     return {where: f"{where} is mounted without {', '.join(options)}" for where, options in lacks.items() if options}
 
@@ -125,14 +125,14 @@ def password_policy(common_password: str) -> list[str]:
 
 
 def open_accounts(passwd: str, shadow: str) -> list[str]:
-    """A sentence for each account that is root by another name, or that needs no password."""
+    """A sentence for each other account with user id 0, and for each that needs no password."""
     found = []
     for line in passwd.splitlines():
         name, _, number = (line.split(":") + ["", "", ""])[:3]
         if number == "0" and name != "root":
-            found.append(f"accounts: {name} is root by another name (user id 0)")
+            found.append(f"accounts: {name} has user id 0, like root")
     for line in shadow.splitlines():
         name, password = (line.split(":") + ["", "*"])[:2]
         if name and not password:
-            found.append(f"accounts: {name} needs no password; `passwd --lock {name}` ends that")
+            found.append(f"accounts: {name} needs no password; lock it with `passwd --lock {name}`")
     return found

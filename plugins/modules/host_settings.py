@@ -1,11 +1,11 @@
 #!/usr/bin/python
-"""Set the kernel of a host, and say what is not in effect."""
+"""Set kernel settings and report what is not in effect."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_settings
-short_description: Set kernel settings, and say by name what this host does not let be set
+short_description: Set kernel settings and report what is not in effect
 version_added: "0.1.0"
 description:
   - Sets kernel settings that differ in the running kernel, in one round trip; writing them to a file for the next boot is
@@ -51,7 +51,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Accept no routes from strangers
+- name: Ignore ICMP redirects
   bulwark.flask.host_settings:
     sysctl: {"net.ipv4.conf.*.accept_redirects": 0}
 """
@@ -79,7 +79,7 @@ APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 
 
 def idle(module, running):
-    """A sentence for each purpose that no unit serves."""
+    """A sentence for each purpose without an active unit."""
     found = []
     for purpose, units in sorted(running.items()):
         states = module.run_command(["systemctl", "is-active", *units])[1].split()
@@ -89,13 +89,13 @@ def idle(module, running):
 
 
 def remount(module, unit, wanted):
-    """Mounts that lack an option and get it, and a sentence for each that does not."""
+    """Restart the unit of the mounts if an option is missing; returns the corrected mounts, and a sentence for each other one."""
     def lacking():
         return host_settings.mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), wanted)
     before = lacking()
     if not before or module.check_mode:
         return sorted(before), []
-    # Whether it helped is seen below.
+    # The result is checked below.
     module.run_command(["systemctl", "restart", unit])
     after = lacking()
     return sorted(set(before) - set(after)), [f"{sentence}; {unit} did not change that" for sentence in after.values()]
