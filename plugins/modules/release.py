@@ -37,14 +37,18 @@ options:
     required: true
     suboptions:
       git:
-        description: Repository, as C(https://), C(ssh://) or C(git@host:path). A user and password
-          in the URL are used for fetching and written nowhere.
+        description: Repository, as C(https://), C(ssh://) or C(git@host:path), without a password.
         type: str
       version:
         description: Branch, tag or commit. The repository's default branch otherwise.
         type: str
       deploy_key:
         description: Private SSH key that may read the repository, as text without a passphrase.
+        type: str
+      token:
+        description:
+          - Token that may read an C(https://) repository, or C(user:token) for a server that needs a name with it.
+          - It is on the host in a file only the build account can read, while git runs.
         type: str
       host_key:
         description: Lines for C(known_hosts). Without it, the first key the server shows is kept.
@@ -76,16 +80,11 @@ options:
   requirements:
     description:
       - File that names the dependencies. V(auto) takes the first of F(uv.lock), F(pylock.toml),
-        F(requirements.txt) and F(pyproject.toml) that is there; pip knows the last two.
+        F(requirements.txt) and F(pyproject.toml) that is there.
       - Hashes are enforced wherever the file has them. A project whose F(pyproject.toml) has a
         C([build-system]) is installed itself too.
     type: str
     default: auto
-  installer:
-    description: What installs the dependencies.
-    type: str
-    choices: [uv, pip]
-    default: uv
   uv:
     description: Path of uv on the host.
     type: path
@@ -125,25 +124,12 @@ options:
     description: Make a release live again that was abandoned by a rollback.
     type: bool
     default: false
-  source_digest:
-    description: Identity of a source on the controller. Set by the action plugin.
-    type: str
-  source_note:
-    description: What the manifest says about a source on the controller. Set by the action plugin.
+  local:
+    description: Digest, origin and uploaded file of a source on the controller. Set by the action plugin.
     type: dict
-    default: {}
-  upload:
-    description: Where the source was uploaded to. Set by the action plugin.
-    type: path
-  git_credentials:
-    description: User and password taken out of O(source.git). Set by the action plugin.
-    type: str
-  git_key:
-    description: O(source.deploy_key), as a whole argument. Set by the action plugin.
-    type: str
-  archive_url:
-    description: O(source.archive) with its user, password or query. Set by the action plugin.
-    type: str
+  source_secrets:
+    description: The suboptions of O(source) that must not be logged. Set by the action plugin.
+    type: dict
   built_by:
     description: Who builds. Set by the action plugin.
     type: str
@@ -234,13 +220,14 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import LIVE_ARGUMENTS, GoLive
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.build import Build
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import ABANDONED
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 
 SOURCE = {
     "git": {"type": "str"},
     "version": {"type": "str"},
     "deploy_key": {"type": "str", "no_log": True},
+    "token": {"type": "str", "no_log": True},
     "host_key": {"type": "str", "no_log": False},
     "path": {"type": "str"},
     "archive": {"type": "str"},
@@ -254,7 +241,6 @@ ARGUMENTS = {
     "static": {"type": "dict", "default": {}},
     "build": {"type": "list", "elements": "str", "default": []},
     "requirements": {"type": "str", "default": "auto"},
-    "installer": {"type": "str", "choices": ["uv", "pip"], "default": "uv"},
     "uv": {"type": "path", "default": "/opt/uv/current/bin/uv"},
     "gunicorn_requirements": {"type": "str", "default": ""},
     "python": {"type": "path", "default": "/usr/bin/python3"},
@@ -264,12 +250,8 @@ ARGUMENTS = {
     "group": {"type": "str"},
     "build_user": {"type": "str"},
     "timeout_seconds": {"type": "int", "default": 900},
-    "source_digest": {"type": "str"},
-    "source_note": {"type": "dict", "default": {}},
-    "upload": {"type": "path"},
-    "git_credentials": {"type": "str", "no_log": True},
-    "git_key": {"type": "str", "no_log": True},
-    "archive_url": {"type": "str", "no_log": True},
+    "local": {"type": "dict"},
+    "source_secrets": {"type": "dict", "no_log": True},
     "built_by": {"type": "str", "default": "somebody"},
     "force": {"type": "bool", "default": False},
     **LIVE_ARGUMENTS,

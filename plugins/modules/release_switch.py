@@ -92,7 +92,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import LIVE_ARGUMENTS, GoLive
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 
 def switch(options: dict[str, Any], predict: bool) -> dict[str, Any]:

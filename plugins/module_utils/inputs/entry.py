@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils import secret_key as keys
-from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import Advice, Rule, between, domains, file_here, is_whole, must
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import Advice, Rule, between, domains, is_whole, must
 from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import problems as shared_problems
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.kinds import problems as source
 
-SOURCES = ("git", "path", "archive", "package")
-# What goes with each kind of source.
-SOURCE_EXTRAS = {"git": ("version", "deploy_key", "host_key"), "path": (), "archive": ("sha256",), "package": ()}
-ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
-PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
 WSGI = re.compile(r"([A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*(\.[A-Za-z_]\w*|\([^\n]*\))?")
 LARGEST_BODY_MB = 100_000
 KEY_NAMES = ("SECRET_KEY", "FLASK_SECRET_KEY")
@@ -26,71 +20,6 @@ FALLBACK_NAMES = tuple(f"{name}_FALLBACKS" for name in KEY_NAMES)
 # Settings by these names hold secrets; those that only say how a key is used do not.
 SECRET_SETTING = re.compile(r"(SECRET|PASSWORD|TOKEN|_DSN|CREDENTIAL|PRIVATE_KEY)(?!.*(_NAME|_HEADER|_FIELD|_EXPIRES|_LOCATION|_LIMIT|_PATH|_FILE)$)")
 SWITCHES = ("FLASK_DEBUG", "FLASK_TESTING")
-
-
-def _git(where: str, value: Mapping[str, Any]) -> list[str]:
-    text, found = str(value["git"]), []
-    version, key = value.get("version"), value.get("deploy_key")
-    https, ssh = re.fullmatch(r"https://[^\s/]+/\S+", text), re.fullmatch(r"ssh://[^\s/]+/\S+|[\w.-]+@[\w.-]+:\S+", text)
-    if re.match(r"(http|git|ftp)://", text):
-        found.append(f"{where}.git is fetched without encryption; use https:// or git@host:path")
-    elif not (https or ssh or re.fullmatch(r"file:///\S+", text)):
-        found.append(f"{where}.git is not the address of a repository; write https://host/path or git@host:path")
-    elif key and not ssh:
-        found.append(f"{where}.deploy_key is for SSH; write the address as git@host:path, or leave the key out")
-    if version is not None and not re.fullmatch(r"[^\s-]\S*", str(version)):
-        found.append(f"{where}.version must be a branch, tag or commit, such as main")
-    if isinstance(version, (int, float)):
-        found.append(f"{where}.version was read as a number; put it in quotes")
-    if key and not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s.*-----END [A-Z ]*PRIVATE KEY-----", str(key), re.DOTALL):
-        found.append(f"{where}.deploy_key must be the private key itself, of many lines, not the name of its file; keep it in a vault")
-    return found
-
-
-def _archive(where: str, value: Mapping[str, Any]) -> list[str]:
-    text, digest, found = str(value["archive"]), value.get("sha256"), []
-    path = urlsplit(text).path if "://" in text else text
-    if not path.lower().endswith(ARCHIVES):
-        found.append(f"{where}.archive must end in one of {', '.join(ARCHIVES)}")
-    if "://" in text and not re.fullmatch(r"https://[^\s/]+/\S+", text):
-        found.append(f"{where}.archive must be an https:// URL or a file on the controller")
-    elif "://" in text and not digest:
-        found.append(f"{where}.sha256 is missing; a URL may deliver something else tomorrow (sha256sum prints it)")
-    elif "://" not in text and not os.path.isfile(file_here(text)):
-        found.append(f"{where}.archive: there is no file {file_here(text)} on the controller")
-    if digest and not re.fullmatch(r"[0-9a-fA-F]{64}", str(digest)):
-        found.append(f"{where}.sha256 must be 64 hexadecimal digits; put them in quotes")
-    return found
-
-
-def _path(where: str, value: Mapping[str, Any]) -> list[str]:
-    path = file_here(str(value["path"]))
-    return [] if os.path.isdir(path) else [f"{where}.path: there is no directory {path} on the controller"]
-
-
-def _package(where: str, value: Mapping[str, Any]) -> list[str]:
-    return [] if PACKAGE.fullmatch(str(value["package"])) else [f"{where}.package must name one version, such as shop==1.2"]
-
-
-_KINDS: dict[str, Callable[[str, Mapping[str, Any]], list[str]]] = {
-    "git": _git, "path": _path, "archive": _archive, "package": _package}
-
-
-def source(where: str, value: Any) -> list[str]:
-    """The source of an application. The names and types of its keys are checked against the specification."""
-    right = f"give exactly one of {', '.join(SOURCES)}, such as {{git: https://…, version: main}}"
-    if not isinstance(value, Mapping):
-        return [f"{where} must be a mapping; {right}"]
-    given = [kind for kind in SOURCES if value.get(kind)]
-    if len(given) != 1:
-        return [f"{where} has {' and '.join(given) or 'none of what it needs'}; {right}"]
-    kind = given[0]
-    if re.match(r"\s*(?!ssh:)[\w+]+://[^/\s]*@|ssh://[^/\s]*:[^/\s]*@", str(value[kind])):
-        return [f"{where}.{kind} has a user or password in its address, which would end up in logs; "
-                "for a private repository use git@host:path with a deploy_key"]
-    extras = [key for extra in SOURCE_EXTRAS.values() for key in extra]
-    return _KINDS[kind](where, value) + [f"{where}.{key} does not go with {kind}; leave it out" for key in value
-                                         if key in extras and key not in SOURCE_EXTRAS[kind] and value[key]]
 
 
 def static(where: str, value: Any) -> list[str]:

@@ -17,18 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 MANIFEST = "manifest.json"
 LOG = "build.log"
 FAILED = ".failed-"
-
-
-class ReleaseError(Exception):
-    """A step of a build failed; the text is meant for the operator."""
-
-    def __init__(self, step: str, message: str) -> None:
-        super().__init__(message)
-        self.step = step
 
 
 class Releases:

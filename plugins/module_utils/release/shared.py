@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 SEED = "shared"  # below the release: what the source has in these places
 READ_ONLY = re.compile(r"\[Errno (?:30|13)\] (?:Read-only file system|Permission denied): '([^'\n]+)'")

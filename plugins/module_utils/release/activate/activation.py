@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import grp
 import http.client
-import json
 import os
 import pwd
 import shlex
@@ -310,7 +309,7 @@ class GoLive:
         folder = self.releases.folder / release
         try:
             report = Pages(self._fetch(instance, 10, LONGEST_PAGE), self.options["domains"][0]).look(folder / "src")
-            release_record.write(folder / PAGES, json.dumps(report.as_dict()) + "\n", self.gid)
+            fs.write_json(folder / PAGES, report.as_dict(), gid=self.gid, mode=0o640)
             self.page_lines = report.lines()
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.warnings.append(f"The pages of {release} could not be fetched ({type(error).__name__}: {error})")

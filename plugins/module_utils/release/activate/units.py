@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 RUNTIME = Path("/run/systemd/system")
 ONCE = "90-once.conf"

@@ -17,17 +17,18 @@ from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAM
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import dependencies
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import finalize as finish
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import (
     LOG,
-    ReleaseError,
     Releases,
     fingerprint,
     new_id,
     now,
 )
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, problems
-from ansible_collections.bulwark.flask.plugins.module_utils.release.source import base as sources
-from ansible_collections.bulwark.flask.plugins.module_utils.release.source.git import ABBREVIATED, Git, remove_stale_access
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source import kinds
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.base import Host, Local
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.git import remove_stale_access
 
 
 class Build:
@@ -36,13 +37,14 @@ class Build:
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options
         self.name = options["name"]
-        self.source = options["source"]
-        self.kind = sources.check(self.source)
+        self.source = kinds.parse({**options["source"], **(options["source_secrets"] or {})}, on_controller=False)
         self.releases = Releases(Path(options["base"] or f"/srv/{self.name}"))
         self.account = options["build_user"] or f"{self.name}-build"
         self.cache = Path("/var/cache") / self.account
         self.sandbox = Sandbox(self.name, self.account, self.cache, options["timeout_seconds"])
-        self.commit: str | None = None
+        self.local = Local(**options["local"]) if options["local"] else None
+        self.host = Host(self.sandbox, self.releases, options["ca_bundle"], self.local)
+        self.identified: str | None = None
         self.warnings: list[str] = []
         self.steps: dict[str, float] = {}
         self.clock = time.monotonic()
@@ -58,7 +60,7 @@ class Build:
             finish.static_target(prefix)
         if wrong := problems(self.options["shared"]):
             raise ReleaseError("input", "\n".join(wrong))
-        if self.kind == "package" and self.options["subdirectory"]:
+        if not self.source.is_tree and self.options["subdirectory"]:
             raise ReleaseError("input", "subdirectory has no meaning for a package.")
         if "@" in self.options["index_url"].partition("://")[2].partition("/")[0]:
             raise ReleaseError("input", f"index_url must not hold a password; put it into {self.cache}/.netrc on the host.")
@@ -76,14 +78,12 @@ class Build:
             pwd.getpwnam(self.account)
         except KeyError:
             return False
-        tools = [self.options["python"]] + (["/usr/bin/git"] if self.kind == "git" else [])
-        return self.releases.folder.is_dir() and all(os.path.exists(tool) for tool in tools)
+        return self.releases.folder.is_dir() and all(os.path.exists(program) for program in [self.options["python"], *self.source.programs])
 
-    def _git(self) -> Git:
-        if not os.path.exists("/usr/bin/git"):
-            raise ReleaseError("source", "git is not installed on the host.")
-        return Git(self.sandbox, self.source, self.options["git_key"], self.options["git_credentials"],
-                   self.releases.known_hosts, self.options["ca_bundle"])
+    @property
+    def commit(self) -> str | None:
+        """The commit that is built, where there is one."""
+        return self.identified if self.source.kind == "git" else self.local and self.local.note.get("commit")
 
     def python_version(self) -> str:
         """The version of the interpreter the venv is made with."""
@@ -98,23 +98,15 @@ class Build:
 
         `complete` allows to fetch what an abbreviated commit needs to be completed.
         """
-        source: list[str | None] = [self.kind, self.options["source_digest"]]
-        if self.kind == "git":
-            asked = str(self.source.get("version") or "")
-            known = self.releases.commit_starting_with(asked) if ABBREVIATED.fullmatch(asked) else None
-            self.commit = self._git().resolve(asked or None, known)
-            if self.commit is None and complete:
-                self.commit = self._git().complete(asked)
-            source[1] = self.commit
-        elif self.kind == "package":
-            source[1] = self.source["package"]
-        elif sources.is_url(self.source):
-            source[1] = self.source["sha256"].lower()
+        missing = [program for program in self.source.programs if not os.path.exists(program)]
+        if missing:
+            raise ReleaseError("source", f"{', '.join(missing)} is not installed on the host.")
+        self.identified = self.source.identify(self.host, complete)
         return {
-            "source": source,
+            "source": [self.source.kind, self.identified],
             "python": [self.options["python"], ".".join(version.split(".")[:2])],
             "gunicorn": hashlib.sha256(self.options["gunicorn_requirements"].encode()).hexdigest(),
-            **{key: self.options[key] for key in ("subdirectory", "static", "installer", "requirements", "shared", "build")},
+            **{key: self.options[key] for key in ("subdirectory", "static", "requirements", "shared", "build")},
         }
 
     # --- the three things a run can be ---------------------------------------------------------
@@ -160,11 +152,11 @@ class Build:
             removed = self.releases.remove_leftovers(failed=False)
             self.timed("find")
             return {**self._answer(manifest, False), "changed": bool(removed)}
-        if self.options["source_digest"] and not self.options["upload"]:
+        if self.local and not self.local.upload:
             return {"changed": False, "need_upload": True}
         self.releases.remove_leftovers(failed=True)
         self.timed("find")
-        announce(self.commit or self.options["source_note"].get("commit"))
+        announce(self.commit)
         return self._answer(self._build(found, version), True)
 
     def _answer(self, manifest: dict[str, Any], built: bool) -> dict[str, Any]:
@@ -214,7 +206,7 @@ class Build:
         for folder in (source, release / "venv"):
             folder.mkdir(mode=0o755)
             os.chown(folder, uid, gid)
-        self._fetch(source)
+        self.source.fetch(self.host, str(self.identified), source)
         self.timed("source")
         folder = source / self.options["subdirectory"]
         if source.resolve() not in [folder.resolve(), *folder.resolve().parents] or not folder.is_dir():
@@ -225,8 +217,8 @@ class Build:
         for tree in (source, release / "venv"):
             finish.seal(tree, self.gid)
         # Sealed first, so that nothing of the build can move files about meanwhile.
-        self._copy_static(release, sorted((release / "venv").glob("lib/python3*/site-packages")) if self.kind == "package" else [folder, source])
-        if self.kind != "package":
+        self._copy_static(release, sorted((release / "venv").glob("lib/python3*/site-packages")) if not self.source.is_tree else [folder, source])
+        if self.source.is_tree:
             Shared(self.name, self.options["shared"]).link(release, folder, self.gid)
         subprocess.run(["sync", "--file-system", str(release)], check=False)
         self.timed("seal")
@@ -235,29 +227,20 @@ class Build:
         self.releases.write_manifest(release, manifest, self.gid)
         return manifest
 
-    def _fetch(self, destination: Path) -> None:
-        if self.kind == "git":
-            self._git().checkout(str(self.commit), destination)
-        elif sources.is_url(self.source):
-            sources.download(self.sandbox, self.options["archive_url"] or self.source["archive"], self.source["sha256"],
-                             destination, self.options["ca_bundle"])
-        elif self.kind != "package":
-            sources.unpack_to(Path(self.options["upload"]), destination, self.kind == "archive", str(self.source[self.kind]))
-
     def _install(self, release: Path, folder: Path, version: str) -> dict[str, Any]:
         options = {**self.options, "python_version": ".".join(version.split(".")[:2])}
         installer = dependencies.Installer(self.sandbox, release, folder, options, self._confinement(release))
         facts: dict[str, Any] = {"requirements": None, "requirements_sha256": None, "hashes": False}
         chosen = None
-        if self.kind != "package":
-            chosen = dependencies.plan(folder, self.options["requirements"], self.options["installer"])
+        if self.source.is_tree:
+            chosen = dependencies.plan(folder, self.options["requirements"])
             facts = dependencies.describe(folder, chosen)
         if not facts["hashes"]:
-            self.warnings.append(f"{facts['requirements'] or self.source['package']} was installed {dependencies.UNLOCKED}")
+            self.warnings.append(f"{facts['requirements'] or self.source.address} was installed {dependencies.UNLOCKED}")
         facts["installer"] = installer.make_venv()
         self.timed("venv")
         if chosen is None:
-            installer.install_package(self.source["package"])
+            installer.install_package(self.source.address)
         else:
             installer.install(chosen)
         self.timed("dependencies")
@@ -295,12 +278,10 @@ class Build:
         finish.publish(target, self.gid)
 
     def _manifest(self, release: Path, found: str) -> dict[str, Any]:
-        source = {"kind": self.kind, "from": sources.public(str(self.source[self.kind])), "version": self.source.get("version")}
-        if self.source.get("sha256"):
-            source["sha256"] = self.source["sha256"].lower()
-        noted = self.options["source_note"]
+        source = {"kind": self.source.kind, "from": self.source.shown, **(self.local.note if self.local else {})}
+        source |= {key: self.source.options[key] for key in ("version", "sha256") if key in self.source.options}
         return {
-            "release": release.name, "application": self.name, "fingerprint": found, "source": {**source, **noted},
-            "commit": self.commit or noted.get("commit"), "subdirectory": self.options["subdirectory"],
+            "release": release.name, "application": self.name, "fingerprint": found, "source": source,
+            "commit": self.commit, "subdirectory": self.options["subdirectory"],
             "static": self.options["static"], "built_by": self.options["built_by"],
         }

@@ -1,4 +1,4 @@
-"""Install what a release needs into its own venv, with uv or pip, from what the project locks."""
+"""Install what a release needs into its own venv, with uv, from what the project locks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError, sha256_of
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import sha256_of
 
-LOCKS = {"uv": ["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml"],
-         "pip": ["requirements.txt", "pyproject.toml"]}
+LOCKS = ["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml"]
 UNLOCKED = "without hashes: the same source can give other dependencies another day; lock them (uv lock)"
 
 
@@ -39,12 +39,12 @@ def requirements_text(path: Path, root: Path, seen: frozenset[Path] = frozenset(
     return text + "".join("\n" + requirements_text(path.parent / name, root, seen | {real}) for name in included)
 
 
-def plan(folder: Path, wanted: str, installer: str) -> Plan:
+def plan(folder: Path, wanted: str) -> Plan:
     """Decide what to install from; `wanted` is a file name or auto."""
     if wanted == "auto":
-        file = next((name for name in LOCKS[installer] if (folder / name).is_file()), None)
+        file = next((name for name in LOCKS if (folder / name).is_file()), None)
         if file is None:
-            raise ReleaseError("dependencies", f"The source names no dependencies: none of {', '.join(LOCKS[installer])} is "
+            raise ReleaseError("dependencies", f"The source names no dependencies: none of {', '.join(LOCKS)} is "
                                                "there. Add one, or set subdirectory to where it is.")
     elif not (folder / wanted).is_file() or folder.resolve() not in (folder / wanted).resolve().parents:
         raise ReleaseError("dependencies", f"The source has no file {wanted}.")
@@ -56,8 +56,6 @@ def plan(folder: Path, wanted: str, installer: str) -> Plan:
         kind = "pylock"
     if kind == "uv.lock" and file != "uv.lock":
         raise ReleaseError("dependencies", "uv.lock must lie beside pyproject.toml; set subdirectory to that place.")
-    if installer == "pip" and kind in ("uv.lock", "pylock"):
-        raise ReleaseError("dependencies", f"pip cannot install from {name}: set installer to uv.")
     hashes = kind in ("uv.lock", "pylock") or \
         (kind == "requirements" and "--hash=" in requirements_text(folder / file, folder))
     return Plan(file, kind, hashes, has_build_system(folder))
@@ -73,18 +71,16 @@ class Installer:
         self.folder = folder
         self.options = options
         self.properties = properties
-        self.uses_uv = options["installer"] == "uv"
         bundle, index = options["ca_bundle"], options["index_url"]
         cache = sandbox.cache
         self.env = {
             "VIRTUAL_ENV": str(self.venv), "SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle,
-            "GIT_SSL_CAINFO": bundle, "PIP_CERT": bundle, "GIT_TERMINAL_PROMPT": "0",
+            "GIT_SSL_CAINFO": bundle, "GIT_TERMINAL_PROMPT": "0",
             "UV_CACHE_DIR": f"{cache}/uv", "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never",
             "UV_PYTHON": options["python"], "UV_PROJECT_ENVIRONMENT": str(self.venv), "UV_COMPILE_BYTECODE": "1",
-            "PIP_CACHE_DIR": f"{cache}/pip", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1",
         }
         if index:
-            self.env |= {"UV_DEFAULT_INDEX": index, "PIP_INDEX_URL": index}
+            self.env["UV_DEFAULT_INDEX"] = index
 
     def run(self, argv: list[str], explain: str, step: str = "dependencies", check: bool = True) -> tuple[int, str]:
         """One command in the folder of the project."""
@@ -96,32 +92,15 @@ class Installer:
         target = ["--python", f"{self.venv}/bin/python"] if arguments[0] == "pip" else []
         return self.run([self.options["uv"], *arguments[:2], *target, *arguments[2:]], explain, check=check)
 
-    def _pip_python(self) -> str:
-        return f"{self.sandbox.cache}/pip-{self.options['python_version']}/bin/python"
-
-    def pip(self, *arguments: str, explain: str = "Installing the dependencies failed", check: bool = True) -> tuple[int, str]:
-        """Run pip from a venv of the build account's, so that none stays in the release."""
-        command = [self._pip_python(), "-m", "pip", "--python", f"{self.venv}/bin/python"]
-        return self.run([*command, *arguments], explain, check=check)
-
     def make_venv(self) -> str:
         """An empty venv; returns the installer's name and version."""
         explain = "The venv could not be made"
-        if self.uses_uv:
-            self.uv("venv", "--quiet", "--allow-existing", "--no-config", "--python", self.options["python"], str(self.venv),
-                    explain=explain)
-            return self.uv("--version", explain=explain)[1].split("(")[0].strip()
-        self.run([self.options["python"], "-m", "venv", "--without-pip", str(self.venv)], explain)
-        home = str(Path(self._pip_python()).parents[1])
-        if self.run([self._pip_python(), "-m", "pip", "--version"], explain, check=False)[0]:
-            self.run([self.options["python"], "-m", "venv", "--clear", home], explain)
-        return " ".join(self.run([self._pip_python(), "-m", "pip", "--version"], explain)[1].split()[:2])
+        self.uv("venv", "--quiet", "--allow-existing", "--no-config", "--python", self.options["python"], str(self.venv),
+                explain=explain)
+        return self.uv("--version", explain=explain)[1].split("(")[0].strip()
 
     def _install(self, *arguments: str, explain: str = "Installing the dependencies failed") -> None:
-        if self.uses_uv:
-            self.uv("pip", "install", *arguments, explain=explain)
-        else:
-            self.pip("install", *arguments, explain=explain)
+        self.uv("pip", "install", *arguments, explain=explain)
 
     def install_package(self, pin: str) -> None:
         """A package of the index, as the whole application."""
@@ -137,10 +116,8 @@ class Installer:
             self._install("-r", str(chosen.file), *(["--require-hashes"] if chosen.hashes else []))
         elif chosen.is_package:
             self._install(".")
-        elif self.uses_uv:
-            self._install("-r", "pyproject.toml")
         else:
-            self._install(*pyproject_dependencies(self.folder))
+            self._install("-r", "pyproject.toml")
         if chosen.is_package and chosen.kind in ("pylock", "requirements"):
             self._install_project()
 
@@ -166,8 +143,7 @@ class Installer:
         path.write_text(lock)
         path.chmod(0o644)
         before = installed_version(self.venv, "gunicorn")
-        no_config = ["--no-config"] if self.uses_uv else []
-        self._install(*no_config, "--require-hashes", "--no-deps", "-r", str(path), explain="Installing gunicorn failed")
+        self._install("--no-config", "--require-hashes", "--no-deps", "-r", str(path), explain="Installing gunicorn failed")
         path.unlink()
         after = installed_version(self.venv, "gunicorn")
         if before and before != after:
@@ -176,26 +152,13 @@ class Installer:
 
     def check(self) -> list[str]:
         """Whether everything installed fits together; returns warnings."""
-        rc, text = self.uv("pip", "check", check=False) if self.uses_uv else self.pip("check", check=False)
+        rc, text = self.uv("pip", "check", check=False)
         return [f"the installed packages do not fit together: {' '.join(text.split())}"] if rc else []
 
     def compile(self) -> None:
         """Bytecode for the source; a file that cannot be compiled may be a template and is no error."""
         self.run([f"{self.venv}/bin/python", "-I", "-m", "compileall", "-q", str(self.release / "src")],
                  "Compiling failed", check=False)
-
-
-def pyproject_dependencies(folder: Path) -> list[str]:
-    """The dependencies a pyproject.toml lists, for pip, which cannot read them from there itself."""
-    import tomllib  # pylint: disable=import-outside-toplevel  # not on every Python that runs this
-
-    try:
-        found = tomllib.loads((folder / "pyproject.toml").read_text()).get("project", {}).get("dependencies", [])
-    except ValueError as error:
-        raise ReleaseError("dependencies", f"pyproject.toml cannot be read: {error}.") from error
-    if not found:
-        raise ReleaseError("dependencies", "pyproject.toml lists no dependencies.")
-    return ["--", *found]
 
 
 def installed_version(venv: Path, name: str) -> str | None:

@@ -7,7 +7,7 @@ import shutil
 import stat
 from pathlib import Path, PurePosixPath
 
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 
 def static_target(prefix: str) -> str:

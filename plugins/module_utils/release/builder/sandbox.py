@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from ansible_collections.bulwark.flask.plugins.module_utils import systemd_sandbox
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 TAIL_LINES = 20
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")

@@ -1,75 +1,98 @@
-"""Bring the source of a release to the host, and say what it is before anything is fetched."""
+"""What every kind of source has: its rules, its identity, and a way to the host. No Ansible imports.
+
+A new kind is a subclass of Source in a file of its own and a line in `kinds.KINDS`.
+"""
 
 from __future__ import annotations
 
-import os
-import re
-import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit, urlunsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError, sha256_of
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.unpack import ArchiveError, unpack
 
-KINDS = ("git", "path", "archive", "package")
-PACKAGE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(\[[A-Za-z0-9._,-]+\])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
-# Runs in the sandbox; the address comes by stdin, as it may hold a token.
-DOWNLOAD = """
-import shutil, sys, urllib.request
-url, path = sys.stdin.read().splitlines()
-try:
-    with urllib.request.urlopen(url, timeout=60) as answer, open(path, "wb") as file:
-        shutil.copyfileobj(answer, file)
-except (OSError, ValueError) as error:
-    sys.exit(f"{error}")
-"""
+
+@dataclass(frozen=True)
+class Local:
+    """A source that is on the controller.
+
+    digest identifies its contents; note is what the manifest records; left_out are private keys that are not packed;
+    upload is where the host received it, or empty.
+    """
+
+    digest: str
+    note: dict[str, Any] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+    upload: str = ""
 
 
-def kind_of(source: dict[str, Any]) -> str:
-    """Which of the four kinds a source is."""
-    found = [kind for kind in KINDS if source.get(kind)]
-    if len(found) != 1:
-        raise ReleaseError("source", f"source needs exactly one of {', '.join(KINDS)}; it has {', '.join(found) or 'none'}.")
-    return found[0]
+@dataclass(frozen=True)
+class Host:
+    """What a source works with on the host."""
+
+    sandbox: Sandbox
+    releases: Releases
+    ca_bundle: str
+    local: Local | None = None
 
 
-def check(source: dict[str, Any]) -> str:
-    """The kind of a source, once it is known to be well-formed."""
-    kind = kind_of(source)
-    if kind == "package" and not PACKAGE.fullmatch(source["package"]):
-        raise ReleaseError("source", f"package needs one exact version, name==1.2, not {source['package']!r}.")
-    if (kind == "git" and source["git"].startswith("-")) or str(source.get("version") or "").startswith("-"):
-        raise ReleaseError("source", "neither the repository nor the version can start with a dash.")
-    if is_url(source):
-        if not source["archive"].startswith("https://"):
-            raise ReleaseError("source", "an archive is only fetched over https.")
-        if not source.get("sha256"):
-            raise ReleaseError("source", "an archive from a URL needs its sha256: only then is it sure what is deployed.")
-    if source.get("sha256") and not re.fullmatch(r"[0-9a-fA-F]{64}", source["sha256"]):
-        raise ReleaseError("source", "sha256 needs 64 hexadecimal digits.")
-    return kind
+class Source(ABC):
+    """One source, as written in an entry. Subclasses say what is particular to their kind."""
 
+    kind: ClassVar[str] = ""
+    extras: ClassVar[tuple[str, ...]] = ()  # options beside the one named as the kind
+    secrets: ClassVar[tuple[str, ...]] = ()  # options that must not be logged
+    packages: ClassVar[tuple[str, ...]] = ()  # Debian packages it needs on the host
+    programs: ClassVar[tuple[str, ...]] = ()  # what must be there before its identity can be known
+    is_tree: ClassVar[bool] = True  # whether it has a directory of code; otherwise it is one requirement
 
-def is_url(source: dict[str, Any]) -> bool:
-    """Whether the source is an archive the host fetches itself."""
-    return bool(re.match(r"[a-z+]+://", str(source.get("archive") or "")))
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = {key: value for key, value in options.items() if value not in (None, "")}
+        self.address = str(self.options[self.kind])
 
+    @abstractmethod
+    def validate(self) -> list[str]:
+        """What is wrong with the options, each beginning with the option's name."""
 
-def split_credentials(url: str) -> tuple[str, str | None]:
-    """A repository's URL without user and password, and the URL git's credential store needs."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or parts.username is None:
-        return url, None
-    host = parts.netloc.rpartition("@")[2]
-    password = parts.password or ""
-    bare = urlunsplit((parts.scheme, host, parts.path, parts.query, parts.fragment))
-    return bare, f"{parts.scheme}://{parts.username}:{password}@{host}"
+    def missing(self) -> list[str]:
+        """What the controller lacks; nothing for a source that the host fetches."""
+        return []
+
+    def read_local(self) -> Local | None:
+        """The source's contents, when it is on the controller."""
+        return None
+
+    def pack(self, folder: Path) -> Path:
+        """The file to upload, for a source on the controller; `folder` is for temporary files."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def identify(self, host: Host, complete: bool) -> str | None:
+        """What the source is right now: equal values mean equal code. `complete` allows a fetch to find out."""
+
+    @abstractmethod
+    def fetch(self, host: Host, identity: str, destination: Path) -> None:
+        """Put the code into an empty directory."""
+
+    @property
+    def shown(self) -> str:
+        """The address as it may be shown."""
+        return public(self.address)
+
+    def split_secrets(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The options that may be logged, and those that may not. Merged, they are the source again."""
+        hidden = {key: value for key, value in self.options.items() if key in self.secrets}
+        return {key: value for key, value in self.options.items() if key not in hidden}, hidden
 
 
 def public(url: str) -> str:
-    """A URL as it may be shown: without user, password and query."""
+    """A URL without password and query."""
     parts = urlsplit(url)
     if not parts.scheme or not parts.netloc:
         return url
@@ -78,24 +101,8 @@ def public(url: str) -> str:
 
 
 def unpack_to(archive: Path, destination: Path, strip: bool, shown: str) -> None:
-    """Unpack an archive of the operator's; what is wrong with it is said in one sentence."""
+    """Unpack an archive; the error names it as the operator wrote it."""
     try:
         unpack(archive, destination, strip)
     except ArchiveError as error:
         raise ReleaseError("source", f"{shown}: {error}.") from error
-
-
-def download(sandbox: Sandbox, url: str, sha256: str, destination: Path, ca_bundle: str) -> None:
-    """Fetch an archive as the build account, compare its hash, and unpack it."""
-    uid, gid = sandbox.ids
-    with tempfile.TemporaryDirectory(dir=sandbox.cache, prefix="download-") as folder:
-        os.chown(folder, uid, gid)
-        file = Path(folder, "archive")
-        sandbox.run(["/usr/bin/python3", "-I", "-c", DOWNLOAD], step="source", folder=Path("/"),
-                    properties=[f"ReadWritePaths={folder}"], env={"SSL_CERT_FILE": ca_bundle},
-                    given=f"{url}\n{file}\n", explain=f"{public(url)} could not be downloaded")
-        found = sha256_of(file)
-        if found != sha256.lower():
-            raise ReleaseError("source", f"{public(url)} is not the expected file: "
-                                         f"its sha256 is {found}, not {sha256.lower()}.")
-        unpack_to(file, destination, True, public(url))

@@ -1,8 +1,8 @@
-"""Fetch a commit of a git repository as the build account, with a deploy key nothing else ever sees.
+"""A source that is a git repository, fetched as the build account.
 
-The key lies in a directory of its own below /run while git runs and is gone before any code of the
-application or its dependencies runs. The mirror is read-only to that code, and git and ssh read no
-configuration it could have written, so that it cannot catch the key at the next fetch either.
+A deploy key or token is in a file below /run that only the build account can read, while git runs, and is removed before
+any code of the application or its dependencies runs. It is never in argv or in the environment. The mirror is read-only to
+that code, and git and ssh read no configuration it could have written, so that it cannot catch a key at the next fetch.
 """
 
 from __future__ import annotations
@@ -14,13 +14,17 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox, hint, tail
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import hint, tail
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.base import Host, Source
 
 COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 ABBREVIATED = re.compile(r"[0-9a-f]{7,63}")
+# Servers that take tokens of accounts, projects or installations accept any name with them.
+TOKEN_USER = "x-access-token"
 GITCONFIG = """[safe]
 \tdirectory = *
 [protocol]
@@ -41,7 +45,7 @@ MEANINGS = [
     (r"invalid format|error in libcrypto|Load key",
      "deploy_key is not a private key that ssh can read (it must have no passphrase and end with a newline)"),
     (r"Permission denied \(|Authentication failed|could not read Username|HTTP Basic: Access denied|error: 40[13]",
-     "the server refused to let us in; check that deploy_key (or the token in the URL) may read this repository"),
+     "the server refused access; check that deploy_key or token may read this repository"),
     (r"Repository not found|does not appear to be a git repository|repository '.*' not found|does not exist",
      "there is no such repository, or the key may not see it"),
     (r"Could not resolve host|Connection (refused|timed out|reset)|No route to host|Network is unreachable|Failed to connect",
@@ -53,6 +57,14 @@ def explain(text: str) -> str:
     """What a failure of git means."""
     return next((meaning for pattern, meaning in MEANINGS if re.search(pattern, text, re.IGNORECASE)),
                 "git could not read it")
+
+
+def credentials(url: str, token: str) -> str:
+    """A line for git's credential store: it gives the token to this server alone. A token may be written as user:token."""
+    user, separator, password = token.partition(":")
+    if not separator:
+        user, password = TOKEN_USER, token
+    return f"https://{quote(user, safe='')}:{quote(password, safe='')}@{urlsplit(url).netloc}"
 
 
 def pick_ref(listing: str, version: str) -> str | None:
@@ -68,25 +80,74 @@ def pick_ref(listing: str, version: str) -> str | None:
     return None
 
 
-class Git:
+class Git(Source):
+    """A commit, branch or tag of a repository."""
+
+    kind = "git"
+    extras = ("version", "deploy_key", "host_key", "token")
+    secrets = ("deploy_key", "token")
+    packages = ("git", "openssh-client")
+    programs = ("/usr/bin/git",)
+
+    def validate(self) -> list[str]:
+        """The address is encrypted or a file; each credential goes with its own protocol."""
+        found, url = [], self.address
+        https, ssh = re.fullmatch(r"https://[^\s/]+/\S+", url), re.fullmatch(r"ssh://[^\s/]+/\S+|[\w.-]+@[\w.-]+:\S+", url)
+        if re.match(r"(http|git|ftp)://", url):
+            found.append("git is fetched without encryption; use https:// or git@host:path")
+        elif not (https or ssh or re.fullmatch(r"file:///\S+", url)):
+            found.append("git is not the address of a repository; write https://host/path or git@host:path")
+        else:
+            if self.options.get("deploy_key") and not ssh:
+                found.append("deploy_key is for SSH; write the address as git@host:path, or leave the key out")
+            if self.options.get("token") and not https:
+                found.append("token is for https://; write the address as https://host/path, or leave the token out")
+        version, key = self.options.get("version"), self.options.get("deploy_key")
+        if version is not None and not re.fullmatch(r"[^\s-]\S*", str(version)):
+            found.append("version must be a branch, tag or commit, such as main")
+        if isinstance(version, (int, float)):
+            found.append("version was read as a number; put it in quotes")
+        if key and not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s.*-----END [A-Z ]*PRIVATE KEY-----", str(key), re.DOTALL):
+            found.append("deploy_key must be the private key itself, of many lines, not its file's name; keep it in a vault")
+        if re.search(r"\s", str(self.options.get("token", ""))):
+            found.append("token must be the token itself, or user:token, without spaces and lines; keep it in a vault")
+        return found
+
+    def identify(self, host: Host, complete: bool) -> str | None:
+        """The commit; None for an abbreviated one that only a fetch can complete."""
+        asked = str(self.options.get("version", ""))
+        if COMMIT.fullmatch(asked):
+            return asked
+        known = host.releases.commit_starting_with(asked) if ABBREVIATED.fullmatch(asked) else None
+        if known:
+            return known
+        repository = Repository(self, host)
+        commit = repository.resolve(asked or "HEAD")
+        return repository.complete(asked) if commit is None and complete else commit
+
+    def fetch(self, host: Host, identity: str, destination: Path) -> None:
+        """The commit with its submodules."""
+        Repository(self, host).checkout(identity, destination)
+
+
+class Repository:
     """One repository, mirrored on the host."""
 
-    def __init__(self, sandbox: Sandbox, source: dict[str, str | None], key: str | None,
-                 credentials: str | None, known_hosts: Path, ca_bundle: str) -> None:
-        self.sandbox = sandbox
-        self.url = str(source["git"])
-        self.key = key
-        self.host_key = source.get("host_key")
-        self.credentials = credentials
-        self.known_hosts = known_hosts
-        self.ca_bundle = ca_bundle
-        self.mirror = sandbox.cache / "git" / f"{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.git"
+    def __init__(self, source: Git, host: Host, runtime: Path = Path("/run")) -> None:
+        self.sandbox = host.sandbox
+        self.source = source
+        self.url = source.address
+        self.host_key = source.options.get("host_key")
+        self.known_hosts = host.releases.known_hosts
+        self.ca_bundle = host.ca_bundle
+        self.runtime = runtime
+        self.mirror = host.sandbox.cache / "git" / f"{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.git"
 
     @contextmanager
     def access(self) -> Iterator[dict[str, str]]:
         """The environment git reaches the server with; everything secret is gone afterwards."""
         prefix = self.sandbox.unit.replace(".service", "")
-        folder = Path("/run") / f"{prefix}-{os.getpid()}"
+        folder = self.runtime / f"{prefix}-{os.getpid()}"
         if folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(mode=0o700)
@@ -102,17 +163,15 @@ class Git:
         strict = "yes" if self.host_key else "accept-new"
         ssh = [f"Host *\n  BatchMode yes\n  ConnectTimeout 20\n  StrictHostKeyChecking {strict}\n"
                f"  UserKnownHostsFile {folder}/known_hosts\n  GlobalKnownHostsFile /etc/ssh/ssh_known_hosts\n"]
-        if self.key:
+        files = {"known_hosts": known.rstrip() + "\n" if known else "", "gitconfig": GITCONFIG}
+        key, token = self.source.options.get("deploy_key"), self.source.options.get("token")
+        if key:
             ssh.append(f"  IdentityFile {folder}/key\n  IdentitiesOnly yes\n")
-        gitconfig = GITCONFIG
-        if self.credentials:
-            gitconfig += f'[credential]\n\thelper = "store --file={folder}/credentials"\n'
-        files = {"known_hosts": known.rstrip() + "\n" if known else "", "gitconfig": gitconfig,
-                 "ssh_config": "".join(ssh) + "Include /etc/ssh/ssh_config\n"}
-        if self.key:
-            files["key"] = self.key.replace("\r\n", "\n").rstrip("\n") + "\n"
-        if self.credentials:
-            files["credentials"] = self.credentials + "\n"
+            files["key"] = key.replace("\r\n", "\n").rstrip("\n") + "\n"
+        if token:
+            files["credentials"] = credentials(self.url, token) + "\n"
+            files["gitconfig"] += f'[credential]\n\thelper = "store --file={folder}/credentials"\n'
+        files["ssh_config"] = "".join(ssh) + "Include /etc/ssh/ssh_config\n"
         uid, gid = self.sandbox.ids
         for name, text in files.items():
             path = folder / name
@@ -138,22 +197,14 @@ class Git:
             raise ReleaseError("source", f"{self.url}: {explain(text)}. git said:\n{tail(text)}{hint(text)}")
         return rc, text
 
-    def resolve(self, version: str | None, known_commit: str | None) -> str | None:
-        """The commit a version stands for, in at most one exchange with the server.
-
-        None for an abbreviated commit, which only a mirror can complete.
-        """
-        if version and COMMIT.fullmatch(version):
-            return version
-        if known_commit:
-            return known_commit
+    def resolve(self, version: str) -> str | None:
+        """The commit a version stands for, in one exchange with the server; None for an abbreviated commit."""
         with self.access() as env:
-            wanted = version or "HEAD"
-            patterns = [wanted] if wanted == "HEAD" else [wanted, f"{wanted}^{{}}"]
+            patterns = [version] if version == "HEAD" else [version, f"{version}^{{}}"]
             _, listing = self._run(env, "ls-remote", "--quiet", self.url, *patterns, writable=[])
-            commit = pick_ref(listing, wanted)
-        if commit is None and not ABBREVIATED.fullmatch(wanted):
-            raise ReleaseError("source", f"{self.url} has no branch, tag or commit {wanted}.")
+        commit = pick_ref(listing, version)
+        if commit is None and not ABBREVIATED.fullmatch(version):
+            raise ReleaseError("source", f"{self.url} has no branch, tag or commit {version}.")
         return commit
 
     def complete(self, abbreviated: str) -> str:
@@ -202,7 +253,7 @@ class Git:
 
 
 def remove_stale_access(unit: str) -> None:
-    """Remove the key directory of a run that was killed while git ran."""
+    """Remove the directory of keys of a run that was killed while git ran."""
     prefix = unit.replace(".service", "")
     for folder in Path("/run").glob(f"{prefix}-[0-9]*"):
         if not Path("/proc", folder.name.rpartition("-")[2]).exists():

@@ -10,8 +10,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release import histo
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import activation as release_golive
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import LIVE_ARGUMENTS, GoLive
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import ABANDONED, FAILED, GOOD, Record
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 
 
 @pytest.fixture(name="live")

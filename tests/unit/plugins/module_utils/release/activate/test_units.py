@@ -2,7 +2,7 @@
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Units, quoted
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 
 @pytest.mark.parametrize(("word", "written"), [

@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import finalize as finish
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.build import Build
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import hint, tail
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import (
-    ReleaseError,
     Releases,
     fingerprint,
     new_id,
@@ -24,7 +24,6 @@ OPTIONS: dict[str, Any] = {
     "source": {"package": "shop==1.0"},
     "subdirectory": "",
     "static": {"/static/": "shop/static"},
-    "installer": "uv",
     "uv": "/opt/uv",
     "requirements": "auto",
     "shared": ["instance"],
@@ -38,12 +37,8 @@ OPTIONS: dict[str, Any] = {
     "group": None,
     "build_user": None,
     "timeout_seconds": 9,
-    "source_digest": None,
-    "source_note": {},
-    "upload": None,
-    "git_key": None,
-    "git_credentials": None,
-    "archive_url": None,
+    "local": None,
+    "source_secrets": None,
     "built_by": "jo@laptop",
 }
 
@@ -71,16 +66,15 @@ def of(version: str = "3.13.5", **changed: Any) -> str:
     [
         {"source": {"package": "shop==1.1"}},
         {"static": {}},
-        {"installer": "pip"},
         {"gunicorn_requirements": "gunicorn==2"},
         {"python": "/usr/bin/python3.14"},
         {"requirements": "pylock.toml"},
         {"version": "3.14.0"},
-        {"source": {"archive": "https://x/y", "sha256": "a" * 64}},
+        {"source": {"archive": "https://x/y.zip", "sha256": "a" * 64}},
         {"source": {"git": "https://x/y", "version": "a" * 40}},
         {"shared": ["instance", "uploads"]},
         {"build": ["flask translate compile"]},
-        {"source": {"path": "x"}, "source_digest": "abc"},
+        {"source": {"path": "x"}, "local": {"digest": "abc"}},
     ],
 )
 def test_the_fingerprint_changes_with_what_decides_about_a_release(changed: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import dependencies
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 ALL = ["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml"]
 
@@ -20,20 +20,12 @@ def write(folder: Path, **files: str) -> None:
 def test_the_most_exact_lock_wins(tmp_path: Path, first: int) -> None:
     for name in ALL[first:]:
         (tmp_path / name).write_text("")
-    assert dependencies.plan(tmp_path, "auto", "uv").file == ALL[first]
-
-
-def test_pip_takes_what_pip_can_read(tmp_path: Path) -> None:
-    for name in ALL:
-        (tmp_path / name).write_text("")
-    assert dependencies.plan(tmp_path, "auto", "pip").file == "requirements.txt"
-    with pytest.raises(ReleaseError, match="set installer to uv"):
-        dependencies.plan(tmp_path, "uv.lock", "pip")
+    assert dependencies.plan(tmp_path, "auto").file == ALL[first]
 
 
 def test_a_source_without_dependencies_is_told_what_to_add(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match=r"none of uv\.lock, pylock\.toml, requirements\.txt, pyproject\.toml"):
-        dependencies.plan(tmp_path, "auto", "uv")
+        dependencies.plan(tmp_path, "auto")
 
 
 @pytest.mark.parametrize("wanted", ["missing.txt", "../outside.txt"])
@@ -41,7 +33,7 @@ def test_a_named_file_must_be_in_the_source(tmp_path: Path, wanted: str) -> None
     (tmp_path / "outside.txt").write_text("flask")
     (tmp_path / "src").mkdir()
     with pytest.raises(ReleaseError, match="has no file"):
-        dependencies.plan(tmp_path / "src", wanted, "uv")
+        dependencies.plan(tmp_path / "src", wanted)
 
 
 @pytest.mark.parametrize(
@@ -54,14 +46,14 @@ def test_a_named_file_must_be_in_the_source(tmp_path: Path, wanted: str) -> None
 )
 def test_hashes_are_found_in_the_file_and_in_what_it_includes(tmp_path: Path, text: str, hashes: bool) -> None:
     write(tmp_path, requirements__txt=text, base__txt="-r requirements.txt\nflask==3.1.3 --hash=sha256:aa\n")
-    assert dependencies.plan(tmp_path, "auto", "uv").hashes is hashes
+    assert dependencies.plan(tmp_path, "auto").hashes is hashes
 
 
 def test_an_include_from_outside_of_the_source_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     write(tmp_path, base__txt="--hash=")
     write(tmp_path / "src", requirements__txt="-r ../base.txt")
-    assert dependencies.plan(tmp_path / "src", "auto", "uv").hashes is False
+    assert dependencies.plan(tmp_path / "src", "auto").hashes is False
 
 
 @pytest.mark.parametrize(
@@ -70,7 +62,7 @@ def test_an_include_from_outside_of_the_source_is_not_read(tmp_path: Path) -> No
 )
 def test_a_project_that_says_how_it_is_built_is_installed_too(tmp_path: Path, text: str, expected: bool) -> None:
     write(tmp_path, requirements__txt="", pyproject__toml=text)
-    assert dependencies.plan(tmp_path, "auto", "uv").is_package is expected
+    assert dependencies.plan(tmp_path, "auto").is_package is expected
 
 
 def test_a_version_is_read_off_the_venv(tmp_path: Path) -> None:
