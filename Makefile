@@ -7,7 +7,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
 PYTHON ?= python3
 LOCK = requirements/controller-$(shell $(PYTHON) -c 'import sys; print("py311" if sys.version_info < (3, 12) else "py312")').txt
-SCENARIOS = default release edge collection secrets sessions logs alarms baseline access edge-depth certs
+SCENARIOS = default release failures collection secrets sessions logs alarms baseline access nginx_site certs
 LINK = .ansible/collections/ansible_collections/bulwark/flask
 
 .PHONY: help
@@ -49,19 +49,27 @@ demo-down:  ## Remove the demo
 unit: setup  ## Unit tests, on every core: a minute, no host
 	@pytest tests/unit -n auto
 
+.PHONY: test-role
+test-role: setup  ## Unit tests and contracts of one role: ROLE=nginx_site, half a minute
+	@pytest tests/unit -n auto -k "$(ROLE)"
+
+.PHONY: scenario
+scenario: hosts  ## One Molecule scenario: NAME=secrets, on both hosts or on HOST=debian12; 3 to 15 minutes
+	@tools/scenario $(NAME) $(HOST)
+
 .PHONY: molecule
 molecule: hosts  ## Every Molecule scenario, on Debian 13 and 12: more than an hour
 	@for scenario in $(SCENARIOS); do tools/scenario $$scenario; done
 
-.PHONY: grades
-grades: hosts  ## What other people's scanners say of a host, and real applications behind its defaults: build/grades.md
-	@tools/scenario grades
+.PHONY: scanners
+scanners: hosts  ## Ratings of a host by scanners, and third-party applications behind the defaults: build/scanners.md
+	@tools/scenario scanners
 
 .PHONY: sample
-sample: hosts  ## What `make test` runs of them: the main ones whole, of the others some, on one host each
+sample: hosts  ## The scenarios of `make test`: default and failures on both hosts, release and baseline on one each
 	@tools/scenario default
 	@tools/scenario release debian13
-	@tools/scenario edge
+	@tools/scenario failures
 	@tools/scenario baseline debian12
 
 .PHONY: bench
@@ -93,7 +101,7 @@ sanity: $(CHECKS)/.made  ## ansible-test sanity and galaxy-importer, on the coll
 # For the workflow: every scenario but the one of the nightly run, as JSON.
 .PHONY: scenario-names
 scenario-names:
-	@$(PYTHON) -c 'import json, pathlib; print(json.dumps(sorted({p.parent.name for p in pathlib.Path("molecule").glob("*/molecule.yml")} - {"grades"})))'
+	@$(PYTHON) -c 'import json, pathlib; print(json.dumps(sorted({p.parent.name for p in pathlib.Path("molecule").glob("*/molecule.yml")} - {"scanners"})))'
 
 build/docs/.made: requirements/docs.txt
 	@$(PYTHON) -m venv --clear build/docs

@@ -5,7 +5,7 @@
                        a container lacks beside a machine
     auditor.py down    remove it
 
-Debian's tools are in its image; those of PyPI and npm, by the hashes of molecule/grades/tools, are below build/auditor,
+Debian's tools are in its image; those of PyPI and npm, by the hashes of molecule/scanners/tools, are below build/auditor,
 so that a second run finds them there.
 """
 
@@ -22,7 +22,7 @@ from testhosts import ROOT, SUDO, Set, extra_certificates, image, podman
 PACKAGES = ("systemd,python3,python3-venv,ca-certificates,curl,openssl,procps,iproute2,bsdextrautils,bind9-dnsutils,"
             "chromium,chromium-driver,libnginx-mod-stream,lynis,nginx-light,nmap,nodejs,npm,slowhttptest,testssl.sh")
 TOOLS = ROOT / "build" / "auditor"
-LOCKS = "/project/molecule/grades/tools"
+LOCKS = "/project/molecule/scanners/tools"
 VENVS = ("scanners", "browser", "wapiti")
 # What its own installation would fetch from elsewhere; neither list has a name of the test network in it.
 OBSERVATORY = "/tools/npm/node_modules/@mdn/mdn-http-observatory/conf"

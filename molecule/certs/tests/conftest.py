@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(ROOT / "molecule" / "verify")]
 from authority import Authority  # noqa: E402 - as above
-from makes import FILES, PASSWORD, make_certificates  # noqa: E402 - as above
+from provided_files import FILES, PASSWORD, make_certificates  # noqa: E402 - as above
 from suite import *  # noqa: E402, F403 - found by the line above; pytest looks for its hooks here
 
 STATE = ROOT / "build" / "molecule"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from conftest import HOSTS, PROVIDED, STATE, Step, play
 from cryptography import x509
-from makes import FILES, key_lines
 from outside import Outside
+from provided_files import FILES, key_lines
 
 # What every process was started with, until told to stop; then which of it has a line of a key.
 WATCH = r'''

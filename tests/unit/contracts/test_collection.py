@@ -6,8 +6,8 @@ import re
 import subprocess
 import sys
 
-import house
 import pytest
+import role_files
 import support
 import yaml
 
@@ -38,14 +38,14 @@ def test_every_action_has_a_module_of_its_name():
 
 
 def test_every_role_is_documented():
-    names = [f"bulwark.flask.{role}" for role in house.ROLES]
+    names = [f"bulwark.flask.{role}" for role in role_files.ROLES]
     found = ansible_doc("role", *names)
-    for name, role in zip(names, house.ROLES):
-        assert set(found[name]["entry_points"]) == set(house.entry_points(role)), name
+    for name, role in zip(names, role_files.ROLES):
+        assert set(found[name]["entry_points"]) == set(role_files.entry_points(role)), name
 
 
 def test_no_role_name_begins_with_another():
-    assert not [(a, b) for a in house.ROLES for b in house.ROLES if a != b and b.startswith(a)]
+    assert not [(a, b) for a in role_files.ROLES for b in role_files.ROLES if a != b and b.startswith(a)]
 
 
 def test_plugins_know_nothing_of_their_tests():

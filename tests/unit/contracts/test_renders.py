@@ -1,13 +1,13 @@
 """Every template of every role renders, whatever form a value is given in."""
 
-import house
 import pytest
+import role_files
 import support
 
 WRITTEN = {"int": [("7", 7)], "bool": [("true", True), ("no", False)]}
 
 
-@pytest.mark.parametrize(("role", "template"), house.templates())
+@pytest.mark.parametrize(("role", "template"), role_files.templates())
 def test_a_template_renders_for_an_application_with_the_least_said(role, template):
     least = {"name": "shop", "domains": ["shop.example.com"], "source": {"path": "/tmp"}, "wsgi": "shop:app"}
     for distribution in ("12", "13"):
@@ -19,11 +19,11 @@ def test_a_template_renders_for_an_application_with_the_least_said(role, templat
         assert not any(word in found for word in ("{{", "{%", "Undefined"))
 
 
-@pytest.mark.parametrize("role", house.ROLES)
+@pytest.mark.parametrize("role", role_files.ROLES)
 def test_a_number_or_boolean_may_come_from_the_command_line_as_text(role):
-    names, defaults = [name for _, name in house.templates(role)], house.defaults(role)
+    names, defaults = [name for _, name in role_files.templates(role)], role_files.defaults(role)
     as_shipped = support.render_all(role, names)
-    for name, option in house.spec(role).items():
+    for name, option in role_files.spec(role).items():
         for written, meant in WRITTEN.get(option["type"], ()):
             vars_, files = as_shipped if defaults.get(name) is meant else support.render_all(role, names, **{name: meant})
             text_vars, text_files = support.render_all(role, names, **{name: written})

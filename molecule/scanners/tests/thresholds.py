@@ -1,4 +1,4 @@
-"""The bars: one row for each, with how it is read. Nothing here is lowered to fit what is reached."""
+"""The thresholds: one row for each, with how it is read. Nothing here is lowered to fit what is reached."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ GIXY_UNKNOWN = {"ssl_ecdh_curve", "worker_rlimit_nofile_vs_connections", "defaul
 
 @dataclass(frozen=True)
 class Reading:
-    """What a tool said, and whether the bar is reached."""
+    """What a tool said, and whether the threshold is reached."""
 
     text: str
     reached: bool
 
 
 @dataclass(frozen=True)
-class Bar:
+class Threshold:
     """One row of the table."""
 
     tool: str
-    bar: str
+    threshold: str
     read: Callable[[Scanners], Reading]
-    # Why it is not reached yet; it is in the table, and a bar that is reached all the same has it no more.
+    # Why it is not reached yet; it is in the table, and a threshold that is reached all the same has it no more.
     open: str = ""
 
     def __str__(self) -> str:
@@ -159,26 +159,26 @@ def ask(s: Scanners) -> float | None:
 # Attacker, visitor and host share the processors of one machine, and whatever else runs on it: the time is read, not judged.
 SERVED = "all served; p99 < 200 ms on a machine that has nothing else to do"
 
-BARS = [
-    Bar("testssl.sh, rating", "A+, ≥ 96", rating),
-    Bar("testssl.sh, findings above LOW", "none", findings),
-    Bar("sslyze, Mozilla intermediate (5.7 bundled)", "compliant", mozilla("shop", "intermediate")),
-    Bar("sslyze, Mozilla modern by choice (5.7 bundled)", "compliant", mozilla("widgets", "modern")),
-    Bar("HTTP Observatory, example", "A+, ≥ 130", observatory("shop", 130, "A+")),
-    Bar("HTTP Observatory, inline styles and a CDN script", "≥ 100", observatory("widgets", 100)),
-    Bar("systemd-analyze, application", "≤ 1.3", exposure(1.3, "app:shop")),
-    Bar("systemd-analyze, application, isolated", "≤ 0.4", exposure(0.4, "app:notes")),
-    Bar("systemd-analyze, nginx", "≤ 1.5", exposure(1.5, "nginx.service")),
-    Bar("systemd-analyze, certbot", "≤ 2", exposure(2, "acme-cert-renew@shop.service")),
-    Bar("systemd-analyze, audit", "≤ 2", exposure(2, "pip-audit-shop@1.service")),
-    Bar("systemd-analyze, session store", "≤ 2", exposure(2, "session-store.service")),
-    Bar("lynis 3.1.4", "≥ 85", lynis),
+THRESHOLDS = [
+    Threshold("testssl.sh, rating", "A+, ≥ 96", rating),
+    Threshold("testssl.sh, findings above LOW", "none", findings),
+    Threshold("sslyze, Mozilla intermediate (5.7 bundled)", "compliant", mozilla("shop", "intermediate")),
+    Threshold("sslyze, Mozilla modern by choice (5.7 bundled)", "compliant", mozilla("widgets", "modern")),
+    Threshold("HTTP Observatory, example", "A+, ≥ 130", observatory("shop", 130, "A+")),
+    Threshold("HTTP Observatory, inline styles and a CDN script", "≥ 100", observatory("widgets", 100)),
+    Threshold("systemd-analyze, application", "≤ 1.3", exposure(1.3, "app:shop")),
+    Threshold("systemd-analyze, application, isolated", "≤ 0.4", exposure(0.4, "app:notes")),
+    Threshold("systemd-analyze, nginx", "≤ 1.5", exposure(1.5, "nginx.service")),
+    Threshold("systemd-analyze, certbot", "≤ 2", exposure(2, "acme-cert-renew@shop.service")),
+    Threshold("systemd-analyze, audit", "≤ 2", exposure(2, "pip-audit-shop@1.service")),
+    Threshold("systemd-analyze, session store", "≤ 2", exposure(2, "session-store.service")),
+    Threshold("lynis 3.1.4", "≥ 85", lynis),
     # Before ssh-audit, whose connections get its address banned from SSH.
-    Bar("nmap, all TCP ports", "22, 80, 443", ports),
-    Bar("ssh-audit, failures", "none", ssh_audit),
-    Bar("ssh-audit, warnings", "a classical key exchange alone", ssh_warnings),
-    Bar("gixy-next", "none above informational", gixy),
-    Bar("wapiti, the example", "none above informational", wapiti),
-    Bar("slowhttptest, 4,000 slow headers", SERVED, slow("H")),
-    Bar("slowhttptest, 4,000 slow bodies", SERVED, slow("B")),
+    Threshold("nmap, all TCP ports", "22, 80, 443", ports),
+    Threshold("ssh-audit, failures", "none", ssh_audit),
+    Threshold("ssh-audit, warnings", "a classical key exchange alone", ssh_warnings),
+    Threshold("gixy-next", "none above informational", gixy),
+    Threshold("wapiti, the example", "none above informational", wapiti),
+    Threshold("slowhttptest, 4,000 slow headers", SERVED, slow("H")),
+    Threshold("slowhttptest, 4,000 slow bodies", SERVED, slow("B")),
 ]

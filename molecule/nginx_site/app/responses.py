@@ -19,7 +19,7 @@ sock = Sock(app)
 
 def flag(name: str) -> Path:
     """What one request tells another, whichever process serves it."""
-    return Path(tempfile.gettempdir(), f"depth-{name}")
+    return Path(tempfile.gettempdir(), f"responses-{name}")
 
 
 def waited(path: Path) -> bool:

@@ -132,7 +132,7 @@ class Scanners:
         url, out = f"https://{self.domains['shop']}", f"/tmp/wapiti-{self.server.name}"
         same = " ".join(f"-x '{url}/{pages}*'" for pages in ("products/2", "products/3", "cart/2", "cart/3"))
         done = self.auditor.run(
-            f"rm -rf {out}; mkdir {out}; HOME={out} SSL_CERT_FILE={TRUSTED} /tools/wapiti/bin/python /project/molecule/grades/tools/wapiti_slowly.py "
+            f"rm -rf {out}; mkdir {out}; HOME={out} SSL_CERT_FILE={TRUSTED} /tools/wapiti/bin/python /project/molecule/scanners/tools/wapiti_slowly.py "
             f"--url {url}/ --verify-ssl 1 --no-bugreport --store-session {out} -m {WAPITI} {same} --max-scan-time 60 --max-attack-time 30 "
             f"--format json --output {out}/report")
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
@@ -184,4 +184,4 @@ class Scanners:
 
     def browse(self, app: str) -> dict[str, Any]:
         """What a browser got done, and what its console said."""
-        return json.loads(self.scan(f"/tools/browser/bin/python /project/molecule/grades/tools/browse.py https://{self.domains[app]}", seconds=240))
+        return json.loads(self.scan(f"/tools/browser/bin/python /project/molecule/scanners/tools/browse.py https://{self.domains[app]}", seconds=240))

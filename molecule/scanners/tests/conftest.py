@@ -31,8 +31,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     session.config.pluginmanager.register(Order())
 
 
-TABLE = ROOT / "build" / "grades.md"
-READINGS = ROOT / "build" / "grades.json"
+TABLE = ROOT / "build" / "scanners.md"
+READINGS = ROOT / "build" / "scanners.json"
 
 
 @pytest.fixture(scope="session")
@@ -44,14 +44,14 @@ def scanners(request: pytest.FixtureRequest) -> Callable[..., Scanners]:
 
 @pytest.fixture(scope="session")
 def record() -> Iterator[Callable[[str, str, str, str], None]]:
-    """Note a reading; the table is written at the end. One of a part of the bars leaves the others' readings in it."""
+    """Note a reading; the table is written at the end. One of a part of the thresholds leaves the others' readings in it."""
     readings: dict[str, dict[str, str]] = json.loads(READINGS.read_text(encoding="utf-8")) if READINGS.exists() else {}
 
-    def note(tool: str, bar: str, host: str, reading: str) -> None:
-        readings.setdefault(tool, {}).update({"bar": bar, host: reading.replace("|", "\\|").replace("\n", " ")})
+    def note(tool: str, threshold: str, host: str, reading: str) -> None:
+        readings.setdefault(tool, {}).update({"threshold": threshold, host: reading.replace("|", "\\|").replace("\n", " ")})
 
     yield note
     READINGS.write_text(json.dumps(readings, indent=1), encoding="utf-8")
-    lines = ["# What other people's tools say of our defaults", "", "| tool | bar | Debian 12 | Debian 13 |", "|---|---|---|---|"]
-    lines += [f"| {tool} | {row['bar']} | {row.get('debian12', '-')} | {row.get('debian13', '-')} |" for tool, row in readings.items()]
+    lines = ["# What other people's tools say of our defaults", "", "| tool | threshold | Debian 12 | Debian 13 |", "|---|---|---|---|"]
+    lines += [f"| {tool} | {row['threshold']} | {row.get('debian12', '-')} | {row.get('debian13', '-')} |" for tool, row in readings.items()]
     TABLE.write_text("\n".join([*lines, ""]), encoding="utf-8")

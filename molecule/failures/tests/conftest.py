@@ -70,7 +70,7 @@ def play(step: Step) -> Run:
     """Run the playbook; one that is killed is killed as by a machine that is switched off."""
     inventory = STATE / "edge-step.json"
     inventory.write_text(json.dumps({"web": {"hosts": {host: {"edge": step.edge.get(host, {})} for host in ("debian13", "debian12")}}}))
-    command = ["ansible-playbook", "-vvv", "--diff", "-i", "molecule/inventory", "-i", "molecule/edge/inventory", "-i", str(inventory),
+    command = ["ansible-playbook", "-vvv", "--diff", "-i", "molecule/inventory", "-i", "molecule/failures/inventory", "-i", str(inventory),
                f"--limit={step.hosts}", "playbooks/site.yml"]
     environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_LOG_PATH"}
     environment["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "json"
