@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ansible_collections.bulwark.flask.plugins.module_utils import preflight
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import (
     BELOW_SOURCE,
     DEBIAN_PACKAGE,
@@ -18,11 +17,12 @@ from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives im
     matches,
     must,
 )
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight import policy as preflight_policy
 
 
 def policy(where: str, value: Mapping[str, Any]) -> list[str]:
     """What the inspection does with its findings."""
-    return preflight.problems(value, where)
+    return preflight_policy.problems(value, where)
 
 
 COMMANDS = each(r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*", "must be commands of one line each, such as flask db upgrade")

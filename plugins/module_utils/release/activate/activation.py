@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.run import Inspection
 from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history as release_record
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import health
@@ -35,7 +36,6 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.uni
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import Record
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError, Releases
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared
-from ansible_collections.bulwark.flask.plugins.module_utils.release_inspection import Inspection
 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
 WARM_UP_ROUNDS = 8  # so that every worker has had its turn

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from preflight.variants import VARIANTS, Variant
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.packing import inspector_zip
+from preflight_variants import VARIANTS, Variant
 from support import ROOT
 
 HERE = Path(__file__).parent
-INSPECTOR = ROOT / "plugins/module_utils/app_inspector.py"
 LOCK = ROOT / "examples/shop/uv.lock"
 EXTRA = (HERE / "stores.txt", ROOT / "roles/app_release/files/bandit.txt")
 UV = ROOT / "roles/app_release/files/uv.txt"
@@ -58,13 +58,13 @@ class Host:
     def __init__(self, venv: Path, root: Path) -> None:
         self.venv, self.root = venv, root
         self.key = secrets.token_hex(32)
-        # Alone in a directory, as on a host: beside it our packages would hide those of Python.
-        (root / "program").mkdir()
-        self.inspector = shutil.copy(INSPECTOR, root / "program")
+        self.inspector = root / "inspector.zip"
+        self.inspector.write_bytes(inspector_zip())
 
     def inspect(self, source: Path, wsgi: str, env: dict[str, str | None], **question: Any) -> dict[str, Any]:
         """The inspector's answer; its standard output must be one JSON document."""
-        asked = {"wsgi": wsgi, "source": str(source), "domains": DOMAINS, "proxies": 1, "body_max_mb": 1, "csrf": "flask_wtf",
+        source.mkdir(parents=True, exist_ok=True)
+        asked = {"wsgi": wsgi, "source": str(source), "domains": DOMAINS, "proxies": 1, "body_max_mb": 1,
                  "account": "shop", **question}
         state = source.parent / f"{source.name}.state"
         state.mkdir(mode=0o700)

@@ -1,4 +1,4 @@
-"""Inspect a release before it goes live: its source, its packages, and the application itself.
+"""Inspect a release before it is activated: its source, its packages, and the application itself.
 
 The application is imported by a program that runs in its place: its sandbox, its account, its
 environment, its packages. What it reports is judged here, as root, by the operator's policy.
@@ -7,7 +7,6 @@ environment, its packages. What it reports is judged here, as root, by the opera
 from __future__ import annotations
 
 import datetime
-import inspect
 import json
 import os
 import subprocess
@@ -15,7 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.bulwark.flask.plugins.module_utils import app_inspector, fs, preflight
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight import packing, policy, tools
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Ran
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import read
@@ -24,6 +24,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.layout impor
 AUDIT = "/usr/local/sbin/pip-audit-app"
 REPORT = "preflight.json"
 LOOK_SECONDS = 120
+DEPLOYMENT = Path("/etc/gunicorn/deployment.py")
 KEYS = ("check", "result", "found", "why", "fix")
 
 
@@ -38,11 +39,14 @@ class Inspection:
         self.gid = gid
         self.hidden = hidden
         self.findings: list[dict[str, Any]] = []
-        self.report: preflight.Report | None = None
+        self.bandit_output = ""
+        self.imported: list[str] | None = None
+        self.from_prefixed_env = False
+        self.report: policy.Report | None = None
 
     @property
     def is_off(self) -> bool:
-        """Whether the operator wants none."""
+        """Whether the policy switches the inspection off."""
         return self.policy.get("mode") == "off"
 
     @property
@@ -62,17 +66,17 @@ class Inspection:
         sandbox = Sandbox(self.name, account, Path("/var/cache") / account, LOOK_SECONDS)
         confinement = ["SupplementaryGroups=" + self.name, f"InaccessiblePaths=-/var/lib/{self.name}"]
         try:
-            _, text = sandbox.run(preflight.bandit_command(program, str(self.source)), step="preflight", folder=Path("/"),
+            _, text = sandbox.run(tools.bandit_command(program, str(self.source)), step="preflight", folder=Path("/"),
                                   properties=confinement, check=False)
         except ReleaseError as error:
             text = str(error)
-        # What it says about itself comes before its report.
-        self.findings += preflight.bandit_findings(text[text.find("{"):], str(self.source))
+        # What it prints about itself comes before its report.
+        self.bandit_output = text[text.find("{"):] if "{" in text else "no report"
 
     def look_at_packages(self) -> None:
         """Known vulnerabilities of the packages it brings, where the host has the audit."""
         if not (os.access(AUDIT, os.X_OK) and Path(f"/etc/pip-audit/{self.name}.json").exists()):
-            self.findings += preflight.audit_findings({"state": "could-not-audit", "reason": "pip-audit is not set up on this host"})
+            self.findings += tools.audit_findings({"state": "could-not-audit", "reason": "pip-audit is not set up on this host"})
             return
         try:
             done = subprocess.run([AUDIT, self.name, "--release", str(self.release)], capture_output=True, text=True,
@@ -80,19 +84,21 @@ class Inspection:
             report = json.loads(done.stdout)
         except (subprocess.TimeoutExpired, ValueError) as error:
             report = {"state": "could-not-audit", "reason": f"no report ({type(error).__name__})"}
-        self.findings += preflight.audit_findings(report)
+        self.findings += tools.audit_findings(report)
 
     # --- the application itself ----------------------------------------------------------------------
 
     def prepare(self, folder: Path) -> list[str]:
         """Lay the inspector where the application can read it; the command that runs it."""
-        question = {
+        question: dict[str, Any] = {
             "wsgi": self.options["wsgi"], "source": str(self.source), "domains": self.options["domains"],
-            "proxies": self.policy.get("proxies", 1), "body_max_mb": self.options["body_max_mb"],
-            "csrf": self.policy.get("csrf", "flask_wtf"), "account": self.name,
+            "proxies": self.policy.get("proxies", 1), "body_max_mb": self.options["body_max_mb"], "account": self.name,
         }
-        program, asked = folder / "inspector.py", folder / "question.json"
-        fs.write(program, inspect.getsource(app_inspector).encode(), gid=self.gid, mode=0o640)
+        settings = DEPLOYMENT.with_name(f"{self.name}.settings.json")
+        if DEPLOYMENT.exists() and settings.exists():
+            question["deployment"] = [str(DEPLOYMENT), str(settings)]
+        program, asked = folder / "inspector.zip", folder / "question.json"
+        fs.write(program, packing.inspector_zip(), gid=self.gid, mode=0o640)
         fs.write_json(asked, question, gid=self.gid, mode=0o640)
         return [str(self.release / "venv" / "bin" / "python"), str(program), str(asked)]
 
@@ -105,22 +111,27 @@ class Inspection:
 
     def read(self, ran: Ran, advice: Callable[[str], str]) -> None:
         """Take what the inspector found, or that it could not look; `advice` has the cure of a failure it knows."""
+        printed = self.hidden("\n".join(ran.errors.rstrip().splitlines()[-20:]))
         try:
             failed = json.loads(ran.output)["exception"]
         except (ValueError, TypeError, KeyError):
-            words = self.hidden("\n".join(ran.errors.rstrip().splitlines()[-20:]))
             if self.policy.get("mode") != "warn":
                 raise ReleaseError("preflight", f"The inspection of the application ended early ({ran.result}, exit status "
-                                                f"{ran.status}):\n{words}{advice(words)}") from None
+                                                f"{ran.status}):\n{printed}{advice(printed)}") from None
             failed = None
         if failed:
-            text = "\n".join(part for part in (failed["traceback"].rstrip(), f"{failed['type']}: {failed['text']}") if part)
-            raise ReleaseError("preflight", f"{self.options['wsgi']} cannot be imported:\n{self.hidden(text)}{advice(text)}")
-        self.findings += preflight.inspector_findings(ran.output)
+            # The inspector has removed the secrets. What the application printed has not passed through it.
+            text = "\n".join(part for part in (failed["traceback"].rstrip(), f"{failed['type']}: {failed['text']}",
+                                               printed and f"The application printed:\n{printed}{advice(printed)}") if part)
+            raise ReleaseError("preflight", f"{self.options['wsgi']} cannot be imported:\n{text}{advice(text)}")
+        self.findings += tools.inspector_findings(ran.output)
+        self.imported, self.from_prefixed_env = tools.inspector_facts(ran.output)
 
     def judge(self) -> dict[str, Any]:
         """Weigh the findings by the policy and keep the report with the release."""
-        self.report = preflight.judge(self.findings, self.policy, datetime.date.today())
+        if self.bandit_output:
+            self.findings += tools.bandit_findings(self.bandit_output, str(self.source), self.imported)
+        self.report = policy.judge(self.findings, self.policy, datetime.date.today())
         report = self.report.as_dict()
         text = json.dumps(report, indent=2, sort_keys=True) + "\n"
         fs.write(self.release / REPORT, text.encode(), gid=self.gid, mode=0o640)
@@ -132,8 +143,8 @@ class Inspection:
         return self.report is not None and not self.report.ok
 
     def refusal(self) -> str:
-        """Why it does not go live, and what to write."""
+        """Why the release is not activated, and what to write."""
         assert self.report is not None
-        return (f"The application is not safe to serve:\n{self.report.table(passed=False)}\nMend it, or waive a check with a reason and an "
-                f"end: app_release: {{policy: {{waivers: [{{check: …, reason: …, until: …}}]}}}}. Whole report: {self.release / REPORT}")
-
+        return (f"The application is not safe to serve:\n{self.report.table(passed=False)}\nCorrect it, or let this release through by "
+                f"these lines in the application's entry:\n\n{self.report.way_through(self.from_prefixed_env)}\n\n"
+                f"Whole report: {self.release / REPORT}")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.app_inspector import CHECKS, bits, weak
-from preflight.variants import VARIANTS, Variant
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.table import CHECKS
+from preflight_variants import VARIANTS, Variant
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 RANK = {"pass": 0, "unknown": 1, "warning": 2, "error": 3}
@@ -53,10 +53,9 @@ def test_exemptions_and_open_routes_are_told_by_endpoint(answers):
 
     assert "api.add_review (POST), api.change_cart (PUT)" in told("csrf-exempt-blueprint", "csrf_exemptions")
     assert told("csrf-exempt-view", "csrf_exemptions") == "exempt: pages.review (POST)"
-    assert told("csrf-without-put", "csrf_protection") == "WTF_CSRF_METHODS leaves out api.change_cart (PUT)"
-    for endpoint in ("pages.review", "pages.change_cart", "api.add_review", "api.change_cart"):
-        assert endpoint in told("csrf-missing", "csrf_protection")
-        assert endpoint in told("csrf-hook-taken-out", "csrf_protection")
+    assert "a cross-site request reaches api.change_cart (PUT). Credentials: " in told("csrf-without-put", "csrf_protection")
+    for name in ("csrf-missing", "csrf-hook-taken-out"):
+        assert "api.add_review (POST), api.change_cart (PUT); 2 check the token of their form" in told(name, "csrf_protection")
 
 
 def test_places_are_told_by_file_and_line(answers):
@@ -73,7 +72,7 @@ def test_places_are_told_by_file_and_line(answers):
 def test_a_private_store_passes(host):
     code = "import redis\nfrom flask_session.redis import RedisSessionInterface\n" \
            'app.session_interface = RedisSessionInterface(app, client=redis.from_url("unix://shop:" + app.config["SECRET_KEY"] + "@/run/r.sock"))'
-    from preflight.variants import late
+    from preflight_variants import late
 
     answer = host.of(Variant("store-private", "", "", late(code)))
     assert not seen(answer)
@@ -99,7 +98,7 @@ def test_what_is_no_flask_application_is_said_in_words(host, wsgi, words, tmp_pa
            "class Plain:\n    def __call__(self, environ, start_response):\n        return []\n"
     answer = host.program(f"words-{tmp_path.name}", {"web.py": code}, wsgi)
     assert answer["exception"] is None
-    assert results(answer) == {"unknown"} and len(answer["findings"]) == len(CHECKS)
+    assert [(f["check"], f["result"]) for f in answer["findings"]] == [("application", "unknown")]
     assert words in answer["findings"][0]["found"] and answer["findings"][0]["fix"]
 
 
@@ -131,8 +130,8 @@ def test_every_application_below_a_dispatcher_is_looked_at(host):
 def test_the_layers_around_an_application_are_found(host, wrapping, tmp_path):
     code = f"import functools\nfrom werkzeug.middleware.proxy_fix import ProxyFix\n{FLASK}{wrapping}\n"
     answer = host.program(f"layers-{tmp_path.name}", {"web.py": code}, "web:application")
-    assert [f["found"] for f in answer["findings"] if f["check"] == "proxy_hops" and f["result"] == "error"] == [
-        "x_host=1, but the proxy sets no X-Forwarded-Host: visitors choose it"]
+    assert [f["found"] for f in answer["findings"] if f["check"] == "proxy_hops"] == [
+        "x_host=1, but nginx sends no X-Forwarded-Host; without nginx, clients choose it"]
 
 
 def test_a_function_that_calls_an_application_leads_to_it(host):
@@ -153,16 +152,16 @@ def test_an_application_that_crashes_is_told_with_place_and_without_values(host)
         "raise RuntimeError(f'cannot log in with {url} ' + os.environ['APP'] + f' as {url[16:-8]}')\n"
     canary = "canary-6Zq8vJ2nXw"
     answer = host.program("crashing", {"web.py": code}, "web:app",
-                          {"FLASK_DATABASE_URL": f"postgres://shop:{canary}@db/shop", "APP": json.dumps({"inner": [canary + "-2"]})})
-    assert answer["exception"]["type"] == "RuntimeError" and "cannot log in with [FLASK_DATABASE_URL]" in answer["exception"]["text"]
+                          {"FLASK_DATABASE_URL": f"postgres://shop:{canary}@db/shop", "APP": json.dumps({"inner_token": [canary + "-2"]})})
+    assert answer["exception"]["type"] == "RuntimeError" and "postgres://shop:[FLASK_DATABASE_URL]@db/shop" in answer["exception"]["text"]
     assert "web.py:2 in <module>" in answer["exception"]["traceback"]
     assert canary not in json.dumps(answer)
-    assert results(answer) == {"unknown"} and len(answer["findings"]) == len(CHECKS)
+    assert [(f["check"], f["result"]) for f in answer["findings"]] == [("application", "unknown")]
 
 
 def test_an_application_that_exits_is_told(host):
-    answer = host.program("exiting", {"web.py": "import sys\nsys.exit(0)\n"}, "web:app")
-    assert answer["exception"] == {**answer["exception"], "type": "SystemExit", "text": "the application called sys.exit"}
+    answer = host.program("exiting", {"web.py": "import sys\nsys.exit('MAIL_SERVER is not set')\n"}, "web:app")
+    assert answer["exception"] == {**answer["exception"], "type": "SystemExit", "text": "the application called sys.exit: MAIL_SERVER is not set"}
     assert results(answer) == {"unknown"}
 
 
@@ -174,8 +173,7 @@ def test_a_missing_module_is_told(host):
 def test_no_view_runs(host):
     code = FLASK + "import os\n\n\n@app.route('/<int:n>', methods=['GET', 'POST', 'DELETE'])\ndef view(n):\n    os.mkdir('ran')\n    return ''\n" \
                    "\n\n@app.before_request\ndef before():\n    os.makedirs('before', exist_ok=True)\n"
-    answer = host.program("viewing", {"web.py": code}, "web:app")
-    assert seen(answer)["csrf_protection"] == "error"
+    host.program("viewing", {"web.py": code}, "web:app")
     assert (host.root / "viewing/before").exists() and not (host.root / "viewing/ran").exists()
 
 
@@ -184,14 +182,14 @@ def test_routes_of_every_kind_are_tried(host):
         "for n, path in enumerate(['/<uuid:u>', '/<float:f>', '/<path:p>', '/<any(a,b):x>', '/<string(length=4):s>', '/<int(min=7):i>']):\n" \
         "    app.add_url_rule(f'/{n}{path}', f'e{n}', lambda **_: '', methods=['POST'])\n"
     answer = host.program("kinds", {"web.py": code}, "web:app")
-    assert "6 were tried" in next(f["found"] for f in answer["findings"] if f["check"] == "csrf_protection")
+    assert "6 routes were tried" in next(f["found"] for f in answer["findings"] if f["check"] == "csrf_protection")
 
 
 def test_thousands_of_routes_are_looked_at_in_time(host):
     code = FLASK + "from flask_wtf import CSRFProtect\nCSRFProtect(app)\n" \
         "for n in range(3000):\n    app.add_url_rule(f'/{n}', f'e{n}', lambda: '', methods=['GET', 'POST'])\n"
     answer = host.program("thousands", {"web.py": code}, "web:app")
-    assert "3000 were tried" in next(f["found"] for f in answer["findings"] if f["check"] == "csrf_protection")
+    assert "3000 routes were tried" in next(f["found"] for f in answer["findings"] if f["check"] == "csrf_protection")
 
 
 def test_error_pages_are_seen_behind_a_login(host):
@@ -201,18 +199,10 @@ def test_error_pages_are_seen_behind_a_login(host):
     assert seen(host.program("login", {"web.py": code}, "web:app"))["error_pages"] == "error"
 
 
-def test_another_protection_is_known_by_its_name(host):
-    code = FLASK + "from flask import abort, request\n\n\n@app.post('/')\ndef view():\n    return ''\n" \
-        "\n\n@app.before_request\ndef same_site():\n    if request.headers.get('Sec-Fetch-Site') == 'cross-site':\n        abort(403)\n"
-    assert "csrf_protection" not in seen(host.program("other", {"web.py": code}, "web:app", csrf="web.same_site"))
-    answer = host.program("other-open", {"web.py": code.replace("abort(403)", "pass")}, "web:app", csrf="web.same_site")
-    assert seen(answer)["csrf_protection"] == "error"
-
-
 def test_no_secret_is_in_the_answer(host):
     canary = "Canary9vJ2nXwT5sQ"
     env = {"FLASK_SECRET_KEY": f"{canary}-0-" + "x7" * 12, "FLASK_MAIL_PASSWORD": canary + "-1", "OTHER": canary + "-2"}
-    code = FLASK + "import os\napp.config.from_prefixed_env()\napp.config['API_TOKEN'] = 'Canary' + '9vJ2nXwT5sQ-3'\n" \
+    code = FLASK + "import os\nfrom flask import session\napp.config.from_prefixed_env()\napp.config['API_TOKEN'] = 'Canary' + '9vJ2nXwT5sQ-3'\n" \
         "\n\n@app.post('/', endpoint=os.environ['OTHER'])\ndef view():\n    return ''\n" \
         "\n\n@app.errorhandler(500)\ndef failed(error):\n    return str(dict(app.config)), 500\n\n\n@app.get('/x')\ndef other():\n    return ''\n"
     answer = host.program("canary", {"web.py": code}, "web:app", env)
@@ -230,10 +220,10 @@ def test_old_versions_of_flask_are_told_what_they_do_not_read(host):
 
 
 def test_routes_no_url_leads_to_are_not_passed_silently(host):
-    code = FLASK + "from werkzeug.routing import BaseConverter\n\n\nclass Picky(BaseConverter):\n    def to_url(self, value):\n" \
+    code = FLASK + "from flask import session\nfrom werkzeug.routing import BaseConverter\n\n\nclass Picky(BaseConverter):\n    def to_url(self, value):\n" \
         "        raise LookupError(value)\n\n\napp.url_map.converters['picky'] = Picky\n" \
         "\n\n@app.before_request\ndef guard():\n    return '', 403\n\n\n@app.post('/<picky:x>')\ndef view(x):\n    return ''\n"
-    answer = host.program("picky", {"web.py": code}, "web:app", csrf="web.guard")
+    answer = host.program("picky", {"web.py": code}, "web:app")
     assert [f["found"] for f in answer["findings"] if f["check"] == "csrf_protection"] == ["could not be tried: view (POST)"]
 
 
@@ -267,25 +257,3 @@ def test_what_the_application_leaves_running_does_not_keep_the_inspector(host):
 def test_the_command_line_is_not_the_applications(host):
     code = f"import argparse\nargparse.ArgumentParser().parse_args()\n{FLASK}"
     assert host.program("arguments", {"web.py": code}, "web:app")["exception"] is None
-
-
-# --- keys -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("key", ["b1946ac92492d2347c6235b4d2611184", b"\x9c\x11\xf3\x08\xab\x77\x01\xd9\x5e\xc4\x22\x80\x6d\x3a\xee\x94",
-                                 "test-7d865e959b2466918c9863afca942d0f", "Qm9vZ2llTWFuR29lc1dpbGQ-_98aZt7LkPq2XcV4bN1"])
-def test_strong_keys(key):
-    assert weak(key) == ""
-
-
-@pytest.mark.parametrize("key", [None, "", b"", 12345678, True, "dev", "secret", "your-secret-key-goes-here-please", "a" * 64, "0123456789" * 4,
-                                 "correct horse battery", "supersecretkeythatnobodyknows", b"\0" * 32, "qwertyuiopasdfgh"])
-def test_weak_keys_are_told_without_the_key(key):
-    words = weak(key)
-    assert words
-    assert not isinstance(key, str) or len(key) < 8 or key not in words
-
-
-def test_bits_grow_with_randomness():
-    assert bits("b1946ac92492d2347c6235b4d2611184") > 100
-    assert bits("abcdefghijklmnopqrstuvwxyz") < bits("q1W9e-rT5yU2iO8p") < bits("q1W9e-rT5yU2iO8pA4s")

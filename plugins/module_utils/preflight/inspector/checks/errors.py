@@ -1,0 +1,62 @@
+"""What a failure shows to clients."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Seen, check
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.probe import Probe, ProbeFailure
+
+OWN_FILES = str(Path(__file__).parent.parent)
+
+
+@check("a failure shows nothing of the inside", "error", "tracebacks and messages tell an attacker about the code, its files and its data",
+       'app.register_error_handler(500, lambda error: ("Internal Server Error", 500))')
+def error_pages(subject: Any) -> Seen:
+    marker = f"probe-{secrets.token_hex(8)}"
+    pages: dict[str, Any] = {}
+    with Probe(subject.app, subject.domains[0]) as probe:
+        probe.failure = ProbeFailure(marker)
+        tried: Counter = Counter()
+        for rule in subject.app.url_map.iter_rules():
+            blueprint = rule.endpoint.rpartition(".")[0]  # each may have an error page of its own
+            if blueprint in pages or "GET" not in (rule.methods or ()) or tried[blueprint] > 20:
+                continue
+            tried[blueprint] += 1
+            response = probe.request(rule, "GET", Accept="text/html,application/json;q=0.9")
+            if probe.reached and response is not None:
+                pages[blueprint] = response
+        if not pages:  # something in front of every view responds: ask the error handling itself
+            pages["without a view"] = _handled(subject, probe.failure)
+    for blueprint, page in pages.items():
+        yield from _page(subject, f" (blueprint {blueprint})" if blueprint else "", page, marker)
+
+
+def _handled(subject: Any, failure: Exception) -> Any:
+    with subject.app.test_request_context("/", base_url=f"https://{subject.domains[0]}"):
+        try:
+            try:
+                return subject.app.make_response(subject.app.handle_user_exception(failure))
+            except ProbeFailure as unhandled:
+                return subject.app.make_response(subject.app.handle_exception(unhandled))
+        except Exception as error:  # noqa: BLE001 an error handler that fails itself
+            return error
+
+
+def _page(subject: Any, where: str, page: Any, marker: str) -> Seen:
+    if isinstance(page, Exception):
+        yield "error", f"the error handler itself fails with {type(page).__name__}{where}: clients get gunicorn's page"
+        return
+    body = page.get_data().decode("utf-8", "replace")
+    inside = {"a traceback": ("Traceback (most recent call", 'File "', "File &#34;", "File &quot;"),
+              "the exception's text": (marker,), "the exception's type": (ProbeFailure.__name__,),
+              "paths of files": (subject.question["source"], subject.app.root_path, "site-packages", OWN_FILES),
+              "the configuration": ("SECRET_KEY", "SESSION_COOKIE_"), "a secret value": subject.redactor.secret}
+    for what, texts in inside.items():
+        if any(text in body for text in texts):
+            yield "error", f"the page for a failure shows {what}{where}"
+    if page.status_code != 500:
+        yield "warning", f"a failure has the status {page.status_code}{where}, so that no monitoring sees it", "return …, 500"

@@ -1,0 +1,45 @@
+"""HTML forms in templates, and whether they carry a CSRF token."""
+
+from __future__ import annotations
+
+import re
+from typing import Iterable
+
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.source import Place
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.templates import Template
+
+COMMENT = re.compile(r"\{#.*?#\}|<!--.*?-->", re.DOTALL)
+FORM = re.compile(r"<form\b(?P<attributes>(?:\{\{.*?\}\}|\{%.*?%\}|[^>{]|\{(?![{%]))*)>(?P<body>.*?)(?:</form\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+POST = re.compile(r"\bmethod\s*=\s*[\"']?\s*post\b", re.IGNORECASE)
+TOKEN = re.compile(r"csrf|hidden_tag|_token\b", re.IGNORECASE)
+ELSEWHERE = re.compile(r"\baction\s*=\s*[\"']?\s*(?:https?:)?//", re.IGNORECASE)
+ENDPOINT = re.compile(r"\baction\s*=[^>]*?url_for\(\s*[\"']([\w.]+)[\"']", re.IGNORECASE)
+# What may bring a token along without naming it: other templates, macros, blocks, loops over the fields of a form.
+MAY_RENDER_A_TOKEN = re.compile(r"\{%-?\s*(?:include|import|from|call|block|extends|for\s+\w+\s+in\s+(?:\w+\.)*\w*form\w*)\b"
+                                r"|\{\{-?\s*(?!(?:url_for|_|gettext|ngettext|request|range|loop|config)\b)[\w.]+\s*\("
+                                r"|\|\s*safe\b|\{\{-?\s*\w*form\w*\s*-?\}\}", re.IGNORECASE)
+TAG_EXPRESSION = re.compile(r"<[a-z][^<>]*>", re.IGNORECASE)
+SENT_BY_SCRIPT = re.compile(r"X-CSRF-?Token|X-XSRF-?Token|csrf-token", re.IGNORECASE)
+
+
+def without_token(templates: Iterable[Template], exempt: Iterable[str]) -> list[Place]:
+    """Forms that POST to this application and certainly send no token.
+
+    :param exempt: endpoints that need none
+    """
+    templates, exempt = list(templates), set(exempt)
+    if any(SENT_BY_SCRIPT.search(template.text) for template in templates):
+        return []  # a script may send the token with every form
+    return [Place(template.file, line) for template in templates for line in _lines(template.text, exempt)]
+
+
+def _lines(text: str, exempt: set[str]) -> Iterable[int]:
+    text = COMMENT.sub(lambda found: "\n" * found.group().count("\n"), text)
+    for form in FORM.finditer(text):
+        attributes, body = form["attributes"], form["body"]
+        endpoint = ENDPOINT.search(attributes)
+        if not POST.search(attributes) or ELSEWHERE.search(attributes) or endpoint and endpoint[1] in exempt:
+            continue
+        if TOKEN.search(attributes + body) or MAY_RENDER_A_TOKEN.search(TAG_EXPRESSION.sub("", body)):
+            continue
+        yield text.count("\n", 0, form.start()) + 1

@@ -1,0 +1,129 @@
+"""Load the WSGI target as gunicorn does, and find the Flask applications below it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from typing import Any, NamedTuple
+
+
+class CannotInspect(Exception):
+    """There is no Flask application to inspect. The text says why, `cure` what to write.
+
+    The result is `error` where it could not be served either.
+    """
+
+    def __init__(self, text: str, result: str = "unknown", cure: str = "") -> None:
+        super().__init__(text)
+        self.result, self.cure = result, cure
+
+
+def load(target: str) -> Any:
+    """The object gunicorn would serve, by gunicorn's grammar."""
+    module, _, expression = target.partition(":")
+    expression = expression or "application"
+    try:
+        parsed = ast.parse(expression, mode="eval").body
+    except SyntaxError:
+        raise CannotInspect(f"wsgi: {expression} is neither a name nor a call") from None
+    if isinstance(parsed, ast.Name):
+        name, call = parsed.id, None
+    elif isinstance(parsed, ast.Call) and isinstance(parsed.func, ast.Name):
+        try:
+            name = parsed.func.id
+            call = ([ast.literal_eval(a) for a in parsed.args], {str(k.arg): ast.literal_eval(k.value) for k in parsed.keywords})
+        except ValueError:
+            raise CannotInspect(f"wsgi: {name}(…) may be called with literal values only") from None
+    else:
+        raise CannotInspect(f"wsgi: {expression} must be a name or the call of one")
+    found = importlib.import_module(module)
+    try:
+        found = getattr(found, name)
+    except AttributeError:
+        raise CannotInspect(f"wsgi: the module {module} has no {name}") from None
+    if call is not None:
+        found = found(*call[0], **call[1])
+    if is_asgi(found):
+        raise CannotInspect(f"wsgi: {module}:{expression} is an ASGI application ({kind_of(found)}), and the server runs WSGI applications only",
+                            "error", "wrap it with a2wsgi: application = ASGIMiddleware(app)")
+    if call is None and inspect.isfunction(found):
+        try:
+            inspect.signature(found).bind({}, None)
+        except TypeError:
+            raise CannotInspect(f"wsgi: {module}:{name} is a function that makes the application; write {module}:{name}()") from None
+    if not callable(found):
+        raise CannotInspect(f"wsgi: {module}:{expression} gives {kind_of(found)}, which is no application")
+    return found
+
+
+def is_asgi(thing: Any) -> bool:
+    """Whether an object is called as ASGI prescribes. FastAPI, Starlette, Quart and others are; nothing is called to find out."""
+    if isinstance(thing, type):
+        return False
+    call = next((vars(kind)["__call__"] for kind in type(thing).__mro__ if "__call__" in vars(kind)), None)
+    return inspect.iscoroutinefunction(thing) or inspect.iscoroutinefunction(call)
+
+
+def kind_of(thing: Any) -> str:
+    """The dotted name of an object's class."""
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+class Layered(NamedTuple):
+    """A Flask application and the WSGI layers a request passes on its way to it, outermost first."""
+
+    app: Any
+    layers: list[Any]
+
+
+def flask_apps(root: Any) -> list[Layered]:
+    """The Flask applications behind a WSGI application: itself, below middleware, mounted by a dispatcher."""
+    try:
+        from flask import Flask
+    except ImportError:
+        raise CannotInspect(f"Flask is not installed beside the application ({kind_of(root)})") from None
+    found: dict[int, Layered] = {}
+    seen: set[int] = set()
+
+    def inner(node: Any) -> list[Any]:
+        """What a layer may hand a request to."""
+        following = [getattr(node, name, None) for name in ("wsgi_app", "app", "application", "_app", "wrapped", "__wrapped__", "func")]
+        mounts = getattr(node, "mounts", None)
+        if isinstance(mounts, dict):
+            following += mounts.values()
+        following += [v for v in getattr(node, "__dict__", {}).values() if isinstance(v, Flask)] if not isinstance(node, type) else []
+        function = getattr(node, "__func__", node)
+        if inspect.isfunction(function):
+            for cell in function.__closure__ or ():
+                try:
+                    following.append(cell.cell_contents)
+                except ValueError:  # not filled yet
+                    pass
+            names = function.__globals__
+            following += [names[n] for n in function.__code__.co_names if isinstance(names.get(n), Flask)]
+        if inspect.ismethod(node):
+            following.append(node.__self__)
+        return [f for f in following if callable(f) and not isinstance(f, type)]
+
+    def walk(node: Any, above: list[Any]) -> None:
+        owner = getattr(node, "__self__", None)
+        if isinstance(owner, Flask) and inspect.ismethod(node):  # the end of the way: Flask.wsgi_app
+            found.setdefault(id(owner), Layered(owner, above))
+            return
+        if id(node) in seen or len(above) > 30:
+            return
+        seen.add(id(node))
+        if isinstance(node, Flask):
+            way = vars(node).get("wsgi_app")
+            if way is not None:
+                walk(way, above)
+            found.setdefault(id(node), Layered(node, above if way is None else [*above, way]))
+            return
+        for following in inner(node):
+            walk(following, [*above, node])
+
+    walk(root, [])
+    if not found:
+        raise CannotInspect(f"wsgi names no Flask application but {kind_of(root)}, and none was found below it")
+    return list(found.values())

@@ -1,0 +1,125 @@
+"""Inspect a Flask application: `<venv>/bin/python inspector.zip question.json`.
+
+Runs where the application would run: its account, its environment, its venv, its source directory as working
+directory. What counts is the live application object, however it was configured. Needs the standard library
+and what the application itself has installed; old versions of Python and Flask too.
+
+No view of the application runs: while requests are made, stubs take the views' places. No value of a secret is
+printed. The standard output is one JSON document; all else that the application prints goes to the standard error.
+
+Question: {"wsgi": "shop:create_app()", "source": directory, "domains": [...], "proxies": 1, "body_max_mb": 16,
+"account": "shop", "deployment": [deployment.py, settings file] or nothing}
+Answer: {"inspector": 1, "python": "3.13.5", "flask": "3.1.3" or null, "exception": null or {type, text, traceback},
+"imported": [files of the source], "from_prefixed_env": bool, "findings": [{check, result, found, why, fix}, ...]}.
+Every check has at least one finding. Its result is pass, warning, error, or unknown where nothing could be seen. A
+target that is no Flask application has one finding, of the check `application`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import platform
+import runpy
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.loading import CannotInspect, flask_apps, load
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Check, finding
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.subject import Subject, version
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.table import APPLICATION, CHECKS
+
+OWN_FILES = str(Path(__file__).parent)
+VOCABULARY = " ".join(text for check in CHECKS for text in (check.id, check.title, check.why, check.fix))
+
+
+def explain(error: BaseException, redactor: Redactor) -> dict[str, str]:
+    """An exception of the application: its text without secrets, and its frames without lines of source."""
+    text = "the application called sys.exit" + (f": {error.code}" if error.code is not None else "") if isinstance(error, SystemExit) else str(error)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+              if not frame.filename.startswith((OWN_FILES, "<frozen")) and frame.filename not in (importlib.__file__, runpy.__file__)]
+    trace = "\n".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames[-20:])
+    return {"type": type(error).__name__, "text": redactor.redact(text)[:2000], "traceback": redactor.redact(trace)}
+
+
+def findings(subject: Subject) -> Iterator[dict[str, str]]:
+    """What every check has found in one application."""
+    for check in CHECKS:
+        seen: list[tuple] = []
+        try:
+            for one in check.run(subject):  # type: ignore[misc]
+                seen.append(one)
+        except Exception as error:  # noqa: BLE001 a check that fails must not hide the others; its text may hold values
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            seen.append(("unknown", f"the check itself failed: {type(error).__name__} at {Path(last.filename).name}:{last.lineno}",
+                         "report this to the maintainers of the collection"))
+        for result, text, *cure in seen or [("pass", check.title)]:
+            if result == "pass" and check.setting and subject.set_by_deployment(check.setting[0]):
+                text += " (set by the deployment)"
+            yield finding(check, result, text, cure[0] if cure else _cure(check, subject))
+
+
+def _cure(check: Check, subject: Subject) -> str:
+    known = {"proxies": subject.question.get("proxies", 1), "body_max_mb": subject.question.get("body_max_mb"), "domains": json.dumps(subject.domains)}
+    return functools.reduce(lambda text, name: text.replace(f"{{{name}}}", str(known[name])), known, check.fix)
+
+
+def answer(question: dict[str, Any]) -> dict[str, Any]:
+    """Import the application and inspect it."""
+    redactor = Redactor(VOCABULARY)
+    result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "findings": [], "exception": None,
+                              "imported": [], "from_prefixed_env": False}
+    try:
+        deployment = _deployment(question)
+        applications = flask_apps(load(question["wsgi"]))
+        if deployment is not None:
+            deployment.finish()
+    except CannotInspect as error:
+        result["findings"] = [finding(APPLICATION, error.result, str(error), error.cure)]
+    except BaseException as error:  # noqa: B036 importing runs the application's code, which may also call sys.exit
+        result["exception"] = explain(error, redactor)
+        result["findings"] = [finding(APPLICATION, "unknown", f"the application cannot be imported: {type(error).__name__}", "see the exception")]
+    else:
+        for layered in applications:
+            redactor.add_config(layered.app.config)
+        for layered in applications:
+            name = f"{layered.app.import_name}: " if len(applications) > 1 else ""
+            subject = Subject(layered, question, redactor, deployment)
+            result["imported"] = subject.imported_files()
+            result["from_prefixed_env"] |= "from_prefixed_env" in subject.source.names
+            for one in findings(subject):
+                result["findings"].append({**one, "found": redactor.redact(name + one["found"]), "fix": redactor.redact(one["fix"])})
+    return result
+
+
+def _deployment(question: dict[str, Any]) -> Any:
+    """What gunicorn's configuration lays over the application, in place before the application is imported."""
+    if not question.get("deployment"):
+        return None
+    program, settings = question["deployment"]
+    deployment = runpy.run_path(program)["Deployment"](settings)
+    deployment.install()
+    return deployment
+
+
+def main() -> None:
+    """Answer on the standard output, which the application itself cannot reach."""
+    with open(sys.argv[1], encoding="utf-8") as stream:
+        question = json.load(stream)
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    # Everything of the inspector is imported. From here on the application's names are the only ones.
+    for name in [name for name in sys.modules if name.split(".")[0] == "ansible_collections"]:
+        del sys.modules[name]
+    sys.path[0] = question["source"]  # as gunicorn does
+    sys.argv = ["gunicorn"]  # an application may read the command line
+    output.write(json.dumps(answer(question)) + "\n")
+    output.flush()
+    sys.stderr.flush()
+    os._exit(0)  # threads and exit handlers of the application do not matter here

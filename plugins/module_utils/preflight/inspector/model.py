@@ -1,0 +1,34 @@
+"""What a check is, and what it yields."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterator, NamedTuple
+
+Seen = Iterator[tuple]  # (result, text) or (result, text, cure); result is pass, warning, error or unknown
+
+
+class Check(NamedTuple):
+    """One thing that is inspected.
+
+    `severity` is the worst result it can have, `why` the reason for that, `fix` the line that cures it. `setting` is the
+    Flask setting that cures it, with its value: the deployment can set it for an application that nobody may change.
+    """
+
+    id: str
+    title: str
+    severity: str
+    why: str
+    fix: str
+    setting: tuple | None = None
+    run: Callable[[Any], Seen] | None = None
+
+
+def check(title: str, severity: str, why: str, fix: str, setting: tuple | None = None) -> Callable[[Callable[[Any], Seen]], Check]:
+    """Make a check of a function, whose name is the check's. It gets the subject; yielding nothing means that all is well."""
+    return lambda function: Check(function.__name__, title, severity, why, fix, setting, function)
+
+
+def finding(one: Check, result: str, found: str, fix: str = "") -> dict[str, str]:
+    """One finding. A pass needs no advice."""
+    advice = {} if result == "pass" else {"why": one.why, "fix": fix or one.fix}
+    return {"check": one.id, "result": result, "found": found, "why": "", "fix": "", **advice}

@@ -1,0 +1,79 @@
+"""Remove the values of secrets from texts, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+SECRET_NAME = re.compile(r"SECRET|(?<!PUBLIC_)KEY|TOKEN|PASS(?!ENGER|IVE)|PWD|CREDENTIAL|SALT|PRIVATE", re.I)
+NOT_SECRET = re.compile(r"PWD|OLDPWD|PATH|CREDENTIALS_DIRECTORY|\w*_(PATH|FILE|DIR|DIRECTORY|HOSTS?|SECONDS|ENABLED|HEADER|NAME)|INVOCATION_ID|JOURNAL_STREAM")
+URL_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
+# A part of a value that no person has written: 16 letters and digits or more, of which three are digits.
+RANDOM = re.compile(r"(?<![^\W_])(?=[^\W_]*[a-z])(?=(?:[^\W\d_]*\d){3})[^\W_]{16,}(?:[-_][^\W_]+)*", re.I)
+SHORTEST, SHORTEST_INSIDE_WORDS = 6, 8
+
+
+class Redactor:
+    """The values that must not leave this process."""
+
+    def __init__(self, vocabulary: str) -> None:
+        """Collect the environment's secrets; a value that is a word of `vocabulary`, the inspector's own texts, is not hidden."""
+        self.vocabulary = vocabulary
+        self.hidden: dict[str, str] = {}  # value -> the name that replaces it
+        self.secret: set[str] = set()  # those that a page must never show
+        for name, value in os.environ.items():
+            self.add(name, value)
+
+    def add(self, name: str, value: Any) -> None:
+        """Hide what is secret in the value of a variable or setting."""
+        if NOT_SECRET.fullmatch(name):
+            return
+        if isinstance(value, str):
+            try:
+                parsed = json.loads(value)
+            except ValueError:
+                parsed = None
+            if isinstance(parsed, (dict, list)):
+                self.add(name, parsed)
+        for inner, text in _texts(name, value):
+            secret = bool(SECRET_NAME.search(inner))
+            parts = [text] if secret else URL_PASSWORD.findall(text) + RANDOM.findall(text)
+            for part in parts:
+                if len(part) >= SHORTEST and part not in self.vocabulary:
+                    self.hidden.setdefault(part, name)
+                    if secret and len(part) >= SHORTEST_INSIDE_WORDS:
+                        self.secret.add(part)
+
+    def add_config(self, config: dict[str, Any]) -> None:
+        """Hide what is secret in the settings of an application."""
+        for name, value in config.items():
+            if isinstance(name, str):
+                self.add(name, value)
+
+    def redact(self, text: str) -> str:
+        """The text with each hidden value replaced by its name in brackets."""
+        for value in sorted(self.hidden, key=len, reverse=True):
+            name = f"[{self.hidden[value]}]"
+            for form in {value, repr(value)[1:-1]}:
+                if len(form) >= SHORTEST_INSIDE_WORDS:
+                    text = text.replace(form, name)
+                else:
+                    text = name.join(re.split(rf"(?<!\w){re.escape(form)}(?!\w)", text))
+        return text
+
+
+def _texts(name: str, value: Any) -> Iterator[tuple]:
+    """Each text inside a value, with the names that lead to it."""
+    if isinstance(value, bytes):
+        yield name, value.decode("latin-1")
+    elif isinstance(value, str):
+        yield name, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts(f"{name}.{key}", item)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from _texts(name, item)

@@ -1,0 +1,136 @@
+"""One Flask application as the checks see it."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.loading import Layered
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.probe import Probe
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.source import Source, source_roots
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.templates import Template, templates
+
+UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
+PROBED = 20  # routes that are requested to see whether cookies are set
+
+
+class Subject:
+    """The live application, its configuration, its source and its templates."""
+
+    def __init__(self, layered: Layered, question: dict[str, Any], redactor: Redactor, deployment: Any = None) -> None:
+        self.app, self.layers = layered
+        self.config = self.app.config
+        self.question = question
+        self.redactor = redactor
+        self.deployment = deployment
+        self.domains = [str(d).lower() for d in question.get("domains") or ["localhost"]]
+        self.flask = version("flask") or "0"
+        self.flask_numbers = _numbers(self.flask)
+        self.source = Source(source_roots(Path(question["source"]).resolve(), self.app))
+
+    @property
+    def entry(self) -> Any:
+        """Where requests enter: the outermost layer, or the application where a dispatcher would change its paths."""
+        inside = not self.layers or self.layers[0] is vars(self.app).get("wsgi_app")
+        return self.app if inside or any(hasattr(layer, "mounts") for layer in self.layers) else self.layers[0]
+
+    @property
+    def refuses_cross_site(self) -> bool:
+        """Whether the deployment refuses cross-site requests in front of the application."""
+        return bool(self.deployment is not None and self.deployment.refuse_cross_site or self.question.get("cross_site") == "refused")
+
+    def kind_of_setting(self, name: str) -> str:
+        """A setting's type, since its value is not shown."""
+        return f"{name} is {'empty' if self.config.get(name) in (None, '') else type(self.config.get(name)).__name__}"
+
+    def set_by_deployment(self, name: str) -> bool:
+        """Whether the deployment has set what the application has not."""
+        return self.deployment is not None and bool(self.deployment.source_of(name, self.config.get(name)))
+
+    @functools.cached_property
+    def templates(self) -> list[Template]:
+        """The application's own templates."""
+        return templates(self.app)
+
+    @functools.cached_property
+    def unsafe(self) -> list[tuple[Any, str]]:
+        """Every route and method that may change something."""
+        return [(rule, method) for rule in self.app.url_map.iter_rules() if rule.endpoint in self.app.view_functions
+                for method in sorted(UNSAFE & set(rule.methods or ()))]
+
+    @functools.cached_property
+    def session_uses(self) -> list[str]:
+        """How the application uses Flask's session; empty where it does not."""
+        uses = [f"flask.{name}" for name in ("flash", "get_flashed_messages", "session") if name in self.source.flask_names]
+        uses += self._packages_with_the_session()
+        if self.config.get("SESSION_COOKIE_NAME") in self._cookies:
+            uses.append("a response sets its cookie")
+        if any("get_flashed_messages" in t.text or re.search(r"\bsession[.\[]", t.text) for t in self.templates):
+            uses.append("templates")
+        return uses
+
+    @functools.cached_property
+    def credential_uses(self) -> list[str]:
+        """How a browser's credentials reach the application: sessions, cookies, passwords of HTTP; empty where they do not."""
+        uses = [*self.session_uses]
+        uses += [f"request.{name}" for name in ("cookies",) if name in self.source.request]
+        uses += [name for name in ("set_cookie", "HTTPBasicAuth", "HTTPDigestAuth", "BasicAuth") if name in self.source.names]
+        if "authorization" in self.source.request and "password" in self.source.names:
+            uses.append("request.authorization")
+        if "cookies" in str(self.config.get("JWT_TOKEN_LOCATION", "")):
+            uses.append("JWT_TOKEN_LOCATION")
+        return uses + [f"the cookie {name}" for name in sorted(self._cookies)]
+
+    def _packages_with_the_session(self) -> list[str]:
+        """The imported packages, other than Flask, that use the session."""
+        from flask import session
+
+        return sorted({name.split(".")[0] for name, module in list(sys.modules.items()) if name.split(".")[0] not in ("flask", "__main__")
+                       and isinstance(getattr(module, "__dict__", None), dict) and module.__dict__.get("session") is session
+                       and not self._is_idle(name.split(".")[0])})
+
+    def _is_idle(self, package: str) -> bool:
+        """Whether a package is imported and has no part in this application."""
+        parts = {type(part).__module__.split(".")[0] for part in [*self.app.extensions.values(), *self.app.blueprints.values(),
+                                                                   self.app.session_interface]}
+        parts |= {kind.__module__.split(".")[0] for kind in type(self.app).__mro__}
+        hooks = [hook for hooks in self.app.before_request_funcs.values() for hook in hooks]
+        parts |= {str(getattr(hook, "__module__", "")).split(".")[0] for hook in hooks}
+        if hasattr(self.app, "login_manager"):
+            parts.add("flask_login")
+        if package == "flask_wtf" and ("FlaskForm" in self.source.names or "csrf" in self.app.extensions):
+            return False
+        return package not in parts and package not in self.source.imports
+
+    @functools.cached_property
+    def _cookies(self) -> set[str]:
+        """The cookies that responses to plain requests set, without what views set."""
+        with Probe(self.app, self.domains[0], self.entry) as probe:
+            rules = [rule for rule in self.app.url_map.iter_rules() if "GET" in (rule.methods or ()) and rule.endpoint in self.app.view_functions]
+            for rule in rules[:PROBED]:
+                probe.request(rule, "GET")
+        return probe.cookies
+
+    def imported_files(self) -> list[str]:
+        """The files of the source that the running application has imported, relative to it."""
+        root = Path(self.question["source"]).resolve()
+        files = {Path(str(getattr(module, "__file__", None) or "/")) for module in list(sys.modules.values())}
+        return sorted(str(path.relative_to(root)) for path in files if root in path.parents)
+
+
+def version(package: str) -> str | None:
+    """The installed version of a package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    found = [int(n) for n in re.findall(r"\d+", text)[:3]]
+    return tuple(found + [0] * (3 - len(found)))

@@ -1,0 +1,122 @@
+"""Findings of what looks at a release from outside: the inspector's answer, bandit and pip-audit. No Ansible imports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector import table
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Check, finding
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.source import listed
+
+STATIC_ANALYSIS = Check("static_analysis", "bandit finds no dangerous code in what the application imports", "error",
+                        "shells, eval, pickle and SQL made of text let clients run code", "change the line, or mark it # nosec with the reason")
+DEPENDENCIES = Check("dependencies", "pip-audit knows no vulnerability of a package", "error",
+                     "attacks on published vulnerabilities are automated", "update the lock file")
+INSPECTED = {check.id: check for check in (table.APPLICATION, *table.CHECKS)}
+RESULTS = {result: result for result in ("pass", "warning", "error", "unknown")}
+UNSCANNED = ("tests", "test", "venv", ".venv", "node_modules", ".git", ".tox", "__pycache__", "site-packages")
+# Weak hashes and ciphers: most are checksums and cache keys, and bandit cannot tell.
+NOT_AN_ATTACK = ("B303", "B304", "B305", "B324")
+
+
+def inspector_findings(json_text: str) -> list[dict[str, str]]:
+    """The findings in an answer of the inspector. It comes out of the application's own process, so that nothing in it is
+    trusted: anything else than an answer is one finding that nothing could be inspected."""
+    try:
+        found = [finding(INSPECTED[one["check"]], RESULTS[one["result"]], _line(one["found"]), _line(one["fix"]))
+                 for one in json.loads(json_text)["findings"]]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        found = [finding(table.APPLICATION, "unknown", "the inspector gave no answer: the application ended it, or it took too long",
+                         "see what the application printed, in the log of this run")]
+    return found
+
+
+def inspector_facts(json_text: str) -> tuple[list[str] | None, bool]:
+    """The files that the application has imported, None where that is not known, and whether it calls from_prefixed_env."""
+    try:
+        answer = json.loads(json_text)
+        inspected = any(one["check"] != table.APPLICATION.id for one in answer["findings"])
+        return (list(map(str, answer["imported"])) if inspected else None), bool(answer["from_prefixed_env"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None, False
+
+
+def _line(text: Any, limit: int = 2000) -> str:
+    """Text that can neither split a line nor steer a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:limit]
+
+
+def bandit_command(program: str, source: str) -> list[str]:
+    """The command that reads the source; it exits 1 when it finds something. A .bandit file of the source's own does not count."""
+    source = source.rstrip("/")
+    # Patterns from the source on: a directory above it may be called test too.
+    left_out = ",".join(f"{source}/{name}/*,{source}/*/{name}/*" for name in UNSCANNED)
+    return [program, "-r", "-f", "json", "-q", "--ini", "/dev/null", "-x", left_out, source]
+
+
+def bandit_findings(json_text: str, source: str = "", imported: Collection[str] | None = None) -> list[dict[str, str]]:
+    """What bandit reports. High severity is an error, medium a warning; low, and what bandit is not sure of, is counted.
+
+    Its own texts and code excerpts are left out: they quote passwords.
+
+    :param imported: the files that the running application has imported; what is in others is a warning at most
+    """
+    check = STATIC_ANALYSIS
+    try:
+        report = json.loads(json_text)
+        issues, unread = list(report["results"]), [str(e["filename"]) for e in report["errors"]]
+        files = len(report["metrics"]) - 1  # beside the totals
+        found, minor = [], 0
+        for issue in issues:
+            severity, sure = issue["issue_severity"], issue["issue_confidence"] in ("HIGH", "MEDIUM")
+            result = {"HIGH": "error" if sure else "warning", "MEDIUM": "warning" if sure else ""}.get(severity, "")
+            if not result:
+                minor += 1
+                continue
+            file = _line(_below(source, issue["filename"]))
+            unused = imported is not None and file not in imported
+            if unused or issue["test_id"] in NOT_AN_ATTACK:
+                result = "warning" if result == "error" else ""
+            if not result:
+                minor += 1
+                continue
+            place = f"{file}:{int(issue['line_number'])}"
+            found.append(finding(check, result, f"{place} {issue['test_id']} {issue['test_name'].replace('_', ' ')} "
+                                 f"(severity {severity.lower()}, confidence {issue['issue_confidence'].lower()})"
+                                 + (", in a file that the application does not import" if unused else "")))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return [finding(check, "unknown", "bandit gave no result", "see what bandit printed, in the log of this run")]
+    if files < 1 and not unread:
+        found.append(finding(check, "unknown", "bandit found no Python file in the source", "let source lead to the code"))
+    if unread:
+        found.append(finding(check, "unknown", f"bandit could not read {listed(_below(source, f) for f in unread)}",
+                             "correct the files, or remove them"))
+    return found or [finding(check, "pass", f"nothing of medium or high severity in {files} files; {minor} minor remarks")]
+
+
+def _below(source: str, path: str) -> str:
+    return path[len(source):].lstrip("/") if source and path.startswith(source) else path
+
+
+def audit_findings(report: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A report of pip-audit-app. A vulnerability that has a fix is an error, one without is a warning."""
+    check = DEPENDENCIES
+    try:
+        found = [
+            finding(check, "error" if v["fixed"] else "warning",
+                    f"{v['package']} {v['installed']} {' '.join(dict.fromkeys([v['id'], *v['aliases']]))} "
+                    + (f"(fixed in {', '.join(v['fixed'])})" if v["fixed"] else "(no fix yet)"),
+                    f"{v['package']}>={v['fixed'][0]} in the lock file" if v["fixed"] else "replace the package, or waive the check until there is a fix")
+            for v in report["findings"]
+        ]
+        state, reason = report["state"], report["reason"]
+        packages = report.get("counts", {}).get("audited", 0)
+    except (TypeError, KeyError, AttributeError):
+        state, reason, found, packages = "could-not-audit", "the report has another form", [], 0
+    if state == "could-not-audit" or reason:
+        found.append(finding(check, "unknown", f"could not audit: {reason}", "see that the advisory service can be reached, and repeat"))
+    return found or [finding(check, "pass", f"{packages} packages, none with a known vulnerability")]
+
+

@@ -1,0 +1,129 @@
+"""An error is what can be exploited or keeps clients out, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.forms import without_token
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.templates import Template
+from support import ROOT
+
+FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+POST = "\n\n@app.post('/')\ndef view():\n    return ''\n"
+NO_KEY = {"FLASK_SECRET_KEY": None}
+FORM = """from flask_wtf import FlaskForm
+from wtforms import StringField
+app.secret_key = "7d865e959b2466918c9863afca942d0f"
+
+
+class Note(FlaskForm):
+    text = StringField()
+"""
+VALIDATED = """
+
+@app.route("/", methods=["GET", "POST"])
+def view():
+    form = Note()
+    if form.validate_on_submit():
+        return ""
+    return "form"
+"""
+NONCE = """from flask import abort, request, session
+app.secret_key = "7d865e959b2466918c9863afca942d0f"
+
+
+@app.before_request
+def nonce():
+    if request.method == "POST" and request.form.get("nonce") != session.get("nonce", "none"):
+        abort(400)
+"""
+
+
+def result(answer, check):
+    return next(f["result"] for f in answer["findings"] if f["check"] == check)
+
+
+def errors(answer):
+    return {f["check"] for f in answer["findings"] if f["result"] == "error"}
+
+
+def test_an_api_without_cookies_and_key_has_no_error(host):
+    answer = host.program("api", {"web.py": FLASK + POST}, "web:app", NO_KEY)
+    assert errors(answer) == set()
+    assert result(answer, "secret_key") == result(answer, "csrf_protection") == result(answer, "cookie_secure") == "pass"
+
+
+@pytest.mark.parametrize(("name", "code", "expected"), [
+    ("session-without-key", FLASK + "from flask import session\n" + POST, {"secret_key", "cookie_secure", "csrf_protection"}),
+    ("cookie", FLASK + POST.replace("return ''", "from flask import request\n    return request.cookies['a']"), {"csrf_protection"}),
+    ("basic", FLASK + "from flask import request\n" + POST.replace("return ''", "return request.authorization.password"), {"csrf_protection"}),
+    ("bearer", FLASK + "from flask import request\n" + POST.replace("return ''", "return request.headers['Authorization']"), set()),
+    ("set-by-a-hook", FLASK + POST + "\n\n@app.after_request\ndef after(response):\n    getattr(response, 'set_' + 'cookie')('a', 'b')\n"
+     "    return response\n\n\n@app.get('/x')\ndef other():\n    return ''\n", {"csrf_protection"}),
+])
+def test_csrf_matters_where_a_browsers_credentials_reach_the_route(host, name, code, expected):
+    assert errors(host.program(name, {"web.py": code}, "web:app", NO_KEY)) == expected
+
+
+@pytest.mark.parametrize(("name", "code", "expected"), [
+    ("form", FLASK + FORM + VALIDATED, "pass"),
+    ("form-imported", FLASK + FORM + VALIDATED.replace("form = Note()", "from web import Note as Other\n    form = Other()"), "pass"),
+    ("form-not-validated", FLASK + FORM + VALIDATED.replace("form.validate_on_submit()", "form.text.data"), "error"),
+    ("form-without-csrf", FLASK + FORM + "    class Meta:\n        csrf = False\n" + VALIDATED, "error"),
+    ("form-without-csrf-here", FLASK + FORM + VALIDATED.replace("Note()", "Note(meta={'csrf': False})"), "error"),
+    ("form-without-csrf-anywhere", FLASK + "app.config['WTF_CSRF_ENABLED'] = False\n" + FORM + VALIDATED, "error"),
+    ("nonce", FLASK + NONCE + POST, "pass"),
+    ("nonce-left-out", FLASK + NONCE.replace("abort(400)", "pass") + POST, "error"),
+    ("login-alone", FLASK + NONCE.replace("request.method == \"POST\" and request.form.get(\"nonce\") != session.get(\"nonce\", \"none\")",
+                                          "'user' not in session").replace("400", "403") + POST + "\n\n@app.get('/')\ndef page():\n    return ''\n", "error"),
+])
+def test_a_protection_counts_where_it_refuses_another_site(host, name, code, expected):
+    assert result(host.program(f"protection-{name}", {"web.py": code}, "web:app", NO_KEY), "csrf_protection") == expected
+
+
+def test_what_the_deployment_refuses_and_sets_is_no_error(host, tmp_path):
+    (tmp_path / "settings.json").write_text('{"defaults": {"SESSION_COOKIE_SECURE": true}, "config": {}, "refuse_cross_site": true, "trusted_origins": []}')
+    code = FLASK + "from flask import session\napp.secret_key = '7d865e959b2466918c9863afca942d0f'\n" + POST
+    answer = host.program("deployment", {"web.py": code}, "web:app", NO_KEY,
+                          deployment=[str(ROOT / "roles/gunicorn_app/files/deployment.py"), str(tmp_path / "settings.json")])
+    assert result(answer, "csrf_protection") == "warning"
+    assert "the session cookie is Secure (set by the deployment)" in [f["found"] for f in answer["findings"]]
+
+
+def test_an_asgi_application_is_named_in_one_line(host):
+    code = "class App:\n    async def __call__(self, scope, receive, send):\n        raise SystemExit('called')\n\n\napp = App()\n"
+    answer = host.program("asgi", {"web.py": code}, "web:app")
+    assert [(f["check"], f["result"]) for f in answer["findings"]] == [("application", "error")]
+    assert "is an ASGI application (web.App)" in answer["findings"][0]["found"]
+
+
+def test_redaction_hides_values_of_secrets_and_nothing_else(monkeypatch):
+    text = ("customer-portal-production listens on /srv/customer-portal-production/run for https://portal.example.com:8443/login, "
+            "mail by mail.example.com, database postgres://portal:{password}@db.example.com/portal, key {key}, environment production")
+    for name in ("APP_NAME", "STATE_DIRECTORY"):
+        monkeypatch.setenv(name, "/srv/customer-portal-production")
+    for name, value in {"FLASK_BASE_URL": "https://portal.example.com:8443/login", "MAIL_SERVER": "mail.example.com", "FLASK_ENVIRONMENT": "production",
+                        "DATABASE_URL": "postgres://portal:hunter2-hunter2@db.example.com/portal", "PAYMENT_TOKEN": "tok_live_value"}.items():
+        monkeypatch.setenv(name, value)
+    redacted = Redactor("").redact(text.format(password="hunter2-hunter2", key="tok_live_value"))
+    assert redacted.split() == text.format(password="[DATABASE_URL]", key="[PAYMENT_TOKEN]").split()
+
+
+@pytest.mark.parametrize(("html", "lines"), [
+    ("<p>\n<form method=post><input name=a></form>", [2]),
+    ('<form action="{{ url_for("a") }}" method="POST"><textarea>{{ request.form["a"] or b }}</textarea></form>', [1]),
+    ("<form method=post>{{ form.csrf_token }}</form>", []),
+    ('<form method=post><input name="csrf_token" value="{{ csrf_token() }}"></form>', []),
+    ("<form method=post>{{ form.hidden_tag() }}</form>", []),
+    ("<form method=post>{% include name %}</form>", []),
+    ("<form method=post>{{ render(form) }}</form>", []),
+    ("<form method=post>{% for field in form %}{{ field }}{% endfor %}</form>", []),
+    ("<form method=post>{% block fields %}{% endblock %}</form>", []),
+    ("<form method=get></form>", []),
+    ('<form method=post action="https://pay.example.com/"></form>', []),
+    ('<form method=post action="{{ url_for("hook") }}"></form>', []),
+    ("{# <form method=post></form> #}<!-- <form method=post></form> -->", []),
+    ('<meta name="csrf-token"><form method=post></form>', []),
+])
+def test_a_form_without_token_is_found_where_it_is_certain(html, lines):
+    assert [place.line for place in without_token([Template("a.html", "a.html", html, None, 0)], ["hook"])] == lines
