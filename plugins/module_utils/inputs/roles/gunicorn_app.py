@@ -26,6 +26,7 @@ RULES: dict[str, Rule] = {
     "threads": between(1, 1000, "a number of threads"),
     "trusted_origins": each(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?",
                             "must be origins in lower case without a path, such as https://www.example.com"),
+    "weight": between(1, 10000, "a weight"),
     "workers": between(0, 1000, "a number of processes"),
     "writable_paths": WRITABLE_PATHS,
 }
