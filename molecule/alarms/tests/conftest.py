@@ -83,7 +83,7 @@ class Channel:
     def check(self) -> set[str]:
         """One look; the keys of all that is raised."""
         self._unit("alarm-channel-check")
-        return set(json.loads(self.sh("cat /var/lib/alarm-channel/state.json"))["alarms"])
+        return set(json.loads(self.sh("cat /var/lib/alarm-channel/state.json"))["alerts"])
 
     def deliver(self) -> None:
         """One delivery of everything that waits."""

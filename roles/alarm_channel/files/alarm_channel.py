@@ -1,15 +1,15 @@
 #!/usr/bin/python3 -I
-"""The one way this host raises alarms: `alarm-channel check | deliver | send | status`.
+"""Alerts of this host: `alarm-channel check | deliver | send | status`.
 
-    check    look at audits, certificates, units and answers; announce what has come and what has gone
-    deliver  take what is announced to where it is to go; what cannot be delivered is tried again
-    send     raise an alarm of your own, once, or resolve it, once: `send KEY TEXT`, `send KEY --resolved`
-    status   what is raised now, and what waits to be delivered
+    check    check audits, certificates, units and responses; announce alerts that begin or end
+    deliver  send announced alerts by mail and to the webhook; retry those that could not be sent
+    send     raise or resolve an alert of your own: `send KEY TEXT`, `send KEY --resolved`
+    status   list current alerts and waiting messages
 
-Owned by the role alarm_channel. Timers start `check` and `deliver` every minute. Every alarm has a key. It is announced when
-it comes, when it gets worse, and when it goes: in the journal (`journalctl -t alarm-channel`), and by mail and to a webhook
-where they are configured. A message waits in /var/lib/alarm-channel/spool until it is delivered; one that is given up is
-an error in the journal and counts in the metrics.
+Owned by the role alarm_channel. Timers start `check` and `deliver` every minute. Every alert has a key. It is announced when
+it begins, becomes more severe, and ends: in the journal (`journalctl -t alarm-channel`), and by mail and to a webhook where
+they are configured. A message waits in /var/lib/alarm-channel/spool until it is delivered; a message that is discarded is an
+error in the journal and counts in the metrics.
 """
 
 from __future__ import annotations
@@ -42,36 +42,36 @@ AUDIT_CONFIG, AUDIT_STATE = Path("/etc/pip-audit"), Path("/var/lib/pip-audit")
 ACCESS_LOGS = Path("/var/log/nginx")
 WEB_SERVER = ("127.0.0.1", 443)
 ACCOUNT = "alarm-channel"
-# In the subject of what the web server starts with until there is a certificate.
-STAND_IN = "not issued yet"
+# In the subject of the placeholder certificate.
+PLACEHOLDER = "not issued yet"
 SEVERITIES = ("warning", "critical")
 PRIORITY = {"warning": syslog.LOG_WARNING, "critical": syslog.LOG_ERR}
-# Units of this collection's other roles. A name without a star is looked at even where nothing has loaded it.
+# Units of this collection. A name without a star is checked even when it is not loaded.
 UNITS = ("nginx.service", "cron.service", "session-store.service", "logrotate.timer", "gunicorn-*", "acme-cert-*", "pip-audit-*",
          "alarm-channel-*", "host-baseline-*", "systemd-journald@*")
-# Bounds: of the spool in messages and age, of one message in events, of alarms raised by others, of a log in bytes read.
+# Limits: messages in the spool and their age, events in a message, alerts raised by `send`, bytes read of a log.
 SPOOL_MAX, SPOOL_DAYS, EVENTS_MAX, SENT_MAX, TAIL_BYTES = 500, 7, 100, 200, 8 << 20
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, LATE_SECONDS = 60, 3600, 900
 TIMEOUT = 20
 
 
 class Undeliverable(Exception):
-    """Why a message did not get through this time."""
+    """Why a message could not be delivered."""
 
 
 def one_line(text: object, limit: int = 500) -> str:
-    """Text that can neither split nor forge a line of a log, a header or a metric."""
+    """Text on one line, so that it cannot forge a line of a log, a header or a metric."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def say(priority: int, text: str) -> None:
-    """One line of the journal."""
+    """Write one line to the journal."""
     syslog.syslog(priority, one_line(text, 2000))
 
 
 def utc(seconds: float) -> str:
-    """A moment, for people and programs."""
+    """A time as ISO 8601 in UTC."""
     return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -88,39 +88,39 @@ def write(path: Path, text: str, mode: int) -> None:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """One at a time."""
+    """Hold a lock of this name."""
     with open(STATE / f".{name}.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def read_state() -> dict:
-    """What is raised now, and what has to be remembered between two checks."""
-    state = {"alarms": {}, "restarts": {}, "dropped": 0}
+    """Current alerts, and what one check passes to the next."""
+    state = {"alerts": {}, "restarts": {}, "dropped": 0}
     try:
         return state | json.loads((STATE / "state.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return state
     except ValueError as error:
-        say(syslog.LOG_ERR, f"state.json is damaged, everything is announced anew: {error}")
+        say(syslog.LOG_ERR, f"state.json is damaged; all alerts are announced again: {error}")
         return state
 
 
 def write_state(state: dict) -> None:
-    """Remember."""
+    """Save the state."""
     write(STATE / "state.json", json.dumps(state, indent=1), 0o644)
 
 
-# --- what is looked at: each function yields (key, severity, text); what it cannot find out is an exception
+# --- checks: each function yields (key, severity, text), and raises an exception when it cannot check
 
 
 def age(text: str) -> float:
-    """Seconds since a moment of a report."""
+    """Seconds since a time in a report."""
     return time.time() - datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc).timestamp()
 
 
 def look_at_audits(config: dict, state: dict, measured: list) -> Iterator[tuple]:
-    """The reports of pip-audit, of every application that has one or should have."""
+    """The reports of pip-audit of every configured application."""
     for path in sorted(AUDIT_CONFIG.glob("*.json")):
         app, period = path.stem, json.loads(path.read_text(encoding="utf-8")).get("period_seconds", 86400)
         try:
@@ -129,8 +129,8 @@ def look_at_audits(config: dict, state: dict, measured: list) -> Iterator[tuple]
             report = None
         late = time.time() - path.stat().st_mtime if report is None else age(report["time"])
         if late > 2 * period:
-            said = "there has been no audit" if report is None else f"the last audit is of {report['time']}"
-            yield f"audit/{app}/stale", "critical", f"{app}: {said}, more than two periods ago; is cron running?"
+            last = "there has been no audit" if report is None else f"the last audit was at {report['time']}"
+            yield f"audit/{app}/stale", "critical", f"{app}: {last}, more than two periods ago; is cron running?"
         if report is None:
             continue
         measured += [("audit_state", {"app": app, "state": name}, int(report["state"] == name))
@@ -140,7 +140,7 @@ def look_at_audits(config: dict, state: dict, measured: list) -> Iterator[tuple]
         if report["state"] == "could-not-audit":
             yield f"audit/{app}/could-not-audit", "warning", f"{app}: could not audit release {report['release']}: {report['reason']}"
         for found in report.get("standing", []):
-            # An advisory keeps its key when a service puts another of its names first.
+            # The key of an advisory does not depend on which of its names a service lists first.
             name = min([n for n in (found["id"], *found["aliases"]) if n.startswith("CVE-")] or [found["id"]])
             fixed = f"fixed in {', '.join(found['fixed'])}" if found["fixed"] else "no fix yet"
             yield (f"audit/{app}/{found['package'].lower()}/{name}", "critical",
@@ -149,21 +149,21 @@ def look_at_audits(config: dict, state: dict, measured: list) -> Iterator[tuple]
 
 
 def served_certificate(domain: str, ciphers: str = "") -> bytes:
-    """What the web server presents for a name. Whether it is to be trusted is another question."""
+    """The certificate that the web server presents for a name, trusted or not."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     if ciphers:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         context.set_ciphers(ciphers)
-    # By an address no name is said: what is presented is that of its own kind of address.
+    # For an IP address no server name is sent; the certificate depends on the address family.
     server = ("::1", WEB_SERVER[1]) if ":" in domain else WEB_SERVER
     with socket.create_connection(server, timeout=5) as plain, context.wrap_socket(plain, server_hostname=domain) as connection:
         return connection.getpeercert(binary_form=True) or b""
 
 
 def served_certificates(domain: str) -> dict[str, bytes]:
-    """The same, and the one beside it that clients without ECDSA get, where there is one."""
+    """The certificate of a name, and the RSA certificate for clients without ECDSA, if there is one."""
     found = {domain: served_certificate(domain)}
     try:
         rsa = served_certificate(domain, "aRSA")
@@ -173,43 +173,43 @@ def served_certificates(domain: str) -> dict[str, bytes]:
 
 
 def dates(certificate: bytes) -> tuple[float, float, bool]:
-    """Beginning, end, and whether it only stands in for one that is yet to come."""
+    """Begin, end, and whether it is the placeholder certificate."""
     done = subprocess.run(["/usr/bin/openssl", "x509", "-inform", "DER", "-noout", "-dates", "-subject"],
                           input=certificate, capture_output=True, timeout=TIMEOUT, check=True)
     found = dict(line.split("=", 1) for line in done.stdout.decode(errors="replace").splitlines() if "=" in line)
     begin, end = (ssl.cert_time_to_seconds(found[name]) for name in ("notBefore", "notAfter"))
-    return begin, end, STAND_IN in found["subject"]
+    return begin, end, PLACEHOLDER in found["subject"]
 
 
 def look_at_certificates(config: dict, state: dict, measured: list) -> Iterator[tuple]:
-    """What is served on the wire, not what is on disk: a renewed certificate that nobody loaded is no use."""
+    """The served certificates, not those on disk: a renewed certificate takes effect when it is loaded."""
     for domain in dict.fromkeys(domain for domains in config["sites"].values() for domain in domains):
         try:
             served = {name: dates(certificate) for name, certificate in served_certificates(domain).items()}
         except (OSError, subprocess.SubprocessError) as error:
             yield f"certificate/{domain}", "critical", f"{domain}: the web server presents no certificate: {error}"
             continue
-        for name, (begin, end, stands_in) in served.items():
+        for name, (begin, end, is_placeholder) in served.items():
             labels = {"domain": domain} if name == domain else {"domain": domain, "key": "rsa"}
             measured += [("certificate_not_before_seconds", labels, begin), ("certificate_not_after_seconds", labels, end)]
-            yield from judged(name, begin, end, stands_in, config["certificate"])
+            yield from lifetime_alerts(name, begin, end, is_placeholder, config["certificate"])
 
 
-def judged(name: str, begin: float, end: float, stands_in: bool, limits: dict) -> Iterator[tuple]:
-    """What is wrong with the life of a certificate."""
+def lifetime_alerts(name: str, begin: float, end: float, is_placeholder: bool, limits: dict) -> Iterator[tuple]:
+    """Alerts about the remaining lifetime of a certificate."""
     left = max(0, end - time.time()) * 100 / max(1, end - begin)
-    text = (f"{name}: of the certificate that is served {left:.0f} % is left, until {utc(end)}; "
-            "one that renews itself: journalctl -u 'acme-cert-renew@*'; one of yours or self-signed: run certificates.yml")
+    text = (f"{name}: the served certificate has {left:.0f} % of its lifetime left, until {utc(end)}; "
+            "of an ACME CA: see journalctl -u 'acme-cert-renew@*'; external or self-signed: run certificates.yml")
     if left < limits["critical_percent"]:
-        yield f"certificate/{name}", "critical", text if left else f"{name}: the certificate that is served ended at {utc(end)}"
+        yield f"certificate/{name}", "critical", text if left else f"{name}: the served certificate expired at {utc(end)}"
     elif left < limits["warning_percent"]:
         yield f"certificate/{name}", "warning", text
-    elif stands_in:
-        yield f"certificate/{name}", "warning", f"{name}: the certificate that is served only stands in; the authority's is missing"
+    elif is_placeholder:
+        yield f"certificate/{name}", "warning", f"{name}: the placeholder certificate is served; the CA has not issued one"
 
 
 def units(patterns: list[str]) -> list[dict]:
-    """systemd's own words about units."""
+    """Properties of units, from systemd."""
     names = "Id,LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result"
     done = subprocess.run(["/usr/bin/systemctl", "show", f"--property={names}", "--", *patterns], stdin=subprocess.DEVNULL,
                           capture_output=True, text=True, timeout=TIMEOUT, check=False)
@@ -220,7 +220,7 @@ def units(patterns: list[str]) -> list[dict]:
 
 
 def look_at_units(config: dict, state: dict, measured: list) -> Iterator[tuple]:
-    """Units that failed, that should run and do not, or that are restarted over and over."""
+    """Units that failed, that are enabled and do not run, or that restart repeatedly."""
     now, limits, seen = time.time(), config["crash_loop"], {}
     for unit in units([*UNITS, *config["units"]]):
         name = unit["Id"]
@@ -228,10 +228,10 @@ def look_at_units(config: dict, state: dict, measured: list) -> Iterator[tuple]:
             yield f"unit/{name}", "critical", f"{name} has failed ({unit['Result']}); see: journalctl -u {name}"
         elif unit["ActiveState"] == "inactive" and unit["UnitFileState"] == "enabled" and (
                 name.endswith(".timer") or name in (*UNITS, *config["units"])):
-            yield f"unit/{name}", "critical", f"{name} does not run, although it is enabled; start it: systemctl start {name}"
+            yield f"unit/{name}", "critical", f"{name} is enabled and does not run; start it: systemctl start {name}"
         if name.endswith(".service") and name.startswith("gunicorn-"):
             restarts = int(unit.get("NRestarts") or 0)
-            # A unit that is new may have been restarted before it was first seen; a count that fell began anew.
+            # A new unit may have restarted before the first check. A lower count means that counting began again.
             samples = [s for s in state["restarts"].get(name, [(now, 0)]) if s[0] > now - limits["minutes"] * 60 and s[1] <= restarts]
             seen[name] = [*samples, (now, restarts)]
             risen = restarts - min(n for _, n in seen[name])
@@ -242,7 +242,7 @@ def look_at_units(config: dict, state: dict, measured: list) -> Iterator[tuple]:
 
 
 def moment(value: object) -> float:
-    """The time of a line, as a number or as a text: seconds or milliseconds since 1970, or ISO 8601."""
+    """The time of a log line: seconds or milliseconds since 1970, or ISO 8601."""
     try:
         seconds = float(value)  # type: ignore[arg-type]
         return seconds / 1000 if seconds > 1e11 else seconds
@@ -251,7 +251,7 @@ def moment(value: object) -> float:
 
 
 def lines_since(folder: Path, begin: float) -> Iterator[dict]:
-    """Lines of an access log, its last rotated parts too where they are young enough."""
+    """Lines of an access log since `begin`, including rotated files."""
     for path in folder.glob("access.log*"):
         if path.suffix == ".gz" or path.stat().st_mtime < begin:
             continue
@@ -270,20 +270,20 @@ def lines_since(folder: Path, begin: float) -> Iterator[dict]:
                     continue
 
 
-def look_at_answers(config: dict, state: dict, measured: list) -> Iterator[tuple]:
-    """The share of 5xx among the last minutes' answers."""
+def look_at_responses(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """The share of 5xx among the responses of the last minutes."""
     limits = config["errors"]
     for app in config["sites"]:
         statuses = [str(entry.get("status")) for entry in lines_since(ACCESS_LOGS / app, time.time() - limits["minutes"] * 60)]
         failed = sum(bool(re.fullmatch(r"5\d\d", status)) for status in statuses)
-        measured += [("http_answers", {"app": app}, len(statuses)), ("http_5xx_answers", {"app": app}, failed)]
+        measured += [("http_responses", {"app": app}, len(statuses)), ("http_5xx_responses", {"app": app}, failed)]
         if failed >= limits["minimum"] and failed * 100 >= limits["percent"] * len(statuses):
-            yield (f"errors/{app}", "critical", f"{app}: {failed} of {len(statuses)} answers of the last {limits['minutes']} minutes were "
+            yield (f"errors/{app}", "critical", f"{app}: {failed} of {len(statuses)} responses of the last {limits['minutes']} minutes were "
                    f"5xx ({failed * 100 // len(statuses)} %); see: journalctl --namespace={app}")
 
 
 def look_at_deliveries(config: dict, state: dict, measured: list) -> Iterator[tuple]:
-    """Channels that have not taken a message for a while: the other ones say so."""
+    """Channels that could not deliver for a while; the others report it."""
     waiting = [entry for _, entry in spooled()]
     for channel in config["channels"]:
         oldest = min([entry["created"] for entry in waiting if entry["channel"] == channel], default=time.time())
@@ -294,40 +294,40 @@ def look_at_deliveries(config: dict, state: dict, measured: list) -> Iterator[tu
 
 LOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "audits": (look_at_audits, ("audit/",)), "certificates": (look_at_certificates, ("certificate/",)),
-    "units": (look_at_units, ("unit/", "crash-loop/")), "answers": (look_at_answers, ("errors/",)),
+    "units": (look_at_units, ("unit/", "crash-loop/")), "responses": (look_at_responses, ("errors/",)),
     "deliveries": (look_at_deliveries, ("channel/",))}
 
 
 def look(config: dict, state: dict, measured: list) -> dict:
-    """Everything that is wrong now. What cannot be found out is an alarm of its own, and resolves nothing."""
-    found = {key: alarm for key, alarm in state["alarms"].items() if key.startswith("sent/")}
+    """All current alerts. A check that fails is an alert itself and resolves nothing."""
+    found = {key: alert for key, alert in state["alerts"].items() if key.startswith("sent/")}
     for name, (function, prefixes) in LOOKS.items():
         try:
             found |= {one_line(key, 200): {"severity": severity, "text": one_line(text)}
                       for key, severity, text in function(config, state, measured)}
         except Exception as error:  # pylint: disable=broad-exception-caught
-            found |= {key: alarm for key, alarm in state["alarms"].items() if key.startswith(prefixes)}
-            found[f"check/{name}"] = {"severity": "warning", "text": one_line(f"{name} could not be looked at: {type(error).__name__}: {error}")}
+            found |= {key: alert for key, alert in state["alerts"].items() if key.startswith(prefixes)}
+            found[f"check/{name}"] = {"severity": "warning", "text": one_line(f"{name} could not be checked: {type(error).__name__}: {error}")}
     return found
 
 
-# --- what is said: once when it comes, once when it gets worse, once when it goes
+# --- announcements: when an alert begins, becomes more severe, and ends
 
 
 def differences(before: dict, now: dict) -> list[dict]:
-    """Events between two checks; what stands keeps the moment it came."""
+    """Events between two checks. An alert that continues keeps its begin."""
     events = []
-    for key, alarm in now.items():
+    for key, alert in now.items():
         old = before.get(key)
-        alarm["since"] = old["since"] if old else utc(time.time())
-        if old is None or SEVERITIES.index(alarm["severity"]) > SEVERITIES.index(old["severity"]):
-            events.append({"event": "raised", "key": key, **alarm})
-    return events + [{"event": "resolved", "key": key, **alarm} for key, alarm in before.items() if key not in now]
+        alert["since"] = old["since"] if old else utc(time.time())
+        if old is None or SEVERITIES.index(alert["severity"]) > SEVERITIES.index(old["severity"]):
+            events.append({"event": "raised", "key": key, **alert})
+    return events + [{"event": "resolved", "key": key, **alert} for key, alert in before.items() if key not in now]
 
 
-def announce(config: dict, state: dict, alarms: dict) -> None:
-    """Tell the journal, and leave one message per channel for delivery."""
-    events = differences(state["alarms"], alarms)
+def announce(config: dict, state: dict, alerts: dict) -> None:
+    """Write events to the journal and one message per channel to the spool."""
+    events = differences(state["alerts"], alerts)
     for event in events:
         priority = PRIORITY[event["severity"]] if event["event"] == "raised" else syslog.LOG_NOTICE
         say(priority, f"{event['event']}: {event['key']}: {event['text']}")
@@ -335,21 +335,21 @@ def announce(config: dict, state: dict, alarms: dict) -> None:
         message = {"host": config["host"], "time": utc(time.time()), "events": events[start:start + EVENTS_MAX]}
         for channel in config["channels"]:
             spool(channel, message)
-    # Last: an end in between announces twice rather than never.
-    state["alarms"] = alarms
+    # Saved last: after an interruption an alert is announced twice rather than never.
+    state["alerts"] = alerts
     state["dropped"] += trim()
     write_state(state)
 
 
 def spool(channel: str, message: dict) -> None:
-    """Leave a message for delivery."""
+    """Write a message to the spool."""
     name = f"{time.time_ns()}-{secrets.token_hex(4)}"
     entry = {"id": name, "channel": channel, "created": time.time(), "attempts": 0, "next": 0, "message": message}
     write(STATE / "spool" / f"{name}.json", json.dumps(entry), 0o600)
 
 
 def spooled() -> list[tuple[Path, dict]]:
-    """What waits, oldest first; a damaged file is put out of the way and said."""
+    """Waiting messages, oldest first. A damaged file is removed and reported."""
     found = []
     for path in sorted((STATE / "spool").glob("[!.]*.json")):
         try:
@@ -364,40 +364,40 @@ def spooled() -> list[tuple[Path, dict]]:
 
 
 def trim() -> int:
-    """Keep the spool within its bounds; how many messages were given up."""
-    waiting, given_up = spooled(), 0
+    """Keep the spool within its limits. Returns the number of discarded messages."""
+    waiting, discarded = spooled(), 0
     for number, (path, entry) in enumerate(waiting):
         reason = "the spool is full" if len(waiting) - number > SPOOL_MAX else \
-            f"for {SPOOL_DAYS} days it could not be delivered" if time.time() - entry["created"] > SPOOL_DAYS * 86400 else ""
+            f"it could not be delivered for {SPOOL_DAYS} days" if time.time() - entry["created"] > SPOOL_DAYS * 86400 else ""
         if reason:
-            given_up += 1
+            discarded += 1
             keys = ", ".join(f"{event['event']} {event['key']}" for event in entry["message"]["events"])
-            say(syslog.LOG_ERR, f"gave up a message for {entry['channel']}, as {reason}: {keys}")
+            say(syslog.LOG_ERR, f"discarded a message for {entry['channel']}, because {reason}: {keys}")
             path.unlink(missing_ok=True)
-    return given_up
+    return discarded
 
 
 # --- metrics
 
 
 HELP = {
-    "alarm": "An alarm that is raised now.",
-    "audit_state": "The result of the last audit of an application's packages: one of the three is 1.",
-    "audit_timestamp_seconds": "When the last audit was.",
-    "audit_findings": "Known vulnerabilities of what an application runs.",
-    "certificate_not_before_seconds": "When the certificate begins that the web server presents.",
-    "certificate_not_after_seconds": "When the certificate ends that the web server presents.",
-    "http_answers": "Answers within the window of the alarm about 5xx.",
-    "http_5xx_answers": "Those of them that were 5xx.",
-    "spooled_messages": "Messages that wait to be delivered.",
-    "dropped_messages": "Messages that were given up.",
-    "last_check_timestamp_seconds": "When everything was looked at last.",
+    "alert": "A current alert.",
+    "audit_state": "State of the last audit of an application's packages; one of the three is 1.",
+    "audit_timestamp_seconds": "Time of the last audit.",
+    "audit_findings": "Known vulnerabilities in the live release.",
+    "certificate_not_before_seconds": "Begin of the served certificate.",
+    "certificate_not_after_seconds": "End of the served certificate.",
+    "http_responses": "Responses within the period of the alert on 5xx.",
+    "http_5xx_responses": "5xx responses within that period.",
+    "spooled_messages": "Messages that wait for delivery.",
+    "dropped_messages": "Discarded messages.",
+    "last_check_timestamp_seconds": "Time of the last check.",
 }
 
 
 def metrics(state: dict, measured: list) -> str:
-    """Everything as node_exporter's textfile collector reads it."""
-    measured = measured + [("alarm", {"key": key, "severity": alarm["severity"]}, 1) for key, alarm in state["alarms"].items()]
+    """The metrics in the format of node_exporter's textfile collector."""
+    measured = measured + [("alert", {"key": key, "severity": alert["severity"]}, 1) for key, alert in state["alerts"].items()]
     measured += [("dropped_messages", {}, state["dropped"]), ("last_check_timestamp_seconds", {}, time.time())]
     lines = []
     for name, text in HELP.items():
@@ -412,7 +412,7 @@ def metrics(state: dict, measured: list) -> str:
 
 
 def as_mail(channel: dict, entry: dict) -> email.message.EmailMessage:
-    """A message as people read it."""
+    """A message as mail."""
     message, events = entry["message"], entry["message"]["events"]
     raised = [event for event in events if event["event"] == "raised"]
     head = raised[0] if raised else events[0]
@@ -422,7 +422,7 @@ def as_mail(channel: dict, entry: dict) -> email.message.EmailMessage:
     mail["Subject"] = one_line(f"[{message['host']}] {word}: {head['text']}", 160) + more
     mail["From"], mail["To"] = channel["from"], ", ".join(channel["to"])
     mail["Date"] = email.utils.formatdate(entry["created"])
-    # The same for every attempt: whoever gets it twice can tell.
+    # The same for every attempt, so that a duplicate can be recognised.
     mail["Message-ID"] = f"<{entry['id']}@{ACCOUNT}.{re.sub(r'[^A-Za-z0-9.-]', '-', message['host'])}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content("\n\n".join(
@@ -432,7 +432,7 @@ def as_mail(channel: dict, entry: dict) -> email.message.EmailMessage:
 
 
 def deliver_mail(channel: dict, entry: dict, trust: ssl.SSLContext) -> None:
-    """To a server, which may be the host's own mail system."""
+    """Send mail to the server, which may be the host's own mail system."""
     where = (channel["server"], channel["port"])
     with smtplib.SMTP_SSL(*where, timeout=TIMEOUT, context=trust) if channel["security"] == "tls" else smtplib.SMTP(*where, timeout=TIMEOUT) as server:
         if channel["security"] == "starttls":
@@ -444,14 +444,14 @@ def deliver_mail(channel: dict, entry: dict, trust: ssl.SSLContext) -> None:
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect would take the secret elsewhere: it counts as an error."""
+    """A redirect is an error, because it would send the secret to another address."""
 
     def redirect_request(self, *_: object) -> None:
         """Not followed."""
 
 
 def deliver_webhook(channel: dict, entry: dict, trust: ssl.SSLContext) -> None:
-    """JSON by POST; any answer but 2xx means that it was not taken."""
+    """POST JSON. Any response but 2xx is a failure."""
     headers = {"Content-Type": "application/json", "User-Agent": ACCOUNT, "Idempotency-Key": entry["id"]}
     if channel["secret"]:
         headers[channel["header"]] = channel["secret"]
@@ -465,7 +465,7 @@ DELIVERIES = {"mail": deliver_mail, "webhook": deliver_webhook}
 
 
 def without_secrets(text: str, channel: dict) -> str:
-    """What others say about a failed delivery may repeat what was sent."""
+    """An error message without the secrets that it may repeat."""
     for name in ("password", "secret", "url"):
         if channel.get(name):
             text = text.replace(channel[name], "***")
@@ -473,7 +473,7 @@ def without_secrets(text: str, channel: dict) -> str:
 
 
 def deliver() -> int:
-    """Take everything that is due to its channel; after a failure the channel rests until the next run."""
+    """Deliver every message that is due. After a failure a channel waits for the next run."""
     channels = json.loads((Path(os.environ["CREDENTIALS_DIRECTORY"]) / "channels.json").read_text(encoding="utf-8"))
     trust = ssl.create_default_context(cafile=channels["ca_bundle"])
     resting: set[str] = set()
@@ -484,7 +484,7 @@ def deliver() -> int:
                 continue
             try:
                 if not channel:
-                    raise Undeliverable("it is not configured any more")
+                    raise Undeliverable("it is no longer configured")
                 DELIVERIES[name](channel, entry, trust)
             except Exception as error:  # pylint: disable=broad-exception-caught
                 resting.add(name)
@@ -502,7 +502,7 @@ def deliver() -> int:
 
 
 def check(config: dict) -> int:
-    """One look at everything."""
+    """Run all checks."""
     measured: list = []
     with locked("state"):
         state = read_state()
@@ -512,32 +512,32 @@ def check(config: dict) -> int:
 
 
 def send(config: dict, given: argparse.Namespace) -> int:
-    """An alarm of somebody else's."""
+    """Raise or resolve an alert of another program."""
     with locked("state"):
         state = read_state()
-        alarms, key = dict(state["alarms"]), f"sent/{given.key}"
+        alerts, key = dict(state["alerts"]), f"sent/{given.key}"
         if given.resolved:
-            alarms.pop(key, None)
-        elif key not in alarms and sum(name.startswith("sent/") for name in alarms) >= SENT_MAX:
-            print(f"alarm-channel: {SENT_MAX} alarms are raised by `send` already; resolve some", file=sys.stderr)
+            alerts.pop(key, None)
+        elif key not in alerts and sum(name.startswith("sent/") for name in alerts) >= SENT_MAX:
+            print(f"alarm-channel: {SENT_MAX} alerts were raised by `send` already; resolve some", file=sys.stderr)
             return 1
         else:
-            alarms[key] = {"severity": given.severity, "text": one_line(given.text)}
-        announce(config, state, alarms)
+            alerts[key] = {"severity": given.severity, "text": one_line(given.text)}
+        announce(config, state, alerts)
     return 0
 
 
 def status() -> int:
-    """What is raised and what waits, for people."""
-    for key, alarm in read_state()["alarms"].items():
-        print(f"{alarm['severity']:8} since {alarm['since']}  {key}  {alarm['text']}")
+    """Print current alerts and waiting messages."""
+    for key, alert in read_state()["alerts"].items():
+        print(f"{alert['severity']:8} since {alert['since']}  {key}  {alert['text']}")
     for _, entry in spooled():
         print(f"waiting  since {utc(entry['created'])}  {entry['channel']}, {entry['attempts']} attempts")
     return 0
 
 
 def key_of(text: str) -> str:
-    """What an alarm is known by."""
+    """The key of an alert."""
     if not re.fullmatch(r"[A-Za-z0-9][\w./@:-]{0,99}", text):
         raise argparse.ArgumentTypeError("not a key: letters, digits and . _ / @ : -, 100 at most")
     return text

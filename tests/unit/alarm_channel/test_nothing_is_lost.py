@@ -140,7 +140,7 @@ def test_the_spool_is_bounded_and_what_is_given_up_is_an_error_and_counted(host:
     for n in range(5):
         host.run(monkeypatch, "send", f"k{n}", "text")
     assert [entry["message"]["events"][0]["key"] for _, entry in host.program.spooled()] == ["sent/k2", "sent/k3", "sent/k4"]
-    assert [line for priority, line in host.said if priority == syslog.LOG_ERR and "gave up" in line and "sent/k0" in line]
+    assert [line for priority, line in host.said if priority == syslog.LOG_ERR and "discarded" in line and "sent/k0" in line]
     host.check()
     assert "flask_host_dropped_messages 2\n" in (host.root / "state/metrics.prom").read_text()
 
@@ -215,10 +215,10 @@ def test_metrics_are_whole_and_quoted(host: Any, monkeypatch: pytest.MonkeyPatch
     host.config["sites"] = {'a"b\\': ["shop.example.com"]}
     host.check()
     text = (host.root / "state/metrics.prom").read_text()
-    assert 'flask_host_http_answers{app="a\\"b\\\\"} 0\n' in text
+    assert 'flask_host_http_responses{app="a\\"b\\\\"} 0\n' in text
     assert 'flask_host_audit_state{app="shop",state="could-not-audit"} 1\n' in text
     assert 'flask_host_audit_state{app="shop",state="clean"} 0\n' in text
-    assert 'flask_host_alarm{key="audit/shop/could-not-audit",severity="warning"} 1\n' in text
+    assert 'flask_host_alert{key="audit/shop/could-not-audit",severity="warning"} 1\n' in text
     assert not list((host.root / "state").glob(".metrics*"))
 
 

@@ -89,10 +89,10 @@ def test_a_certificate_is_judged_by_the_share_of_its_life_that_is_left(host: Any
     assert left(24)[0] == ("raised", "certificate/shop.example.com")
     assert left(23)[0] != ("raised", "certificate/shop.example.com"), "announced twice"
     assert left(9)[0] == ("raised", "certificate/shop.example.com"), "it became critical"
-    assert "ended at" not in left(1)[-1]
+    assert "expired at" not in left(1)[-1]
     host.certificate = (now - days * DAY, now - 60, False)
     host.check()
-    assert "ended at" in json.dumps(host.program.read_state()["alarms"])
+    assert "expired at" in json.dumps(host.program.read_state()["alerts"])
     assert left(99)[0] == ("resolved", "certificate/shop.example.com")
 
 
@@ -187,7 +187,7 @@ def test_many_5xx_are_an_alarm_however_the_log_writes_time_and_status(host: Any,
     now = time.time()
     lines(host, "access.log", *[{"time": written(now - 60), "status": status}] * 10, *[{"time": written(now - 60), "status": 200}] * 90)
     assert host.check() == [("raised", "errors/shop")]
-    assert "10 of 100 answers" in host.said[0][1]
+    assert "10 of 100 responses" in host.said[0][1]
 
 
 @pytest.mark.parametrize(("errors", "good", "seconds"), [(9, 0, 60), (10, 300, 60), (50, 0, 600)])
@@ -217,5 +217,5 @@ def test_of_a_long_log_the_end_is_read(host: Any) -> None:
     now = time.time()
     lines(host, "access.log", *[{"time": now, "status": 500}] * 1000)
     assert host.check() == [("raised", "errors/shop")]
-    (sample,) = [line for line in (host.root / "state/metrics.prom").read_text().splitlines() if line.startswith("flask_host_http_answers{")]
+    (sample,) = [line for line in (host.root / "state/metrics.prom").read_text().splitlines() if line.startswith("flask_host_http_responses{")]
     assert int(sample.split()[1]) < 30
