@@ -1,25 +1,25 @@
 #!/usr/bin/python
-"""Deploy a release of a Python web application: build it aside, inspect it, make it live."""
+"""Deploy a release of a Python web application: build, inspect and activate it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release
-short_description: Build a release of a Python web application, inspect it, and make it live
+short_description: Build, inspect and activate a release of a Python web application
 version_added: "0.1.0"
 description:
   - Builds C(<base>/releases/<id>/) with the source in C(src), its own C(venv), the static files for the
     web server in C(static), a C(build.log) and a C(manifest.json).
   - Then inspects the application in the sandbox it will run in, starts an instance beside the live one,
-    waits until it answers, moves the link the web server talks to, drains the old instance and stops it.
-    A failure before the move changes nothing for visitors and prints what the application itself said.
+    waits until it responds, moves the link the web server talks to, drains the old instance and stops it.
+    A failure before the move changes nothing for clients; the message has the output of the application.
   - A release is found again by a fingerprint of its source, its settings and its Python. When a
     finished one is there already, it is reused; nothing is uploaded, fetched or built.
   - Commands that run the code of the application or of its dependencies run as an account of their
     own in a systemd sandbox, and see no secret. A deploy key is gone from the host before they run.
     Afterwards everything belongs to root, and the application can read it.
   - Per application there is one run at a time; a second one is told who holds the lock since when. The kernel lets
-    go of it when its holder dies. A run that was killed at any point is repeated and heals.
+    go of it when its holder dies. A run that was killed at any point is repeated, and the next run recovers.
   - The manifest is written last. What an interrupted run left is removed by the next one. Of builds
     that failed, the last one is kept as C(releases/.failed-<id>) with its source and log.
   - The same switch happens, with a new instance of the same release, when a watched file has changed since
@@ -68,60 +68,8 @@ options:
       package:
         description: A package of the index with its exact version, C(shop==1.2).
         type: str
-  subdirectory:
-    description: Directory below the source that holds the application and names its dependencies.
-    type: str
-    default: ""
-  static:
-    description: URL prefix to directory with files the web server serves itself. The directory is
-      looked for below O(subdirectory), then below the source; for a package below site-packages.
-    type: dict
-    default: {}
-  requirements:
-    description:
-      - File that names the dependencies. V(auto) takes the first of F(uv.lock), F(pylock.toml),
-        F(requirements.txt) and F(pyproject.toml) that is there.
-      - Hashes are enforced wherever the file has them. A project whose F(pyproject.toml) has a
-        C([build-system]) is installed itself too.
-    type: str
-    default: auto
-  uv:
-    description: Path of uv on the host.
-    type: path
-    default: /opt/uv/current/bin/uv
-  gunicorn_requirements:
-    description: Text of a hash-locked requirements file that pins gunicorn; installed last, so that
-      it takes the place of another version. Empty leaves gunicorn to the project.
-    type: str
-    default: ""
-  python:
-    description: Interpreter the venv is made with.
-    type: path
-    default: /usr/bin/python3
-  index_url:
-    description: Package index; empty means PyPI. With F(uv.lock), the locked names and hashes are
-      installed from here.
-    type: str
-    default: ""
-  ca_bundle:
-    description: Certificates trusted while downloading.
-    type: path
-    default: /etc/ssl/certs/ca-certificates.crt
-  base:
-    description: Where the releases are. Default C(/srv/<name>).
-    type: path
-  group:
-    description: Group that can read the releases. Default C(<name>).
-    type: str
-  build_user:
-    description: Account that builds. Default C(<name>-build). Its cache is C(/var/cache/<build_user>).
-    type: str
-  timeout_seconds:
-    description: A build that takes longer is given up.
-    type: int
-    default: 900
   force:
-    description: Make a release live again that was abandoned by a rollback.
+    description: Activate a release again that was rolled back.
     type: bool
     default: false
   local:
@@ -131,11 +79,11 @@ options:
     description: The suboptions of O(source) that must not be logged. Set by the action plugin.
     type: dict
   built_by:
-    description: Who builds. Set by the action plugin.
+    description: Who deploys. Set by the action plugin.
     type: str
-    default: somebody
+    default: unknown
 extends_documentation_fragment:
-  - bulwark.flask.activation
+  - bulwark.flask.release_options
 attributes:
   check_mode:
     description: Looks whether the release is there already and live; on a host that is not prepared yet it
@@ -150,21 +98,16 @@ EXAMPLES = r"""
   bulwark.flask.release:
     name: shop
     source:
-      git: git@git.example.com:shop.git
+      git: https://git.example.com/shop.git
       version: main
-      deploy_key: "{{ vault_shop_deploy_key }}"
-    static: {/static/: shop/static}
-    wsgi: shop:create_app()
-    domains: [shop.example.com]
-    health_path: /healthz
-    pre_activate: [flask db upgrade]
-    restart_on_change: [/etc/flask-secrets/shop.env, /etc/gunicorn/shop.conf.py]
+      token: "{{ vault_shop_token }}"
+    options: "{{ shop_release_options }}"
 
 - name: Deploy a directory of the controller
   bulwark.flask.release:
     name: shop
     source: {path: ../shop}
-    wsgi: shop:create_app()
+    options: "{{ shop_release_options }}"
 """
 
 RETURN = r"""
@@ -217,11 +160,12 @@ step:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import LIVE_ARGUMENTS, GoLive
+from ansible_collections.bulwark.flask.plugins.module_utils.release import options
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import Activation
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.build import Build
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release.history import ABANDONED
+from ansible_collections.bulwark.flask.plugins.module_utils.release.history import ROLLED_BACK
 
 SOURCE = {
     "git": {"type": "str"},
@@ -235,61 +179,47 @@ SOURCE = {
     "package": {"type": "str"},
 }
 ARGUMENTS = {
-    "name": {"type": "str", "required": True},
+    **options.ARGUMENTS,
     "source": {"type": "dict", "required": True, "options": SOURCE},
-    "subdirectory": {"type": "str", "default": ""},
-    "static": {"type": "dict", "default": {}},
-    "build": {"type": "list", "elements": "str", "default": []},
-    "requirements": {"type": "str", "default": "auto"},
-    "uv": {"type": "path", "default": "/opt/uv/current/bin/uv"},
-    "gunicorn_requirements": {"type": "str", "default": ""},
-    "python": {"type": "path", "default": "/usr/bin/python3"},
-    "index_url": {"type": "str", "default": ""},
-    "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
-    "base": {"type": "path"},
-    "group": {"type": "str"},
-    "build_user": {"type": "str"},
-    "timeout_seconds": {"type": "int", "default": 900},
-    "local": {"type": "dict"},
     "source_secrets": {"type": "dict", "no_log": True},
-    "built_by": {"type": "str", "default": "somebody"},
+    "local": {"type": "dict"},
     "force": {"type": "bool", "default": False},
-    **LIVE_ARGUMENTS,
 }
 
 
 class Deploy:
     """One run: from the source to the release that serves."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self.options = options
-        self.build = Build(options)
-        self.live = GoLive(options, options["built_by"])
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.options = options.Options.parse(params)
+        self.force: bool = params["force"]
+        self.build = Build(self.options, {**params["source"], **(params["source_secrets"] or {})}, params["local"])
+        self.live = Activation(self.options)
         self.entry: dict[str, Any] | None = None
 
     def predict(self) -> dict[str, Any]:
         """What a run would do; touches nothing."""
         found = self.build.predict()
         held = self._is_held_back(found["release"])
-        switch = bool(self.live.strangers()) or (not held and self.live.needs_switch(found["release"]))
+        switch = bool(self.live.orphans()) or (not held and self.live.needs_switch(found["release"]))
         return {**found, "changed": found["changed"] or switch, "built": not found["reused"], "instance": self.live.instances.live(),
                 "pruned": [], "report": {}, "summary": []}
 
     def _is_held_back(self, release: str) -> bool:
-        """Whether a rollback keeps a release from going live again by itself."""
-        held = self.live.record.state(release) == ABANDONED and not self.options["force"]
+        """Whether a rollback keeps a release from being activated again by itself."""
+        held = self.live.record.state(release) == ROLLED_BACK and not self.force
         if held:
-            verdict = self.live.record.verdict(release)
+            status = self.live.record.status(release)
             self.build.warnings.append(
-                f"{release} was rolled back on {verdict['time']} by {verdict['by']} and stays so; {self.live.live_release()} goes on. "
-                "Deploy a mended source, or this one all the same with -e app_release_force=true")
+                f"{release} was rolled back on {status['time']} by {status['by']} and is not activated again; {self.live.live_release()} stays live. "
+                "Deploy a changed source, or this release with -e app_release_force=true")
         return held
 
     def run(self) -> dict[str, Any]:
         """Do it, under the application's lock."""
         self.build.prepare()
-        with self.build.releases.locked(self.options["name"], self.options["built_by"]):
-            healed = self.live.heal()
+        with self.build.releases.locked(self.options.name, self.options.by):
+            recovered = self.live.recover()
             try:
                 found = self.build.run(self._announce)
             except ReleaseError as error:
@@ -299,18 +229,18 @@ class Deploy:
             if found.get("need_upload"):
                 return found
             release = found["release"]
-            changed = healed or found["changed"]
+            changed = recovered or found["changed"]
             if not self._is_held_back(release) and self.live.needs_switch(release):
                 changed = True
                 self.live.steps = {"build": round(sum(found["steps"].values()), 2)} if not found["reused"] else {}
-                self.live.go(release, "deploy" if self.live.live_release() != release else "restart", self.entry)
+                self.live.activate(release, "deploy" if self.live.live_release() != release else "restart", self.entry)
             pruned = self.live.prune()
         warnings = self.build.warnings + self.live.warnings
         answer = self.live.answer(changed=changed or bool(pruned), built=not found["reused"], manifest=found["manifest"], pruned=pruned)
-        return {**answer, "warnings": warnings, "summary": summary(self.options["name"], answer, found["steps"])}
+        return {**answer, "warnings": warnings, "summary": summary(self.options.name, answer, found["steps"])}
 
     def _announce(self, commit: str | None) -> None:
-        self.entry = self.live.record.begin("deploy", self.options["built_by"], commit=commit, previous=self.live.live_release())
+        self.entry = self.live.record.begin("deploy", self.options.by, commit=commit, previous=self.live.live_release())
 
 
 def main() -> None:

@@ -1,20 +1,20 @@
 #!/usr/bin/python
-"""Make a release live that is on the host already: go back, or start the live one anew."""
+"""Activate a release that is on the host: roll back, or restart the live one."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: release_switch
-short_description: Go back to an earlier release of an application, or start the live one anew
+short_description: Roll an application back to an earlier release, or restart the live one
 version_added: "0.1.0"
 description:
-  - Makes a release live that M(bulwark.flask.release) has built before, without building and without losing a
+  - Activates a release that M(bulwark.flask.release) has built, without building and without losing a
     request.
-  - A rollback goes to a release that has served well. The one it leaves is abandoned, and is no rollback's target
-    any more.
+  - A rollback goes to a release that has served well. The one it leaves has the status rolled back, and is not chosen
+    by a later rollback.
   - A restart starts a new instance of the live release when a watched file has changed since the live instance
     started, and does nothing otherwise.
-  - Holds the same lock as a deploy, and heals what an interrupted run has left.
+  - Holds the same lock as a deploy, and recovers from an interrupted run.
 options:
   name:
     description: The application, also its group and the name of its journal namespace.
@@ -24,19 +24,12 @@ options:
     description: V(live) for a restart, V(previous) for the good release before the live one, or a release's id.
     type: str
     default: previous
-  subdirectory:
-    description: Directory below the source that holds the application.
-    type: str
-    default: ""
-  base:
-    description: Where the application's releases and instances are. Default V(/srv/<name>).
-    type: path
   built_by:
-    description: Who asks. Set by the action plugin.
+    description: Who switches. Set by the action plugin.
     type: str
-    default: somebody
+    default: unknown
 extends_documentation_fragment:
-  - bulwark.flask.activation
+  - bulwark.flask.release_options
 attributes:
   check_mode:
     description: Predicts whether a switch would happen, and to which release; starts nothing.
@@ -46,17 +39,16 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Go back
+- name: Roll back
   bulwark.flask.release_switch:
     name: shop
-    domains: [shop.example.com]
+    options: "{{ shop_release_options }}"
 
-- name: Let the live release see its new secrets
+- name: Let the live release read its new secrets
   bulwark.flask.release_switch:
     name: shop
     release: live
-    wsgi: shop:create_app()
-    restart_on_change: [/etc/flask-secrets/shop.env]
+    options: "{{ shop_release_options }}"
 """
 
 RETURN = r"""
@@ -90,47 +82,41 @@ summary:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import LIVE_ARGUMENTS, GoLive
+from ansible_collections.bulwark.flask.plugins.module_utils.release import options
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import Activation
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 
-def switch(options: dict[str, Any], predict: bool) -> dict[str, Any]:
-    """Choose the release and make it live, or only say which it would be."""
-    live = GoLive(options, options["built_by"])
-    restart = options["release"] == "live"
+def switch(params: dict[str, Any], predict: bool) -> dict[str, Any]:
+    """Choose the release and activate it, or only name the one it would be."""
+    live = Activation(options.Options.parse(params))
+    restart = params["release"] == "live"
     before = live.live_release()
     if restart and before is None:
         return live.answer(changed=False, previous=None, summary=[])
 
     def target() -> str:
-        return str(before) if restart else live.chosen("" if options["release"] == "previous" else options["release"])
+        return str(before) if restart else live.chosen("" if params["release"] == "previous" else params["release"])
 
     if predict:
         release = target()
-        return {**live.answer(changed=bool(live.strangers()) or live.needs_switch(release), previous=before), "release": release, "summary": []}
-    with live.releases.locked(options["name"], options["built_by"]):
-        healed = live.heal()
+        return {**live.answer(changed=bool(live.orphans()) or live.needs_switch(release), previous=before), "release": release, "summary": []}
+    with live.releases.locked(params["name"], params["built_by"]):
+        recovered = live.recover()
         before = live.live_release()
         release = target()
         needed = live.needs_switch(release)
         if needed:
-            live.go(release, "restart" if release == before else "rollback")
-    answer = live.answer(changed=healed or needed, previous=before)
-    return {**answer, "summary": summary(options["name"], answer)}
+            live.activate(release, "restart" if release == before else "rollback")
+    answer = live.answer(changed=recovered or needed, previous=before)
+    return {**answer, "summary": summary(params["name"], answer)}
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={
-            "name": {"type": "str", "required": True},
-            "release": {"type": "str", "default": "previous"},
-            "subdirectory": {"type": "str", "default": ""},
-            "base": {"type": "path"},
-            "built_by": {"type": "str", "default": "somebody"},
-            **LIVE_ARGUMENTS,
-        },
+        argument_spec={**options.ARGUMENTS, "release": {"type": "str", "default": "previous"}},
         supports_check_mode=True,
     )
     name = module.params["name"]

@@ -139,7 +139,7 @@ def test_a_changed_package_is_refused_and_the_old_release_serves(step: Callable[
 
 def test_an_application_that_cannot_be_imported_is_not_made_live(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("authority wants a binding")
-    run.says("cannot import name 'Flusk'", "Visitors still get", "journalctl --namespace=edge")
+    run.says("cannot import name 'Flusk'", "Clients still reach", "journalctl --namespace=edge")
     assert at("debian12").get("/healthz").status == 200
 
 

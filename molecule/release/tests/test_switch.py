@@ -22,7 +22,7 @@ release = os.path.basename(os.path.realpath(base + "/current/release"))
 releases = {}
 for name in os.listdir(base + "/releases"):
     try:
-        releases[name] = json.load(open("%s/releases/%s/verdict.json" % (base, name)))["state"]
+        releases[name] = json.load(open("%s/releases/%s/status.json" % (base, name)))["state"]
     except FileNotFoundError:
         releases[name] = None
 history = [json.loads(line) for line in open(base + "/history.jsonl")]
@@ -181,16 +181,16 @@ def test_commands_run_once_as_the_application_with_its_environment(servers: list
 def test_a_rollback_goes_back_and_stays_until_there_is_something_new(servers: list[Any], playbooks: Playbooks, live: str) -> None:
     working_copy.make("regretted")
     playbooks.good("deploy")
-    abandoned = [at_rest(site)["release"] for site in sites(servers)]
+    left = [at_rest(site)["release"] for site in sites(servers)]
     with Load(sites(servers)[0]) as load:
         run = playbooks.good("rollback", app="shop")
     assert load.failed() == []
     assert set(run.count("changed").values()) == {1}
-    for site, release in zip(sites(servers), abandoned):
+    for site, release in zip(sites(servers), left):
         assert version(site) == live
-        assert at_rest(site)["releases"][release] == "abandoned"
-    run = playbooks.run("rollback", "--limit", servers[0].name, app="shop", to=abandoned[0])
-    assert run.rc != 0 and "was abandoned on" in run.words, run.output
+        assert at_rest(site)["releases"][release] == "rolled back"
+    run = playbooks.run("rollback", "--limit", servers[0].name, app="shop", to=left[0])
+    assert run.rc != 0 and "was rolled back on" in run.words, run.output
     run = playbooks.good("deploy")
     assert "was rolled back on" in run.words and set(run.count("changed").values()) == {0}, run.output
     assert {version(site) for site in sites(servers)} == {live}

@@ -1,6 +1,6 @@
-"""What became of releases: a verdict beside each, and a history of the application. No Ansible imports.
+"""What became of releases: a status beside each, and a history of the application. No Ansible imports.
 
-`<base>/releases/<id>/verdict.json` says whether a release has served well, failed or was given up;
+`<base>/releases/<id>/status.json` says whether a release has served well, has failed or was rolled back;
 `<base>/history.jsonl` has one line per deploy, rollback and restart, `<base>/.running.json` the one that
 is under way or was killed.
 """
@@ -14,8 +14,8 @@ from typing import Any
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import now
 
-GOOD, FAILED, ABANDONED = "good", "failed", "abandoned"
-VERDICT = "verdict.json"
+GOOD, FAILED, ROLLED_BACK = "good", "failed", "rolled back"
+STATUS = "status.json"
 KEPT = 200
 
 
@@ -29,36 +29,36 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def moment() -> str:
-    """The time as it is written down."""
+    """The time, as files show it."""
     return f"{now():%Y-%m-%dT%H:%M:%SZ}"
 
 
 class Record:
-    """Verdicts and history below one application's base directory."""
+    """Statuses and history below one application's base directory."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
         self.history_file = base / "history.jsonl"
         self.running_file = base / ".running.json"
 
-    # --- verdicts --------------------------------------------------------------------------------
+    # --- statuses --------------------------------------------------------------------------------
 
-    def _verdict_file(self, release: str) -> Path:
-        return self.base / "releases" / release / VERDICT
+    def _status_file(self, release: str) -> Path:
+        return self.base / "releases" / release / STATUS
 
-    def verdict(self, release: str) -> dict[str, Any]:
+    def status(self, release: str) -> dict[str, Any]:
         """What is known about a release: state, time, by, reason; empty for one that never served."""
-        return read(self._verdict_file(release))
+        return read(self._status_file(release))
 
     def state(self, release: str) -> str:
-        """`good`, `failed`, `abandoned`, or empty."""
-        return str(self.verdict(release).get("state", ""))
+        """`good`, `failed`, `rolled back`, or empty."""
+        return str(self.status(release).get("state", ""))
 
-    def judge(self, release: str, state: str, by: str, reason: str = "") -> None:
-        """Write a release's verdict down; nothing for a release that is gone."""
-        if self._verdict_file(release).parent.is_dir():
+    def set_status(self, release: str, state: str, by: str, reason: str = "") -> None:
+        """Write a release's status; nothing for a release that is gone."""
+        if self._status_file(release).parent.is_dir():
             text = json.dumps({"state": state, "time": moment(), "by": by, "reason": reason}, sort_keys=True)
-            fs.write(self._verdict_file(release), (text + "\n").encode(), mode=0o640)
+            fs.write(self._status_file(release), (text + "\n").encode(), mode=0o640)
 
     # --- history ---------------------------------------------------------------------------------
 
@@ -80,7 +80,7 @@ class Record:
         """The entry of a run that was killed, or an empty one. Call it under the lock."""
         return read(self.running_file)
 
-    def heal(self) -> dict[str, Any]:
+    def recover(self) -> dict[str, Any]:
         """Close the entry of a run that was killed; returns it."""
         left = self.interrupted()
         if left:

@@ -1,6 +1,6 @@
-"""Make a finished release of an application live without losing a request, or change nothing.
+"""Activate a finished release of an application without losing a request, or change nothing.
 
-Start an instance beside the live one, wait until it answers, move the link the web server talks to, drain
+Start an instance beside the live one, wait until it responds, move the link the web server talks to, drain
 the old instance and stop it. The caller holds the application's deploy lock. No Ansible imports.
 """
 
@@ -23,7 +23,7 @@ from typing import Any
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.run import Inspection
 from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
-from ansible_collections.bulwark.flask.plugins.module_utils.release import history as release_record
+from ansible_collections.bulwark.flask.plugins.module_utils.release import history
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import health
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import (
     Instances,
@@ -33,8 +33,10 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.ins
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.log_excerpt import explain
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.pages import Pages
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Ran, Units
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import Record
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError, Releases
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
+from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared
 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
@@ -43,48 +45,26 @@ TASK = ".task"  # ends the name of an instance that runs commands instead of ser
 FAILURE_LOG = "failure.log"
 PAGES = "pages.json"
 LONGEST_PAGE = 2 * 2**20
-SAID_LINES = 40
-
-LIVE_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "unit": {"type": "str"},
-    "wsgi": {"type": "str", "default": ""},
-    "domains": {"type": "list", "elements": "str", "default": ["localhost"]},
-    "body_max_mb": {"type": "int", "default": 16},
-    "restart_on_change": {"type": "list", "elements": "path", "default": []},
-    "policy": {"type": "dict", "default": {}},
-    "bandit": {"type": "path"},
-    "prepare": {"type": "list", "elements": "str", "default": []},
-    "pre_activate": {"type": "list", "elements": "str", "default": []},
-    "post_activate": {"type": "list", "elements": "str", "default": []},
-    "command_timeout_seconds": {"type": "int", "default": 600},
-    "health_path": {"type": "str", "default": "/"},
-    "health_status": {"type": "int", "default": 0},
-    "health_timeout_seconds": {"type": "int", "default": 60},
-    "warm_up": {"type": "list", "elements": "str", "default": []},
-    "drain_seconds": {"type": "int", "default": 30},
-    "keep_releases": {"type": "int", "default": 5},
-    "shared": {"type": "list", "elements": "str", "default": []},
-    "fetch_pages": {"type": "bool", "default": True},
-}
+OUTPUT_LINES = 40
 
 
-class GoLive:
+class Activation:
     """One application: which release serves, and how another one takes its place."""
 
-    def __init__(self, options: dict[str, Any], by: str) -> None:
+    def __init__(self, options: Options) -> None:
         self.options = options
-        self.name: str = options["name"]
-        self.by = by
-        self.base = Path(options["base"] or f"/srv/{self.name}")
+        self.name = options.name
+        self.by = options.by
+        self.base = options.base
         try:
             self.gid = grp.getgrnam(self.name).gr_gid
         except KeyError:
             self.gid = 0
-        self.units = Units(options["unit"] or f"gunicorn-{self.name}")
+        self.units = Units(options.unit)
         self.instances = Instances(self.base, self.gid)
         self.releases = Releases(self.base)
         self.record = Record(self.base)
-        self.shared = Shared(self.name, options["shared"])
+        self.shared = Shared(self.name, options.shared)
         self.steps: dict[str, float] = {}
         self.warnings: list[str] = []
         self.report: dict[str, Any] = {}
@@ -101,19 +81,19 @@ class GoLive:
         return round(sum(self.steps.values()), 2)
 
     def hidden(self, text: str) -> str:
-        """What the application said, without the values of its environment."""
-        files = [Path(path) for path in self.options["restart_on_change"] if path.endswith(".env")]
+        """The output of an application without the values of its environment."""
+        files = [Path(path) for path in self.options.restart_on_change if path.endswith(".env")]
         return hide(text, [path.read_text(encoding="utf-8", errors="replace") for path in files if path.exists()], 8000)
 
     # --- what is ---------------------------------------------------------------------------------
 
     def live_release(self) -> str | None:
-        """The release visitors get."""
+        """The release that clients reach."""
         live = self.instances.live()
         return self.instances.release_of(live) if live else None
 
-    def strangers(self) -> list[str]:
-        """Instances that an interrupted run has left: on disk, but not live."""
+    def orphans(self) -> list[str]:
+        """Instances on disk that are not live; an interrupted run has left them."""
         return [name for name in self.instances.all() if name != self.instances.live()]
 
     def needs_switch(self, release: str) -> bool:
@@ -122,15 +102,15 @@ class GoLive:
         return not (
             live
             and self.instances.release_of(live) == release
-            and self.instances.stamp(live) == file_state(self.options["restart_on_change"])
+            and self.instances.stamp(live) == file_state(self.options.restart_on_change)
             and self.units.is_serving(live)
         )
 
     def rollback_target(self) -> str | None:
         """The good release that was live last before the one that is."""
         live = self.live_release()
-        found = [(str(self.record.verdict(name).get("time")), name) for name in self._finished()
-                 if name != live and self.record.state(name) == release_record.GOOD]
+        found = [(str(self.record.status(name).get("time")), name) for name in self._finished()
+                 if name != live and self.record.state(name) == history.GOOD]
         return max(found)[1] if found else None
 
     def _finished(self) -> list[str]:
@@ -141,7 +121,7 @@ class GoLive:
         live = self.live_release()
         if live is None:
             raise ReleaseError("rollback", "No release is live, so that there is nothing to go back from; deploy one.")
-        good = [name for name in self._finished() if self.record.state(name) == release_record.GOOD and name != live]
+        good = [name for name in self._finished() if self.record.state(name) == history.GOOD and name != live]
         listed = f"Good ones: {', '.join(good)}." if good else "There is no other good one; deploy instead."
         if not to:
             target = self.rollback_target()
@@ -151,44 +131,44 @@ class GoLive:
         if to not in self._finished():
             raise ReleaseError("rollback", f"There is no release {to}. {listed}")
         if to != live and to not in good:
-            verdict = self.record.verdict(to)
-            why = {release_record.ABANDONED: "was abandoned", release_record.FAILED: "failed"}.get(
-                str(verdict.get("state")), "has never been live")
-            when = f" on {verdict['time']} by {verdict['by']}" if verdict else ""
+            status = self.record.status(to)
+            why = {history.ROLLED_BACK: "was rolled back", history.FAILED: "failed"}.get(
+                str(status.get("state")), "has never been live")
+            when = f" on {status['time']} by {status['by']}" if status else ""
             raise ReleaseError("rollback", f"{to} {why}{when} and is no way back. {listed}")
         return to
 
     # --- after an interruption -------------------------------------------------------------------
 
-    def heal(self) -> bool:
+    def recover(self) -> bool:
         """Bring what a killed run left to one of the two states of rest; returns whether there was anything."""
-        left = self.record.heal()
+        left = self.record.recover()
         live = self.live_release()
         if live and not self.record.state(live):
-            self.record.judge(live, release_record.GOOD, str(left.get("by", self.by)))
+            self.record.set_status(live, history.GOOD, str(left.get("by", self.by)))
         if left.get("action") == "rollback" and live and left.get("release") == live and left.get("previous"):
-            self._give_up(str(left["previous"]), str(left["by"]))
-        strangers = self.strangers()
-        for stranger in strangers:
-            self.retire(stranger)
+            self._mark_rolled_back(str(left["previous"]), str(left["by"]))
+        orphans = self.orphans()
+        for orphan in orphans:
+            self.retire(orphan)
         removed = self.instances.remove_temporary()
-        return bool(left or strangers or removed)
+        return bool(left or orphans or removed)
 
     def retire(self, instance: str) -> None:
-        """Let an instance finish what it has begun, then forget it."""
+        """Let an instance finish its requests, then stop and remove it."""
         if not instance.endswith(TASK):
             self.drain(instance)
         self.units.stop(instance)
         self.instances.remove(instance)
 
-    def _give_up(self, release: str, by: str) -> None:
-        self.record.judge(release, release_record.ABANDONED, by, "rolled back")
+    def _mark_rolled_back(self, release: str, by: str) -> None:
+        self.record.set_status(release, history.ROLLED_BACK, by, "rolled back")
 
     # --- before a release serves -------------------------------------------------------------------
 
     @contextmanager
     def _task(self, release: str) -> Iterator[str]:
-        """An instance of the release that runs commands and serves nobody."""
+        """An instance of the release that runs commands and serves no client."""
         instance = f"{release}{TASK}"
         if instance in self.instances.all():
             self.retire(instance)
@@ -203,7 +183,7 @@ class GoLive:
 
     def inspect(self, release: str, whole: bool) -> None:
         """Refuse a release that is not safe by the policy; `whole` looks at its source and packages too."""
-        inspection = Inspection(self.options, self.releases.folder / release, self.gid, self.hidden)
+        inspection = Inspection(self.options.as_dict(), self.releases.folder / release, self.gid, self.hidden)
         if inspection.is_off:
             return
         if whole:
@@ -214,7 +194,7 @@ class GoLive:
         with self._task(release) as task:
             folder = self.instances.folder / task
             argv = inspection.prepare(folder)
-            inspection.read(self._run(task, argv, self.options["health_timeout_seconds"]), self.advice)
+            inspection.read(self._run(task, argv, self.options.health_timeout_seconds), self.advice)
         self.report = inspection.judge()
         self.timed("preflight")
         if inspection.blocks:
@@ -224,16 +204,16 @@ class GoLive:
         """One command of the operator's, where the application runs."""
         venv = self.base / "releases" / release / "venv" / "bin"
         path = f"{venv}:/usr/local/bin:/usr/bin:/bin"
-        ran = self._run(task, ["/usr/bin/env", *shlex.split(line)], self.options["command_timeout_seconds"],
-                        PATH=path, FLASK_APP=self.options["wsgi"], VIRTUAL_ENV=str(venv.parent))
+        ran = self._run(task, ["/usr/bin/env", *shlex.split(line)], self.options.command_timeout_seconds,
+                        PATH=path, FLASK_APP=self.options.wsgi, VIRTUAL_ENV=str(venv.parent))
         ran = replace(ran, output=self.hidden(ran.output), errors=self.hidden(ran.errors))
         with open(self.releases.folder / release / "commands.log", "a", encoding="utf-8") as log:
-            log.write(f"{release_record.moment()} $ {line}\n{ran.output}{ran.errors}[{ran.result}, exit status {ran.status}]\n")
+            log.write(f"{history.moment()} $ {line}\n{ran.output}{ran.errors}[{ran.result}, exit status {ran.status}]\n")
         return ran
 
-    def before(self, release: str, step: str) -> None:
+    def run_before(self, release: str, step: str) -> None:
         """Run the commands that come before the switch; the first failure ends the deploy."""
-        commands = self.options[step]
+        commands = getattr(self.options, step)
         if not commands:
             return
         with self._task(release) as task:
@@ -241,12 +221,12 @@ class GoLive:
                 ran = self.command(release, task, line)
                 if not ran.ok:
                     raise ReleaseError(step, f"The command before the switch failed ({ran.result}, exit status "
-                                             f"{ran.status}): {line}\n{said(ran)}{self.advice(ran.errors)}")
+                                             f"{ran.status}): {line}\n{output_of(ran)}{self.advice(ran.errors)}")
         self.timed(step)
 
-    def after(self, release: str) -> None:
-        """Run the commands that come after the switch; a failure is said and undoes nothing."""
-        commands = self.options["post_activate"]
+    def run_after(self, release: str) -> None:
+        """Run the commands that come after the switch; a failure is a warning."""
+        commands = self.options.post_activate
         if not commands:
             return
         with self._task(release) as task:
@@ -254,16 +234,16 @@ class GoLive:
                 ran = self.command(release, task, line)
                 if not ran.ok:
                     self.warnings.append(f"The command after the switch failed ({ran.result}, exit status {ran.status}), "
-                                         f"{release} is live all the same: {line}\n{said(ran)}")
+                                         f"{release} is live all the same: {line}\n{output_of(ran)}")
         self.timed("post_activate")
 
     # --- start and health ----------------------------------------------------------------------------
 
     def start(self, release: str) -> str:
-        """Start an instance beside the live one and wait until it answers; returns its name."""
+        """Start an instance beside the live one and wait until it responds; returns its name."""
         instance = self.instances.next_name(release)
         self.instances.create(instance, release)
-        self.instances.write_stamp(instance, file_state(self.options["restart_on_change"]))
+        self.instances.write_stamp(instance, file_state(self.options.restart_on_change))
         began = time.time()
         wrong = self.units.start(instance)
         self.timed("start")
@@ -277,38 +257,38 @@ class GoLive:
         raise ReleaseError("health", f"It did not pass its health check: {wrong}\nThe application's own log:\n{log}{self.advice(log)}")
 
     def _wait(self, instance: str, began: float) -> str:
-        """Empty when the instance answers well in time, otherwise what is wrong with it."""
-        path, allowed = self.options["health_path"], self.options["health_timeout_seconds"]
-        last = "no answer"
+        """Empty when the instance responds as expected in time, otherwise what is wrong with it."""
+        path, allowed = self.options.health_path, self.options.health_timeout_seconds
+        last = "no response"
         while time.time() - began < allowed:
             ended = self.units.ended(instance)
             if ended:
                 return f"the process ended while it started ({ended})"
-            last = self._ask(instance, path, self.options["health_status"], began + allowed - time.time())
+            last = self._ask(instance, path, self.options.health_status, began + allowed - time.time())
             if not last:
                 return self._warm_up(instance)
             time.sleep(0.05)
         return f"GET {path} gave {last} for {allowed} s"
 
     def _ask(self, instance: str, path: str, status: int, seconds: float) -> str:
-        """Empty when an instance gives a good answer, otherwise what it gave."""
+        """Empty when an instance responds as expected, otherwise its response."""
         try:
-            _, found, _, body = health.follow(self._fetch(instance, max(0.1, min(5, seconds))), path, self.options["domains"][0])
+            _, found, _, body = health.follow(self._fetch(instance, max(0.1, min(5, seconds))), path, self.options.domains[0])
         except (OSError, http.client.HTTPException) as error:
-            return f"no answer ({type(error).__name__})"
+            return f"no response ({type(error).__name__})"
         return "" if health.is_good(found, status) else f"status {found}: {body[:300].strip()}"
 
     def _fetch(self, instance: str, seconds: float, longest: int = 2000) -> health.Fetch:
-        socket, host = str(self.instances.socket(instance)), self.options["domains"][0]
+        socket, host = str(self.instances.socket(instance)), self.options.domains[0]
         return lambda path: health.get(socket, path, host, seconds, longest)
 
     def look_at_pages(self, instance: str, release: str) -> None:
         """Fetch the pages of a new instance once; what is wrong with them is reported and stops nothing."""
-        if not self.options["fetch_pages"]:
+        if not self.options.fetch_pages:
             return
         folder = self.releases.folder / release
         try:
-            report = Pages(self._fetch(instance, 10, LONGEST_PAGE), self.options["domains"][0]).look(folder / "src")
+            report = Pages(self._fetch(instance, 10, LONGEST_PAGE), self.options.domains[0]).look(folder / "src")
             fs.write_json(folder / PAGES, report.as_dict(), gid=self.gid, mode=0o640)
             self.page_lines = report.lines()
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -317,7 +297,7 @@ class GoLive:
 
     def advice(self, text: str) -> str:
         """The line that cures a failure to write below the release, on a line of its own; otherwise empty."""
-        found = self.shared.advice(text, self.options.get("subdirectory") or "")
+        found = self.shared.advice(text, self.options.subdirectory)
         return f"\n{found}" if found else ""
 
     def _prepare_shared(self, release: str) -> None:
@@ -330,14 +310,14 @@ class GoLive:
         self.shared.prepare(self.releases.folder / release, account.pw_uid, account.pw_gid)
 
     def _warm_up(self, instance: str) -> str:
-        for path in self.options["warm_up"] * WARM_UP_ROUNDS:
-            wrong = self._ask(instance, path, 0, self.options["health_timeout_seconds"])
+        for path in self.options.warm_up * WARM_UP_ROUNDS:
+            wrong = self._ask(instance, path, 0, self.options.health_timeout_seconds)
             if wrong:
                 return f"the warm-up request {path} gave {wrong}"
         return ""
 
     def _application_log(self, instance: str, since: float) -> str:
-        """What the application said while it started, readable."""
+        """The log of the application while it started."""
         namespace = f"--namespace={self.name}"
         subprocess.run(["journalctl", "--sync", namespace], capture_output=True, check=False)
         text = subprocess.run(
@@ -349,18 +329,18 @@ class GoLive:
     # --- the switch ----------------------------------------------------------------------------------
 
     def drain(self, instance: str) -> None:
-        """Wait until nobody is connected to an instance any more."""
+        """Wait until no client is connected to an instance."""
         socket, quiet_since = self.instances.socket(instance), time.monotonic()
-        end = quiet_since + self.options["drain_seconds"]
+        end = quiet_since + self.options.drain_seconds
         while time.monotonic() < end and time.monotonic() - quiet_since < QUIET_SECONDS:
             if open_connections(socket):
                 quiet_since = time.monotonic()
             time.sleep(0.05)
 
-    def go(self, release: str, action: str, entry: dict[str, Any] | None = None) -> None:
-        """Make a finished release live. `action` is deploy, restart or rollback.
+    def activate(self, release: str, action: str, entry: dict[str, Any] | None = None) -> None:
+        """Activate a finished release. `action` is deploy, restart or rollback.
 
-        A rollback is inspected and prepared no more: it has served before, and it is wanted now.
+        A rollback is neither inspected nor prepared: the release has served before, and it must be fast.
         """
         previous, before = self.instances.live(), self.live_release()
         entry = entry or self.record.begin(action, self.by, release=release, previous=before, commit=self._commit(release))
@@ -369,30 +349,30 @@ class GoLive:
         try:
             self._prepare_shared(release)
             if action == "deploy" and new:
-                self.before(release, "prepare")
+                self.run_before(release, "prepare")
             if action != "rollback":
                 self.inspect(release, new)
             if action == "deploy" and new:
-                self.before(release, "pre_activate")
+                self.run_before(release, "pre_activate")
             instance = self.start(release)
             if new:
                 self.look_at_pages(instance, release)
             self.units.enable(instance)
         except (ReleaseError, OSError) as error:
             self._failed(release, entry, error)
-            raise ReleaseError(getattr(error, "step", "switch"), f"Release {release} was not made live.\n{error}\n{self.unharmed(release)}") from error
+            raise ReleaseError(getattr(error, "step", "switch"), f"Release {release} was not activated.\n{error}\n{self.unharmed(release)}") from error
         self.instances.make_live(instance)
         self.timed("swap")
-        self.record.judge(release, release_record.GOOD, self.by)
+        self.record.set_status(release, history.GOOD, self.by)
         if action == "rollback" and before and new:
-            self._give_up(before, self.by)
+            self._mark_rolled_back(before, self.by)
         if action == "deploy" and new:
-            self.after(release)
+            self.run_after(release)
         self._leave(previous)
         self.record.end(entry, "live", seconds=self.took(), steps=self.steps)
 
     def _leave(self, previous: str | None) -> None:
-        """Retire what was live; what goes wrong here concerns no visitor any more."""
+        """Retire the instance that was live; a failure here affects no client."""
         if previous not in self.instances.all():
             return
         try:
@@ -408,40 +388,40 @@ class GoLive:
         """Keep what helps to find the cause. A release that has served well does not become a bad one."""
         step = getattr(error, "step", "switch")
         try:
-            fs.write(self.releases.folder / release / FAILURE_LOG, f"{release_record.moment()} {step}\n{error}\n".encode(), mode=0o640)
-            if self.record.state(release) != release_record.GOOD:
-                self.record.judge(release, release_record.FAILED, self.by, step)
+            fs.write(self.releases.folder / release / FAILURE_LOG, f"{history.moment()} {step}\n{error}\n".encode(), mode=0o640)
+            if self.record.state(release) != history.GOOD:
+                self.record.set_status(release, history.FAILED, self.by, step)
             self.record.end(entry, "failed", step=step, reason=str(error).splitlines()[0],
                             seconds=self.took(), steps=self.steps)
         except OSError as full:
             self.warnings.append(f"The failure could not be written down: {full}")
 
     def unharmed(self, release: str) -> str:
-        """What visitors get now, and where to look."""
+        """Which release clients reach now, and where the logs are."""
         live = self.live_release()
-        return (f"{'Visitors still get ' + live if live else 'No release is live yet'}. The release stays in {self.releases.folder / release} "
+        return (f"{'Clients still reach ' + live if live else 'No release is live yet'}. The release stays in {self.releases.folder / release} "
                 f"with {FAILURE_LOG}; its log: journalctl --namespace={self.name} -u '{self.units.unit}@{release}*'")
 
     def _commit(self, release: str) -> str | None:
-        return release_record.read(self.releases.folder / release / "manifest.json").get("commit")
+        return history.read(self.releases.folder / release / "manifest.json").get("commit")
 
     def prune(self) -> list[str]:
-        """Remove releases nobody goes back to; returns them."""
+        """Remove the releases beyond those to keep; returns them."""
         keep = {self.rollback_target(), self.live_release()}
-        pruned = [name for name in self.instances.releases_to_prune(self.options["keep_releases"]) if name not in keep]
+        pruned = [name for name in self.instances.releases_to_prune(self.options.keep_releases) if name not in keep]
         for release in pruned:
             shutil.rmtree(self.releases.folder / release)
         return pruned
 
     def answer(self, **more: Any) -> dict[str, Any]:
-        """What every module that goes live returns."""
+        """What every module that activates returns."""
         release = self.live_release()
-        pages = release_record.read(self.releases.folder / release / PAGES) if release else {}
+        pages = history.read(self.releases.folder / release / PAGES) if release else {}
         return {"instance": self.instances.live(), "release": release, "steps": self.steps,
                 "report": self.report, "pages": pages, "page_lines": self.page_lines, "warnings": self.warnings, **more}
 
 
-def said(ran: Ran) -> str:
-    """The last lines of what a command said, indented."""
-    lines = (ran.output.rstrip() + "\n" + ran.errors.rstrip()).strip().splitlines()[-SAID_LINES:]
-    return "\n".join(f"  {line}" for line in lines) or "  (it said nothing)"
+def output_of(ran: Ran) -> str:
+    """The last lines of a command's output, indented."""
+    lines = (ran.output.rstrip() + "\n" + ran.errors.rstrip()).strip().splitlines()[-OUTPUT_LINES:]
+    return "\n".join(f"  {line}" for line in lines) or "  (no output)"

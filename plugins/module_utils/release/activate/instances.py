@@ -1,7 +1,7 @@
 """Instances of an application on a host: one running copy of a release, and which one is live.
 
 `<base>/instances/<instance>/` holds a link to the release it runs and the socket it listens on;
-`<base>/current` is a link to the live instance, the one place that decides who answers visitors.
+`<base>/current` is a link to the live instance, the one place that decides which instance serves.
 No Ansible imports: everything here works on plain paths.
 """
 
@@ -71,7 +71,7 @@ class Instances:
         shutil.rmtree(self.folder / instance)
 
     def make_live(self, instance: str) -> None:
-        """Point `current` at an instance, atomically: a visitor sees the old one or the new one."""
+        """Point `current` at an instance, atomically: a client reaches the old one or the new one."""
         fs.link(self.current, f"instances/{instance}")
 
     def remove_temporary(self) -> bool:

@@ -33,4 +33,4 @@ def explain(lines: list[str], own: str) -> str:
     for entry in entries:
         if entry.get("exception"):
             return _from_own_code(str(entry["exception"]), own)
-    return "\n".join(str(entry.get("message", "")) for entry in entries[-TAIL:]) or "(it said nothing)"
+    return "\n".join(str(entry.get("message", "")) for entry in entries[-TAIL:]) or "(no output)"

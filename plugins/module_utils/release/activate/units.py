@@ -62,11 +62,11 @@ class Units:
 
     @staticmethod
     def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run systemctl, whatever comes of it."""
+        """Run systemctl; a failure is no error."""
         return subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
 
     def must(self, *arguments: str) -> None:
-        """Run systemctl; a failure ends the run in systemd's own words."""
+        """Run systemctl; a failure ends the run with systemd's message."""
         done = self.systemctl(*arguments)
         if done.returncode:
             raise ReleaseError("systemd", f"systemctl {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")
@@ -82,7 +82,7 @@ class Units:
         return all(unit.get("ActiveState") == "active" and unit.get("UnitFileState") == "enabled" for unit in units)
 
     def start(self, instance: str) -> str:
-        """Start an instance; returns systemd's own words when it cannot."""
+        """Start an instance; returns systemd's message when it cannot."""
         done = self.systemctl("start", *self.both(instance))
         return done.stderr.strip() or "it cannot be started" if done.returncode else ""
 
@@ -114,7 +114,7 @@ class Units:
         """Run a command as the instance: its account, its sandbox, its environment, its release.
 
         It is the unit itself, with another command, so that whatever an operator added to it holds too.
-        What the command says is kept in `folder`, readable for root alone.
+        The output is kept in `folder`, readable for root alone.
         """
         output, errors = folder / "output", folder / "errors"
         for path in (output, errors):

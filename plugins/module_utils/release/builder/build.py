@@ -9,7 +9,7 @@ import os
 import pwd
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,6 +25,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.layout impor
     new_id,
     now,
 )
+from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, problems
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source import kinds
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.base import Host, Local
@@ -34,16 +35,16 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.source.git i
 class Build:
     """One run of the module."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
+    def __init__(self, options: Options, source: Mapping[str, Any], local: Mapping[str, Any] | None) -> None:
         self.options = options
-        self.name = options["name"]
-        self.source = kinds.parse({**options["source"], **(options["source_secrets"] or {})}, on_controller=False)
-        self.releases = Releases(Path(options["base"] or f"/srv/{self.name}"))
-        self.account = options["build_user"] or f"{self.name}-build"
+        self.name = options.name
+        self.source = kinds.parse(source, on_controller=False)
+        self.releases = Releases(options.base)
+        self.account = f"{self.name}-build"
         self.cache = Path("/var/cache") / self.account
-        self.sandbox = Sandbox(self.name, self.account, self.cache, options["timeout_seconds"])
-        self.local = Local(**options["local"]) if options["local"] else None
-        self.host = Host(self.sandbox, self.releases, options["ca_bundle"], self.local)
+        self.sandbox = Sandbox(self.name, self.account, self.cache, options.build_timeout_seconds)
+        self.local = Local(**local) if local else None
+        self.host = Host(self.sandbox, self.releases, options.ca_bundle, self.local)
         self.identified: str | None = None
         self.warnings: list[str] = []
         self.steps: dict[str, float] = {}
@@ -53,16 +54,16 @@ class Build:
     def _check_options(self) -> None:
         if not APP_NAME.fullmatch(self.name):
             raise ReleaseError("input", f"name: {self.name!r} is no name of an application.")
-        below = PurePosixPath(self.options["subdirectory"])
+        below = PurePosixPath(self.options.subdirectory)
         if below.is_absolute() or ".." in below.parts:
             raise ReleaseError("input", f"subdirectory: {str(below)!r} leads out of the source.")
-        for prefix in self.options["static"]:
+        for prefix in self.options.static:
             finish.static_target(prefix)
-        if wrong := problems(self.options["shared"]):
+        if wrong := problems(self.options.shared):
             raise ReleaseError("input", "\n".join(wrong))
-        if not self.source.is_tree and self.options["subdirectory"]:
+        if not self.source.is_tree and self.options.subdirectory:
             raise ReleaseError("input", "subdirectory has no meaning for a package.")
-        if "@" in self.options["index_url"].partition("://")[2].partition("/")[0]:
+        if "@" in self.options.index_url.partition("://")[2].partition("/")[0]:
             raise ReleaseError("input", f"index_url must not hold a password; put it into {self.cache}/.netrc on the host.")
 
     def timed(self, step: str) -> None:
@@ -78,7 +79,7 @@ class Build:
             pwd.getpwnam(self.account)
         except KeyError:
             return False
-        return self.releases.folder.is_dir() and all(os.path.exists(program) for program in [self.options["python"], *self.source.programs])
+        return self.releases.folder.is_dir() and all(os.path.exists(program) for program in [self.options.python, *self.source.programs])
 
     @property
     def commit(self) -> str | None:
@@ -87,11 +88,11 @@ class Build:
 
     def python_version(self) -> str:
         """The version of the interpreter the venv is made with."""
-        argv = [self.options["python"], "-I", "-c", "import platform; print(platform.python_version())"]
+        argv = [self.options.python, "-I", "-c", "import platform; print(platform.python_version())"]
         try:
             return subprocess.run(argv, capture_output=True, check=True, text=True).stdout.strip()
         except (OSError, subprocess.CalledProcessError) as error:
-            raise ReleaseError("python", f"{self.options['python']} does not run on the host: {error}.") from error
+            raise ReleaseError("python", f"{self.options.python} does not run on the host: {error}.") from error
 
     def identity(self, version: str, complete: bool) -> dict[str, Any]:
         """Everything that decides what the release is. An update of Python within 3.x is none of it.
@@ -104,9 +105,9 @@ class Build:
         self.identified = self.source.identify(self.host, complete)
         return {
             "source": [self.source.kind, self.identified],
-            "python": [self.options["python"], ".".join(version.split(".")[:2])],
-            "gunicorn": hashlib.sha256(self.options["gunicorn_requirements"].encode()).hexdigest(),
-            **{key: self.options[key] for key in ("subdirectory", "static", "requirements", "shared", "build")},
+            "python": [self.options.python, ".".join(version.split(".")[:2])],
+            "gunicorn": hashlib.sha256(self.options.gunicorn_requirements.encode()).hexdigest(),
+            **{key: getattr(self.options, key) for key in ("subdirectory", "static", "requirements", "shared", "build")},
         }
 
     # --- the three things a run can be ---------------------------------------------------------
@@ -127,11 +128,11 @@ class Build:
     def prepare(self) -> None:
         """Make sure of the accounts and directories a build needs; before the lock, which lies there."""
         try:
-            self.gid = grp.getgrnam(self.options["group"] or self.name).gr_gid
+            self.gid = grp.getgrnam(self.name).gr_gid
             uid, build_gid = self.sandbox.ids
         except KeyError as error:
             raise ReleaseError("input", f"An account is missing on the host ({error.args[0]}); the role app_release "
-                                        "makes it.") from error
+                                        "creates it.") from error
         for folder in (self.releases.base, self.releases.folder):
             if not folder.is_dir():
                 folder.mkdir(mode=0o751, parents=True)
@@ -198,7 +199,7 @@ class Build:
         except OSError:
             pass
         kept = self.releases.keep_failed(release)
-        return f"{text}\nThe whole log: {kept / LOG} on the host. Nothing was switched; what was live is live."
+        return f"{text}\nThe whole log: {kept / LOG} on the host. Nothing was switched; the live release is unchanged."
 
     def _build_in(self, release: Path, found: str, version: str) -> dict[str, Any]:
         began, source = now(), release / "src"
@@ -208,18 +209,18 @@ class Build:
             os.chown(folder, uid, gid)
         self.source.fetch(self.host, str(self.identified), source)
         self.timed("source")
-        folder = source / self.options["subdirectory"]
+        folder = source / self.options.subdirectory
         if source.resolve() not in [folder.resolve(), *folder.resolve().parents] or not folder.is_dir():
-            raise ReleaseError("source", f"The source has no directory {self.options['subdirectory']}.")
+            raise ReleaseError("source", f"The source has no directory {self.options.subdirectory}.")
         finish.hand_over(source, uid, gid)
-        facts = self._install(release, folder, version)
+        facts = self._install(release, folder)
         self._run_commands(release, folder)
         for tree in (source, release / "venv"):
             finish.seal(tree, self.gid)
         # Sealed first, so that nothing of the build can move files about meanwhile.
         self._copy_static(release, sorted((release / "venv").glob("lib/python3*/site-packages")) if not self.source.is_tree else [folder, source])
         if self.source.is_tree:
-            Shared(self.name, self.options["shared"]).link(release, folder, self.gid)
+            Shared(self.name, self.options.shared).link(release, folder, self.gid)
         subprocess.run(["sync", "--file-system", str(release)], check=False)
         self.timed("seal")
         manifest = {**self._manifest(release, found), **facts, "python": version, "built_at": f"{began:%Y-%m-%dT%H:%M:%SZ}",
@@ -227,13 +228,12 @@ class Build:
         self.releases.write_manifest(release, manifest, self.gid)
         return manifest
 
-    def _install(self, release: Path, folder: Path, version: str) -> dict[str, Any]:
-        options = {**self.options, "python_version": ".".join(version.split(".")[:2])}
-        installer = dependencies.Installer(self.sandbox, release, folder, options, self._confinement(release))
+    def _install(self, release: Path, folder: Path) -> dict[str, Any]:
+        installer = dependencies.Installer(self.sandbox, release, folder, self.options, self._confinement(release))
         facts: dict[str, Any] = {"requirements": None, "requirements_sha256": None, "hashes": False}
         chosen = None
         if self.source.is_tree:
-            chosen = dependencies.plan(folder, self.options["requirements"])
+            chosen = dependencies.plan(folder, self.options.requirements)
             facts = dependencies.describe(folder, chosen)
         if not facts["hashes"]:
             self.warnings.append(f"{facts['requirements'] or self.source.address} was installed {dependencies.UNLOCKED}")
@@ -244,8 +244,8 @@ class Build:
         else:
             installer.install(chosen)
         self.timed("dependencies")
-        if self.options["gunicorn_requirements"]:
-            self.warnings += installer.install_gunicorn(self.options["gunicorn_requirements"])
+        if self.options.gunicorn_requirements:
+            self.warnings += installer.install_gunicorn(self.options.gunicorn_requirements)
         self.warnings += installer.check()
         installer.compile()
         self.timed("gunicorn")
@@ -255,11 +255,11 @@ class Build:
         """The operator's own steps, such as compiled translations or `npm run build`, confined like the rest of the build."""
         venv = release / "venv"
         path = f"{venv}/bin:{folder}/node_modules/.bin:/usr/local/bin:/usr/bin:/bin"
-        for line in self.options["build"]:
+        for line in self.options.build:
             self.sandbox.run(["/bin/sh", "-euc", line], step="build", folder=folder, properties=self._confinement(release),
-                             env={"PATH": path, "VIRTUAL_ENV": str(venv), "FLASK_APP": self.options["wsgi"]},
+                             env={"PATH": path, "VIRTUAL_ENV": str(venv), "FLASK_APP": self.options.wsgi},
                              explain=f"The build command `{line}` failed")
-        if self.options["build"]:
+        if self.options.build:
             self.timed("commands")
 
     def _confinement(self, release: Path) -> list[str]:
@@ -271,7 +271,7 @@ class Build:
     def _copy_static(self, release: Path, roots: list[Path]) -> None:
         target = release / "static"
         target.mkdir(mode=0o755)
-        for prefix, wanted in sorted(self.options["static"].items()):
+        for prefix, wanted in sorted(self.options.static.items()):
             links = finish.copy_static(finish.find_static(roots, wanted), target / finish.static_target(prefix))
             if links:
                 self.warnings.append(f"links among the static files are not served: {', '.join(links[:5])}")
@@ -282,6 +282,6 @@ class Build:
         source |= {key: self.source.options[key] for key in ("version", "sha256") if key in self.source.options}
         return {
             "release": release.name, "application": self.name, "fingerprint": found, "source": source,
-            "commit": self.commit, "subdirectory": self.options["subdirectory"],
-            "static": self.options["static"], "built_by": self.options["built_by"],
+            "commit": self.commit, "subdirectory": self.options.subdirectory,
+            "static": self.options.static, "built_by": self.options.by,
         }

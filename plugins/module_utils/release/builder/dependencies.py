@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import sha256_of
+from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 
 LOCKS = ["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml"]
 UNLOCKED = "without hashes: the same source can give other dependencies another day; lock them (uv lock)"
@@ -64,20 +65,20 @@ def plan(folder: Path, wanted: str) -> Plan:
 class Installer:
     """Makes a venv and fills it; every command runs in the sandbox."""
 
-    def __init__(self, sandbox: Sandbox, release: Path, folder: Path, options: dict[str, Any], properties: list[str]) -> None:
+    def __init__(self, sandbox: Sandbox, release: Path, folder: Path, options: Options, properties: list[str]) -> None:
         self.sandbox = sandbox
         self.release = release
         self.venv = release / "venv"
         self.folder = folder
         self.options = options
         self.properties = properties
-        bundle, index = options["ca_bundle"], options["index_url"]
+        bundle, index = options.ca_bundle, options.index_url
         cache = sandbox.cache
         self.env = {
             "VIRTUAL_ENV": str(self.venv), "SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle,
             "GIT_SSL_CAINFO": bundle, "GIT_TERMINAL_PROMPT": "0",
             "UV_CACHE_DIR": f"{cache}/uv", "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never",
-            "UV_PYTHON": options["python"], "UV_PROJECT_ENVIRONMENT": str(self.venv), "UV_COMPILE_BYTECODE": "1",
+            "UV_PYTHON": options.python, "UV_PROJECT_ENVIRONMENT": str(self.venv), "UV_COMPILE_BYTECODE": "1",
         }
         if index:
             self.env["UV_DEFAULT_INDEX"] = index
@@ -90,12 +91,12 @@ class Installer:
     def uv(self, *arguments: str, explain: str = "Installing the dependencies failed", check: bool = True) -> tuple[int, str]:
         # Named outright: UV_PYTHON, which decides what a venv is made with, would win over VIRTUAL_ENV.
         target = ["--python", f"{self.venv}/bin/python"] if arguments[0] == "pip" else []
-        return self.run([self.options["uv"], *arguments[:2], *target, *arguments[2:]], explain, check=check)
+        return self.run([self.options.uv, *arguments[:2], *target, *arguments[2:]], explain, check=check)
 
     def make_venv(self) -> str:
         """An empty venv; returns the installer's name and version."""
         explain = "The venv could not be made"
-        self.uv("venv", "--quiet", "--allow-existing", "--no-config", "--python", self.options["python"], str(self.venv),
+        self.uv("venv", "--quiet", "--allow-existing", "--no-config", "--python", self.options.python, str(self.venv),
                 explain=explain)
         return self.uv("--version", explain=explain)[1].split("(")[0].strip()
 
@@ -126,7 +127,7 @@ class Installer:
 
     def _install_uv_lock(self, chosen: Plan) -> None:
         explain = "Installing what uv.lock names failed"
-        if not self.options["index_url"]:
+        if not self.options.index_url:
             self.uv("sync", "--locked", "--no-dev", "--no-editable", explain=explain)
             return
         # The lock names files of the index it was made with; another index gets names and hashes.

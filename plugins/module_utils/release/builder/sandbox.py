@@ -75,7 +75,7 @@ class Sandbox:
 
     def run(self, argv: list[str], *, step: str, folder: Path, properties: list[str], env: dict[str, str] | None = None,
             check: bool = True, given: str = "", explain: str = "") -> tuple[int, str]:
-        """Run one command; returns its exit status and what it said, which also goes to the log."""
+        """Run one command; returns its exit status and its output, which also goes to the log."""
         if time.monotonic() >= self.ends:
             raise ReleaseError(step, f"The build was given up after {self.timeout_seconds} s.")
         variables = {"HOME": str(self.cache), "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
@@ -110,8 +110,8 @@ class Sandbox:
 
 
 def tail(text: str) -> str:
-    """The last lines of what a command said, indented."""
-    return "\n".join(f"  {line}" for line in text.rstrip().splitlines()[-TAIL_LINES:]) or "  (it said nothing)"
+    """The last lines of a command's output, indented."""
+    return "\n".join(f"  {line}" for line in text.rstrip().splitlines()[-TAIL_LINES:]) or "  (no output)"
 
 
 def short(argv: list[str]) -> str:
@@ -120,7 +120,7 @@ def short(argv: list[str]) -> str:
 
 
 def hint(text: str) -> str:
-    """One more line for failures whose own words hide the cause."""
+    """One more line for failures whose output hides the cause."""
     if "No space left on device" in text:
         return "\nThe disk is full: make room, then run this again."
     if "CERTIFICATE_VERIFY_FAILED" in text or "UnknownIssuer" in text or "invalid peer certificate" in text:

@@ -1,24 +1,25 @@
-"""What is remembered about releases: verdicts, history, and the run that was killed."""
+"""What is recorded about releases: statuses, history, and the run that was killed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.release import history as release_record
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import activation as release_golive
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import LIVE_ARGUMENTS, GoLive
+from ansible_collections.bulwark.flask.plugins.module_utils.release import history
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import activation
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import Activation
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release.history import ABANDONED, FAILED, GOOD, Record
+from ansible_collections.bulwark.flask.plugins.module_utils.release.history import FAILED, GOOD, ROLLED_BACK, Record
+from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 
 
 @pytest.fixture(name="live")
-def _live(tmp_path: Path) -> GoLive:
+def _live(tmp_path: Path, make_options: Callable[..., Options]) -> Activation:
     """Five finished releases, the third of them live."""
-    options = {name: spec.get("default") for name, spec in LIVE_ARGUMENTS.items()}
-    found = GoLive({**options, "name": "shop", "base": str(tmp_path), "keep_releases": 2}, "jo@laptop")
+    found = Activation(make_options(base=tmp_path))
     found.gid = found.instances.gid = -1
     for number in range(1, 6):
         release = tmp_path / "releases" / f"r{number}"
@@ -29,64 +30,64 @@ def _live(tmp_path: Path) -> GoLive:
     return found
 
 
-def judged(live: GoLive, monkeypatch: pytest.MonkeyPatch, *verdicts: tuple[str, str]) -> None:
-    """Write verdicts down, a minute apart."""
-    for minute, (release, state) in enumerate(verdicts):
-        monkeypatch.setattr(release_record, "moment", lambda minute=minute: f"2026-01-31T10:{minute:02d}:00Z")
-        live.record.judge(release, state, "jo@laptop")
+def with_statuses(live: Activation, monkeypatch: pytest.MonkeyPatch, *statuses: tuple[str, str]) -> None:
+    """Set statuses, a minute apart."""
+    for minute, (release, state) in enumerate(statuses):
+        monkeypatch.setattr(history, "moment", lambda minute=minute: f"2026-01-31T10:{minute:02d}:00Z")
+        live.record.set_status(release, state, "jo@laptop")
 
 
-def test_the_way_back_is_the_good_release_that_was_live_last(live: GoLive, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged(live, monkeypatch, ("r1", GOOD), ("r5", GOOD), ("r2", GOOD), ("r3", GOOD))
+def test_the_rollback_target_is_the_good_release_that_was_live_last(live: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_statuses(live, monkeypatch, ("r1", GOOD), ("r5", GOOD), ("r2", GOOD), ("r3", GOOD))
     assert live.chosen("") == "r2"
-    judged(live, monkeypatch, ("r2", ABANDONED))
+    with_statuses(live, monkeypatch, ("r2", ROLLED_BACK))
     assert live.chosen("") == "r5"
 
 
-@pytest.mark.parametrize(("state", "words"), [(ABANDONED, "was abandoned on"), (FAILED, "failed on"), ("", "has never been live")])
-def test_no_way_leads_back_to_a_bad_release(live: GoLive, monkeypatch: pytest.MonkeyPatch, state: str, words: str) -> None:
-    judged(live, monkeypatch, ("r1", GOOD), ("r3", GOOD), *([("r2", state)] if state else []))
+@pytest.mark.parametrize(("state", "words"), [(ROLLED_BACK, "was rolled back on"), (FAILED, "failed on"), ("", "has never been live")])
+def test_a_rollback_to_a_bad_release_is_refused(live: Activation, monkeypatch: pytest.MonkeyPatch, state: str, words: str) -> None:
+    with_statuses(live, monkeypatch, ("r1", GOOD), ("r3", GOOD), *([("r2", state)] if state else []))
     with pytest.raises(ReleaseError, match=words) as refused:
         live.chosen("r2")
     assert "Good ones: r1" in str(refused.value)
 
 
-def test_without_a_good_release_before_there_is_no_way_back(live: GoLive, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged(live, monkeypatch, ("r3", GOOD), ("r4", FAILED))
+def test_without_an_earlier_good_release_a_rollback_is_refused(live: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_statuses(live, monkeypatch, ("r3", GOOD), ("r4", FAILED))
     with pytest.raises(ReleaseError, match="no good release before it"):
         live.chosen("")
     with pytest.raises(ReleaseError, match="There is no release r9"):
         live.chosen("r9")
 
 
-def test_the_way_back_is_not_pruned(live: GoLive, monkeypatch: pytest.MonkeyPatch) -> None:
-    judged(live, monkeypatch, ("r1", GOOD), ("r3", GOOD))
+def test_the_rollback_target_is_not_pruned(live: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_statuses(live, monkeypatch, ("r1", GOOD), ("r3", GOOD))
     assert live.prune() == ["r2"]
     assert sorted(path.name for path in live.releases.folder.iterdir()) == ["r1", "r3", "r4", "r5"]
 
 
-def test_a_run_that_was_killed_is_closed_by_the_next(live: GoLive) -> None:
+def test_a_run_that_was_killed_is_closed_by_the_next(live: Activation) -> None:
     live.record.begin("deploy", "ann@desk", release="r3", previous="r1")
-    assert live.heal()
+    assert live.recover()
     assert [(entry["by"], entry["result"]) for entry in live.record.history()] == [("ann@desk", "interrupted")]
-    assert live.record.verdict("r3")["by"] == "ann@desk", "what it made live has served"
-    assert not live.heal()
+    assert live.record.status("r3")["by"] == "ann@desk", "what it made live has served"
+    assert not live.recover()
 
 
-def test_a_rollback_that_was_killed_has_abandoned_its_release(live: GoLive) -> None:
+def test_an_interrupted_rollback_marks_the_release_it_left(live: Activation) -> None:
     live.record.begin("rollback", "ann@desk", release="r3", previous="r4")
-    live.heal()
-    assert live.record.state("r4") == ABANDONED
+    live.recover()
+    assert live.record.state("r4") == ROLLED_BACK
 
 
-def test_links_a_killed_run_left_are_removed(live: GoLive) -> None:
+def test_links_a_killed_run_left_are_removed(live: Activation) -> None:
     (live.base / ".current.77").symlink_to("instances/r1")
-    assert live.heal()
+    assert live.recover()
     assert not list(live.base.glob(".current.*"))
 
 
 def test_the_history_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(release_record, "KEPT", 3)
+    monkeypatch.setattr(history, "KEPT", 3)
     record = Record(tmp_path)
     for number in range(5):
         record.end(record.begin("deploy", "jo", number=number), "live")
@@ -98,19 +99,19 @@ def test_a_broken_line_of_the_history_hides_no_other(tmp_path: Path) -> None:
     assert Record(tmp_path).history() == [{"action": "deploy"}]
 
 
-def test_a_verdict_about_a_release_that_is_gone_is_not_written(tmp_path: Path) -> None:
-    Record(tmp_path).judge("r1", GOOD, "jo")
+def test_no_status_is_written_for_a_release_that_is_gone(tmp_path: Path) -> None:
+    Record(tmp_path).set_status("r1", GOOD, "jo")
     assert not (tmp_path / "releases").exists()
 
 
-def test_every_step_is_said_with_its_time() -> None:
+def test_the_report_has_every_step_with_its_time() -> None:
     answer = {"release": "r2", "steps": {"build": 4.1, "preflight": 1.2, "swap": 0.01}, "report": {"table": "all is well"}}
     assert summary("shop", answer, {"venv": 1.0, "seal": 0.01}) == [
         "shop: r2 is live, 5.3 s", "  build        4.1 s  (venv 1.0 s)", "  preflight    1.2 s", "  swap           0 s", "all is well"]
     assert summary("shop", {**answer, "steps": {}}) == ["shop: r2 is live; nothing to do"]
 
 
-def test_what_a_command_said_is_shown_by_its_end() -> None:
-    ran = release_golive.Ran(1, "exit-code", "".join(f"line {n}\n" for n in range(100)), "boom\n")
-    assert release_golive.said(ran).splitlines()[-2:] == ["  line 99", "  boom"]
-    assert release_golive.said(release_golive.Ran(1, "timeout", "", "")) == "  (it said nothing)"
+def test_the_end_of_a_commands_output_is_shown() -> None:
+    ran = activation.Ran(1, "exit-code", "".join(f"line {n}\n" for n in range(100)), "boom\n")
+    assert activation.output_of(ran).splitlines()[-2:] == ["  line 99", "  boom"]
+    assert activation.output_of(activation.Ran(1, "timeout", "", "")) == "  (no output)"

@@ -21,7 +21,7 @@ def test_no_instance_is_live_before_the_first(instances):
     assert instances.all() == []
 
 
-def test_going_live_moves_one_link(instances):
+def test_an_activation_moves_one_link(instances):
     instances.create("r1", "r1")
     instances.make_live("r1")
     instances.create("r2", "r2")
@@ -83,4 +83,4 @@ def test_the_applications_own_traceback_is_what_is_shown():
 
 def test_a_log_without_an_exception_is_shown_by_its_end():
     assert explain(["plain", '{"message": "json"}'], "/src/") == "plain\njson"
-    assert explain([], "/src/") == "(it said nothing)"
+    assert explain([], "/src/") == "(no output)"

@@ -1,10 +1,11 @@
-"""Releases on disk: found again, healed after an interruption, one builder at a time, sealed."""
+"""Releases on disk: found again, cleaned up after an interruption, one builder at a time, sealed."""
 
 from __future__ import annotations
 
 import datetime
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +19,10 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.layout impor
     fingerprint,
     new_id,
 )
+from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 
-OPTIONS: dict[str, Any] = {
-    "name": "shop",
-    "source": {"package": "shop==1.0"},
-    "subdirectory": "",
-    "static": {"/static/": "shop/static"},
-    "uv": "/opt/uv",
-    "requirements": "auto",
-    "shared": ["instance"],
-    "build": [],
-    "wsgi": "shop:app",
-    "gunicorn_requirements": "gunicorn==1",
-    "python": "/usr/bin/python3",
-    "ca_bundle": "/ca",
-    "index_url": "",
-    "base": None,
-    "group": None,
-    "build_user": None,
-    "timeout_seconds": 9,
-    "local": None,
-    "source_secrets": None,
-    "built_by": "jo@laptop",
-}
+PACKAGE = {"package": "shop==1.0"}
+Make = Callable[..., Options]
 
 
 @pytest.fixture(name="releases")
@@ -57,8 +39,14 @@ def finished(releases: Releases, name: str, **facts: Any) -> Path:
     return path
 
 
-def of(version: str = "3.13.5", **changed: Any) -> str:
-    return fingerprint(Build({**OPTIONS, **changed}).identity(version, False))
+@pytest.fixture(name="of")
+def _of(make_options: Make) -> Callable[..., str]:
+    """Makes the fingerprint of a release that differs in what is given."""
+
+    def of(version: str = "3.13.5", source: Any = None, local: Any = None, **changed: Any) -> str:
+        return fingerprint(Build(make_options(**changed), source or PACKAGE, local).identity(version, False))
+
+    return of
 
 
 @pytest.mark.parametrize(
@@ -77,7 +65,7 @@ def of(version: str = "3.13.5", **changed: Any) -> str:
         {"source": {"path": "x"}, "local": {"digest": "abc"}},
     ],
 )
-def test_the_fingerprint_changes_with_what_decides_about_a_release(changed: dict[str, Any]) -> None:
+def test_the_fingerprint_changes_with_what_decides_about_a_release(of: Callable[..., str], changed: dict[str, Any]) -> None:
     assert of(**changed) != of()
 
 
@@ -85,17 +73,17 @@ def test_the_fingerprint_changes_with_what_decides_about_a_release(changed: dict
     "changed",
     [
         {"version": "3.13.6"},
-        {"built_by": "somebody"},
-        {"timeout_seconds": 1},
+        {"by": "ann@desk"},
+        {"build_timeout_seconds": 1},
         {"ca_bundle": "/x"},
         {"index_url": "https://mirror/simple"},
     ],
 )
-def test_the_fingerprint_stays_with_what_does_not(changed: dict[str, Any]) -> None:
+def test_the_fingerprint_stays_with_what_does_not(of: Callable[..., str], changed: dict[str, Any]) -> None:
     assert of(**changed) == of()
 
 
-def test_the_same_commit_from_another_url_or_name_is_the_same_release() -> None:
+def test_the_same_commit_from_another_url_or_name_is_the_same_release(of: Callable[..., str]) -> None:
     assert of(source={"git": "https://a/x", "version": "a" * 40}) == of(source={"git": "git@b:x", "version": "a" * 40})
 
 
@@ -110,13 +98,13 @@ def test_the_same_commit_from_another_url_or_name_is_the_same_release() -> None:
         ({"index_url": "https://jo:secret@mirror/simple"}, "must not hold a password"),
     ],
 )
-def test_bad_options_are_refused_before_anything_happens(changed: dict[str, Any], words: str) -> None:
+def test_bad_options_are_refused_before_anything_happens(make_options: Make, changed: dict[str, Any], words: str) -> None:
     with pytest.raises(ReleaseError, match=words):
-        Build({**OPTIONS, **changed})
+        Build(make_options(**changed), PACKAGE, None)
 
 
-def test_on_a_host_that_is_not_prepared_a_build_is_predicted(tmp_path: Path) -> None:
-    answer = Build({**OPTIONS, "base": str(tmp_path / "nowhere"), "build_user": "nobody-of-this-name"}).predict()
+def test_on_a_host_that_is_not_prepared_a_build_is_predicted(tmp_path: Path, make_options: Make) -> None:
+    answer = Build(make_options(name="no-such-account", base=tmp_path / "nowhere"), PACKAGE, None).predict()
     assert answer["changed"] is True
     assert answer["reused"] is False
     assert not list(tmp_path.iterdir())
