@@ -1,7 +1,6 @@
-"""Whether a certificate that an operator provides will serve: asked on the controller, before any host is.
+"""Check a provided certificate and its key on the controller, before any host is changed.
 
-Every function returns problems: where the value stands, what is wrong, what would be right. None of
-them repeats a word of a key.
+Each problem names the variable, what is wrong and what would be right. No message contains a part of a key.
 """
 
 from __future__ import annotations
@@ -22,32 +21,32 @@ CURVES = ("secp256r1", "secp384r1")
 
 
 def text_of(where: str, value: str, read: Callable[[str], str], found: list[str]) -> str:
-    """The text a value is, or that the file has which it names; vaulted files are opened by `read`."""
+    """The PEM text of a value, or of the file it names; `read` opens vaulted files."""
     if PEM in value:
         return value
     path = os.path.abspath(os.path.expanduser(value)) if "\n" not in value and value.strip() else ""
     if not os.path.isfile(path):
-        found.append(f"{where} must be PEM text, or a file on the controller; there is no file {path}" if path
+        found.append(f"{where} must be PEM text, or a file on the controller; {path} does not exist" if path
                      else f"{where} must be PEM text, such as {PEM}…, or the path of a file on the controller")
         return ""
     try:
         return read(path)
     except (AnsibleError, OSError, UnicodeError) as error:
-        found.append(f"{where}: the vault of {path} does not open; give the right password (--ask-vault-pass or --vault-password-file)"
+        found.append(f"{where}: {path} cannot be decrypted; give its vault password (--ask-vault-pass or --vault-password-file)"
                      if isinstance(error, AnsibleVaultError) else f"{where}: {path} cannot be read")
     return ""
 
 
 def problems(chain_at: str, chain_text: str, key_at: str, key_text: str, domains: Iterable[str], now: datetime) -> list[str]:
-    """What is wrong with a chain and its key for these names at this moment."""
+    """Problems of a chain and its key, for these domains at this time."""
     found: list[str] = []
     try:
         chain = x509.load_pem_x509_certificates(chain_text.encode())
     except ValueError:
-        return [f"{chain_at} has no certificate that can be read; it must be PEM: the site's own certificate first, "
-                "then those that signed it"]
+        return [f"{chain_at} has no readable certificate; it must be PEM: the site's certificate first, "
+                "then its chain"]
     if "PRIVATE KEY-----" in chain_text:
-        found.append(f"{chain_at} has a private key in it; keep it apart, as {key_at}")
+        found.append(f"{chain_at} contains a private key; move it to {key_at}")
     return found + _key(chain_at, chain, key_at, key_text) + _names(chain_at, chain[0], domains) + _chain(chain_at, chain, now)
 
 
@@ -59,24 +58,24 @@ def _key(chain_at: str, chain: list[x509.Certificate], key_at: str, text: str) -
     try:
         key = load_pem_private_key(text.encode(), None)
     except TypeError:
-        return [f"{key_at} has a passphrase, which a web server cannot be asked for; write it without one "
-                "(openssl pkey -in … -out …) and keep that in a vault"]
+        return [f"{key_at} has a passphrase, which nginx cannot ask for; remove it "
+                "(openssl pkey -in … -out …) and encrypt the file with ansible-vault"]
     except (ValueError, UnsupportedAlgorithm):
-        return [f"{key_at} has no private key that can be read; it must be PEM, such as {PEM}PRIVATE KEY-----"]
+        return [f"{key_at} has no readable private key; it must be PEM, such as {PEM}PRIVATE KEY-----"]
     public = key.public_key()
     good = (isinstance(public, rsa.RSAPublicKey) and public.key_size >= 2048
             or isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in CURVES)
-    found = [] if good else [f"{key_at} is of a kind that browsers refuse; use ECDSA (P-256, P-384) or RSA of 2048 bits or more"]
+    found = [] if good else [f"{key_at} is of a kind that browsers reject; use ECDSA (P-256, P-384) or RSA of 2048 bits or more"]
     owners = [n for n, certificate in enumerate(chain) if _spki(certificate.public_key()) == _spki(public)]
     if not owners:
-        found.append(f"{key_at} is not the key of the certificate in {chain_at}; give the one the certificate was asked for with")
+        found.append(f"{key_at} does not match the certificate in {chain_at}; use the key of its signing request")
     elif owners[0]:
-        found.append(f"{chain_at} begins with another certificate than the site's own; put number {owners[0] + 1} first")
+        found.append(f"{chain_at} does not begin with the site's certificate; put number {owners[0] + 1} first")
     return found
 
 
 def covers(name: str, domain: str) -> bool:
-    """Whether a name in a certificate is good for a domain; a wildcard stands for one label."""
+    """Whether a name in a certificate covers a domain; a wildcard stands for one label."""
     return name.lower() == domain or name.startswith("*.") and not domain.startswith("*.") and domain.partition(".")[2] == name[2:].lower()
 
 
@@ -87,7 +86,7 @@ def _names(chain_at: str, own: x509.Certificate, domains: Iterable[str]) -> list
     except x509.ExtensionNotFound:
         names = []
     missing = [domain for domain in domains if not any(covers(name, domain) for name in names)]
-    return [f"{chain_at} is not for {', '.join(missing)}; it is for {', '.join(names) or 'no name at all'}"] if missing else []
+    return [f"{chain_at} is not for {', '.join(missing)}; it is for {', '.join(names) or 'no name'}"] if missing else []
 
 
 def _chain(chain_at: str, chain: list[x509.Certificate], now: datetime) -> list[str]:
@@ -95,23 +94,23 @@ def _chain(chain_at: str, chain: list[x509.Certificate], now: datetime) -> list[
     for number, certificate in enumerate(chain, 1):
         which = f"{chain_at}{f': number {number}' if number > 1 else ''}"
         if certificate.not_valid_after_utc <= now:
-            found.append(f"{which} ended on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; get a new one")
+            found.append(f"{which} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; get a new one")
         if certificate.not_valid_before_utc > now:
             found.append(f"{which} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; "
-                         "look at the clock of this machine, or wait")
+                         "check this machine's clock, or wait")
         if number < len(chain):
             try:
                 certificate.verify_directly_issued_by(chain[number])
             except (ValueError, TypeError, InvalidSignature):
-                found.append(f"{chain_at}: number {number + 1} did not sign number {number}; the order is the site's own "
-                             "certificate, then each one that signed the one before it")
+                found.append(f"{chain_at}: number {number + 1} did not sign number {number}; the order is the site's "
+                             "certificate, then each issuer in turn")
     own = chain[0]
     try:
         uses = list(own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
         if x509.ExtendedKeyUsageOID.SERVER_AUTH not in uses:
-            found.append(f"{chain_at} is not for servers (its extended key usage); get one that is")
+            found.append(f"{chain_at} is not for servers (extended key usage); get a server certificate")
     except x509.ExtensionNotFound:
         pass
     if own.signature_hash_algorithm is not None and own.signature_hash_algorithm.name in ("md5", "sha1"):
-        found.append(f"{chain_at} is signed with {own.signature_hash_algorithm.name}, which nobody accepts; get a new one")
+        found.append(f"{chain_at} is signed with {own.signature_hash_algorithm.name}, which clients reject; get a new one")
     return found
