@@ -108,6 +108,10 @@ build/docs/.made: requirements/docs.txt
 	@build/docs/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes -r $<
 	@touch $@
 
+.PHONY: docs
+docs:  ## The reference of the inventory, its schema and the tables of the READMEs, from the specifications
+	@$(PYTHON) tools/reference.py
+
 .PHONY: docs-html
 docs-html: build/docs/.made  ## HTML pages of all documentation, in build/docs/html
 	@PATH="$(CURDIR)/build/docs/bin:$$PATH" tools/docs-html

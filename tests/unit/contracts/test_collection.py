@@ -28,6 +28,7 @@ def test_every_plugin_is_documented(kind):
     found = ansible_doc(kind, *names)
     for name in names:
         assert found[name].get("doc"), name
+        assert found[name]["doc"]["description"], name
         assert found[name]["doc"]["short_description"], name
         assert found[name]["examples"], name
 

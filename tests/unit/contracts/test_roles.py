@@ -1,7 +1,9 @@
 """What every role keeps: its specification, its defaults and its README say the same."""
 
-import importlib.util
+import json
 import re
+import subprocess
+import sys
 
 import pytest
 import support
@@ -83,13 +85,15 @@ def test_no_role_name_begins_with_another():
     assert not [(a, b) for a in ROLES for b in ROLES if a != b and b.startswith(a)]
 
 
-def test_readmes_are_current():
-    path = support.ROOT / "tools/role_docs.py"
-    module = importlib.util.module_from_spec(loaded := importlib.util.spec_from_file_location("role_docs", path))
-    loaded.loader.exec_module(module)
-    for role in ROLES:
-        now, wanted = module.current(support.ROLES / role)
-        assert now == wanted, f"run tools/role_docs.py: {role}"
+def test_what_is_generated_from_the_specifications_is_current():
+    done = subprocess.run([sys.executable, "tools/reference.py", "--check"], cwd=support.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_example_inventory_names_the_schema_for_editors():
+    lines = (support.ROOT / "inventory.example").read_text().splitlines()
+    (schema,) = [line.split("$schema=")[1] for line in lines if line.startswith("# yaml-language-server: $schema=")]
+    assert json.loads((support.ROOT / schema).read_text())["$defs"]["entry"]["properties"]["domains"]
 
 
 def test_nothing_lets_a_failure_pass():

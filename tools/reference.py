@@ -1,0 +1,272 @@
+#!/usr/bin/env python3
+"""Write what is generated from the roles' argument specifications.
+
+The tables of variables in the roles' READMEs, docs/flask_apps.md (every key an inventory may have) and
+docs/flask_apps.schema.json (the same for editors).
+
+    reference.py            write them
+    reference.py --check    exit 1 and name the files that are not current
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+# Ansible's own marks for code, values and options; the text may hold one pair of brackets.
+MARKED = re.compile(r"[CVO]\(((?:[^()]|\([^()]*\))*)\)")
+BEGIN, END = "<!-- variables: begin -->", "<!-- variables: end -->"
+# The keys of an entry that several roles read: the role whose specification describes each, and an example.
+ENTRY = {
+    "domains": ("nginx_site", "[shop.example.com]"),
+    "source": ("app_release", '{git: "https://git.example.com/shop.git", version: main}'),
+    "wsgi": ("gunicorn_app", '"shop:create_app()"'),
+    "env": ("app_secrets", "{FLASK_GREETING: hello}"),
+    "config": ("gunicorn_app", "{SESSION_COOKIE_SAMESITE: Strict}"),
+    "static": ("nginx_site", "{/static/: shop/static}"),
+    "shared": ("app_release", "[instance]"),
+    "health_path": ("app_release", "/healthz"),
+    "body_max_mb": ("nginx_site", "16"),
+    "session_store": ("", "true"),
+}
+SESSION_STORE = {"type": "bool", "default": False,
+                 "description": "Keep sessions and rate limits of this application in the host's session store (role C(session_store))."}
+# Options of one run, given on the command line.
+OF_A_RUN = {("app_release", "to"), ("app_release", "force"), ("nginx_site", "maintenance")}
+SAMPLES = {"raw": "text", "str": "text", "int": "1", "bool": "true", "float": "1.5", "path": "/srv/file", "list": "[a, b]", "dict": "{key: value}"}
+
+
+def constant(module: str, name: str) -> Any:
+    """A table that stands in a module of the inputs."""
+    tree = ast.parse((ROOT / "plugins/module_utils/inputs" / module).read_text(encoding="utf-8"))
+    return next(ast.literal_eval(node.value) for node in tree.body
+                if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == [name])
+
+
+HOST_WIDE = constant("engine.py", "HOST_WIDE")
+# Options that share their name with a key of the entry and are settings of their role.
+OTHERWISE = constant("entry.py", "OTHERWISE")
+
+
+def specs() -> dict[str, dict[str, Any]]:
+    """Every role's entry points."""
+    return {path.name: yaml.safe_load((path / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
+            for path in sorted((ROOT / "roles").iterdir())}
+
+
+def plain(option: dict[str, Any]) -> str:
+    """The description as one line of text."""
+    text = option.get("description", "")
+    return " ".join((" ".join(text) if isinstance(text, list) else text).split())
+
+
+def markdown(option: dict[str, Any]) -> str:
+    """The description as one line of Markdown that fits a table."""
+    choices = f" One of {', '.join(f'`{choice}`' for choice in option['choices'])}." if option.get("choices") else ""
+    return MARKED.sub(lambda found: f"`{found.group(1)}`", plain(option)).replace("|", "\\|") + choices
+
+
+def kind(option: dict[str, Any]) -> str:
+    """The type, with that of a list's items."""
+    return option.get("type", "str") + (f" of {option['elements']}" if option.get("elements") else "")
+
+
+def default(option: dict[str, Any]) -> str:
+    """The default, `required`, or `computed` where the role derives it."""
+    if "default" in option:
+        return f"`{json.dumps(option['default'], ensure_ascii=False)}`"
+    return "required" if option.get("required") else "computed"
+
+
+def example(name: str, option: dict[str, Any]) -> str:
+    """The option as one would write it, with another value than the default where that is empty."""
+    value = option.get("default")
+    if option.get("choices"):
+        text = str(next((choice for choice in option["choices"] if choice != value), value))
+    elif isinstance(value, bool):
+        text = json.dumps(not value)
+    elif value in (None, "", [], {}):
+        text = SAMPLES[option.get("type", "str")]
+    else:
+        text = json.dumps(value, ensure_ascii=False)
+    return f"`{name}: {text}`".replace("|", "\\|")
+
+
+def is_key(role: str, short: str) -> bool:
+    """Whether an option is the application's name or a key of its entry."""
+    return (short == "name" or short in ENTRY) and (role, short) not in OTHERWISE
+
+
+def place(role: str, name: str, per_app: bool) -> str:
+    """Where an inventory says it."""
+    short = name[len(role) + 1:]
+    if not per_app:
+        return "host"
+    if short == "name":
+        return "entry's name"
+    if is_key(role, short):
+        return f"entry: `{short}`"
+    if (role, short) in OF_A_RUN:
+        return "`-e`"
+    return f"`{role}: {short}`" + (" or host" if short in HOST_WIDE.get(role, ()) else "")
+
+
+def rows(role: str, options: dict[str, Any], per_app: bool) -> list[str]:
+    """A table of a role's variables."""
+    lines = ["| variable | in the inventory | type | default | meaning |", "|---|---|---|---|---|"]
+    return lines + [f"| `{name}` | {place(role, name, per_app)} | {kind(option)} | {default(option)} | {markdown(option)} |"
+                    for name, option in options.items()]
+
+
+def role_table(role: str, points: dict[str, Any]) -> str:
+    """Variables of the entry point `main`, and what the others are for and take beside them."""
+    main = points["main"]["options"]
+    per_app = f"{role}_name" in main
+    text = "\n".join(rows(role, main, per_app))
+    for name, point in points.items():
+        if name == "main":
+            continue
+        more = {key: option for key, option in point.get("options", {}).items() if key not in main}
+        text += f"\n\n### Entry point `{name}`\n\n{point['short_description']}. {markdown(point)}".rstrip()
+        text += "\n\n" + ("It takes the variables above, and these:\n\n" + "\n".join(rows(role, more, per_app)) if more
+                          else "It takes the variables above.")
+    return text
+
+
+def readme(role: str, points: dict[str, Any]) -> str:
+    """A README as it should be."""
+    text = (ROOT / "roles" / role / "README.md").read_text(encoding="utf-8")
+    head, _, tail = text.partition(BEGIN)
+    _, _, rest = tail.partition(END)
+    return f"{head}{BEGIN}\n\n{role_table(role, points)}\n\n{END}{rest}"
+
+
+def entry_option(key: str, every: dict[str, Any]) -> dict[str, Any]:
+    """The specification of a key of the entry."""
+    role = ENTRY[key][0]
+    return every[role]["main"]["options"][f"{role}_{key}"] if role else SESSION_STORE
+
+
+def settings(role: str, every: dict[str, Any]) -> dict[str, Any]:
+    """The options of a role that stand in its section of an entry, by their short names."""
+    options = every[role]["main"]["options"]
+    return {short: option for short, option in ((name[len(role) + 1:], option) for name, option in options.items())
+            if not is_key(role, short) and (role, short) not in OF_A_RUN}
+
+
+def reference(every: dict[str, Any]) -> str:
+    """docs/flask_apps.md."""
+    per_app = [role for role, points in every.items() if f"{role}_name" in points["main"]["options"]]
+    lines = ["# Reference of the inventory", "",
+             "<!-- Generated by tools/reference.py from the roles' argument specifications: change those. -->", "",
+             "`flask_apps` is a mapping. Each key is the name of an application: 1 to 25 lower-case letters, digits, `-` and `_`, a letter",
+             "first. Its value is the application's entry. `flask_app_defaults` has the same keys and applies to every application; what an",
+             "entry says comes first, and mappings are merged. Variables of the host stand beside `flask_apps`.", "",
+             "Editors that know JSON Schema complete and check these keys: put the line",
+             "`# yaml-language-server: $schema=docs/flask_apps.schema.json` at the top of the inventory, as `inventory.example` does.", "",
+             "## Keys of an entry", "", "| key | type | default | meaning | example |", "|---|---|---|---|---|"]
+    for key, (_, sample) in ENTRY.items():
+        option = entry_option(key, every)
+        lines.append(f"| `{key}` | {kind(option)} | {default(option)} | {markdown(option)} | `{key}: {sample}` |")
+    nested = entry_option("source", every)["options"]
+    lines += ["", "### `source`", "", "| key | type | meaning |", "|---|---|---|"]
+    lines += [f"| `{key}` | {kind(option)} | {markdown(option)} |" for key, option in nested.items()]
+    lines += ["", "## Sections of an entry", "",
+              "A section has the name of a role and holds settings of that role for one application."]
+    for role in per_app:
+        host = HOST_WIDE.get(role, ())
+        lines += ["", f"### `{role}`", "", f"{every[role]['main']['short_description']}. See [the role](../roles/{role}/README.md).", "",
+                  "| key | type | default | meaning | example |", "|---|---|---|---|---|"]
+        for short, option in settings(role, every).items():
+            also = f" Also a variable of the host, `{role}_{short}`." if short in host else ""
+            lines.append(f"| `{short}` | {kind(option)} | {default(option)} | {markdown(option)}{also} | {example(short, option)} |")
+    lines += ["", "## Variables of the host"]
+    for role in every:
+        if role in per_app:
+            continue
+        lines += ["", f"### `{role}`", "", f"{every[role]['main']['short_description']}. See [the role](../roles/{role}/README.md).", "",
+                  "| variable | type | default | meaning | example |", "|---|---|---|---|---|"]
+        lines += [f"| `{name}` | {kind(option)} | {default(option)} | {markdown(option)} | {example(name, option)} |"
+                  for name, option in every[role]["main"]["options"].items()]
+    return "\n".join(lines) + "\n"
+
+
+TEMPLATE = {"type": "string", "pattern": r"\{\{"}
+JSON_TYPES = {"str": "string", "path": "string", "int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}
+
+
+def schema_of(option: dict[str, Any]) -> dict[str, Any]:
+    """An option as JSON Schema. What is no text may also be a template."""
+    name = option.get("type", "str")
+    found: dict[str, Any] = {"type": JSON_TYPES[name]} if name in JSON_TYPES else {}
+    if option.get("choices"):
+        found = {"items": {"enum": option["choices"]}, **found} if name == "list" else {"enum": option["choices"]}
+    if name == "list" and "elements" in option and "items" not in found:
+        found["items"] = schema_of({key: value for key, value in option.items() if key in ("options",)} | {"type": option["elements"]})
+    if name == "dict" and "options" in option:
+        found |= {"properties": {key: schema_of(inner) for key, inner in option["options"].items()}, "additionalProperties": False}
+    text = {"description": MARKED.sub(lambda mark: mark.group(1), plain(option))} if "description" in option else {}
+    if "default" in option:
+        text["default"] = option["default"]
+    return {**text, **(found if name in ("str", "path", "raw") and "enum" not in found else {"anyOf": [found, TEMPLATE]})}
+
+
+def schema(every: dict[str, Any]) -> str:
+    """docs/flask_apps.schema.json: for an inventory in YAML and for files of variables."""
+    per_app = [role for role, points in every.items() if f"{role}_name" in points["main"]["options"]]
+    entry = {key: schema_of(entry_option(key, every)) for key in ENTRY}
+    for role in per_app:
+        entry[role] = {"type": "object", "description": every[role]["main"]["short_description"], "additionalProperties": False,
+                       "properties": {short: schema_of(option) for short, option in settings(role, every).items()}}
+    variables: dict[str, Any] = {
+        "flask_apps": {"type": "object", "description": "One entry for each application, under its name.",
+                       "propertyNames": {"pattern": "^[a-z][a-z0-9_-]{0,24}$"}, "additionalProperties": {"$ref": "#/$defs/entry"}},
+        "flask_app_defaults": {"$ref": "#/$defs/entry", "description": "What all entries have in common."},
+    }
+    for role, points in every.items():
+        variables |= {name: schema_of(option) for name, option in points["main"]["options"].items()
+                      if role not in per_app or name[len(role) + 1:] in HOST_WIDE.get(role, ())}
+    group = {"type": ["object", "null"], "properties": {
+        "vars": {"$ref": "#/$defs/variables"},
+        "hosts": {"type": ["object", "null"], "additionalProperties": {"anyOf": [{"$ref": "#/$defs/variables"}, {"type": "null"}]}},
+        "children": {"type": ["object", "null"], "additionalProperties": {"$ref": "#/$defs/group"}}}}
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Inventory of bulwark.flask",
+        "description": "Generated by tools/reference.py. For an inventory in YAML, or a file of variables.",
+        "$ref": "#/$defs/variables",
+        "properties": {"all": {"$ref": "#/$defs/group"}},
+        "$defs": {"variables": {"type": ["object", "null"], "properties": variables},
+                  "entry": {"type": "object", "properties": entry, "additionalProperties": False}, "group": group},
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def wanted() -> dict[Path, str]:
+    """Every generated file, as it should be."""
+    every = specs()
+    return {**{ROOT / "roles" / role / "README.md": readme(role, points) for role, points in every.items()},
+            ROOT / "docs/flask_apps.md": reference(every), ROOT / "docs/flask_apps.schema.json": schema(every)}
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point."""
+    stale = [(path, text) for path, text in wanted().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    if "--check" in arguments:
+        for path, _ in stale:
+            print(f"not current, run tools/reference.py: {path.relative_to(ROOT)}")
+        return 1 if stale else 0
+    for path, text in stale:
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
