@@ -54,7 +54,10 @@ def _value(node: ast.AST, names: dict[str, Any]) -> Any:
     if isinstance(node, ast.Name):
         return names.get(node.id)
     if isinstance(node, ast.Attribute):
-        return getattr(_value(node.value, names), node.attr, None)
+        try:
+            return getattr(_value(node.value, names), node.attr, None)
+        except Exception:  # noqa: BLE001 a proxy such as current_user has attributes in requests alone
+            return None
     return None
 
 

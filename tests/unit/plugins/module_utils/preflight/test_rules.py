@@ -68,6 +68,7 @@ def test_csrf_matters_where_a_browsers_credentials_reach_the_route(host, name, c
 @pytest.mark.parametrize(("name", "code", "expected"), [
     ("form", FLASK + FORM + VALIDATED, "pass"),
     ("form-imported", FLASK + FORM + VALIDATED.replace("form = Note()", "from web import Note as Other\n    form = Other()"), "pass"),
+    ("form-beside-a-proxy", FLASK + FORM + "from flask import g\n" + VALIDATED.replace("form = Note()", "user = g.user.name()\n    form = Note()"), "pass"),
     ("form-not-validated", FLASK + FORM + VALIDATED.replace("form.validate_on_submit()", "form.text.data"), "error"),
     ("form-without-csrf", FLASK + FORM + "    class Meta:\n        csrf = False\n" + VALIDATED, "error"),
     ("form-without-csrf-here", FLASK + FORM + VALIDATED.replace("Note()", "Note(meta={'csrf': False})"), "error"),
