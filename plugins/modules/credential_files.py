@@ -1,24 +1,24 @@
 #!/usr/bin/python
-"""Files systemd passes to a service as credentials."""
+"""Files that systemd passes to a service as credentials."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: credential_files
-short_description: Write the files systemd passes to a service as credentials, encrypted for this host or plain
+short_description: Write the files that systemd passes to a service as credentials, encrypted for this host or plain
 version_added: "0.1.0"
 description:
-  - Each value becomes a file of its name, root's alone. Encrypted ones can be read on this host alone,
-    where systemd keeps the key in C(/var/lib/systemd/credential.secret).
-  - A file is written when it holds another value; an encrypted one is opened to see that.
+  - Each value becomes a file of its name, readable by root alone. An encrypted file can be decrypted on this host alone,
+    with the key that systemd keeps in C(/var/lib/systemd/credential.secret).
+  - A file is written when it holds another value. An encrypted file is decrypted for the comparison.
   - Files of other names in the directory are removed.
 options:
   path:
-    description: The directory. It is made, readable by root alone, if it is missing.
+    description: The directory. A missing one is created, accessible to root alone.
     type: path
     required: true
   credentials:
-    description: Values by name. They arrive byte for byte.
+    description: Values by name, passed byte for byte.
     type: dict
     required: true
   encrypted:
@@ -30,7 +30,7 @@ attributes:
     description: Predicts what would change.
     support: full
   diff_mode:
-    description: There is nothing that could be shown.
+    description: Not supported, because every line is a secret.
     support: none
 author:
   - The bulwark.flask authors (@bulwark)
@@ -57,7 +57,7 @@ removed:
   elements: str
   returned: success
 reason:
-  description: Why they could not be written, without a value, for a task that has C(no_log).
+  description: Why the credentials could not be written, without a value, for a task that has C(no_log).
   type: str
   returned: failure
 """
@@ -73,7 +73,7 @@ TOOL = "/usr/bin/systemd-creds"
 
 
 def systemd_creds(*arguments: str, data: bytes = b"") -> bytes:
-    """Run the tool; values go in and out through pipes, never through arguments."""
+    """Run the tool. Values pass through pipes, never through arguments."""
     done = subprocess.run([TOOL, *arguments], input=data, capture_output=True, check=False)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()
@@ -82,7 +82,7 @@ def systemd_creds(*arguments: str, data: bytes = b"") -> bytes:
 
 
 def held(path: str, name: str, encrypted: bool) -> bytes | None:
-    """The value in a file; None when there is none of this kind."""
+    """The value in a file; None where the file is missing, not private or of the other kind."""
     try:
         data = fs.read_regular(path)
         if data is None or not fs.is_private(path):

@@ -1,26 +1,26 @@
 #!/usr/bin/python
-"""Users of the session store, whose passwords are made on the host and never leave it."""
+"""Users of the session store. Their passwords are generated on the host and never leave it."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: session_store_users
-short_description: Give each application a user of the session store, and take it from the others
+short_description: Manage the users of the session store, one per application
 version_added: "0.1.0"
 description:
-  - Makes a password per application on the host, once, and writes it as the address of the store to an
-    environment file that only root can read. The store's own file of users has its SHA-256 alone.
-  - A store that is running gets what is new and loses what is not wanted any more, user by user. Nothing is
-    restarted or loaded as a whole, so that the others keep their connections.
-  - Users that somebody changed in the running store or in the file are put right.
+  - Generates a password per application on the host, once, and writes it with the address of the store to an
+    environment file that only root can read. The store's own file of users holds its SHA-256.
+  - A running store gets new users and loses removed ones one by one. Nothing is restarted or reloaded, so that
+    the other users keep their connections.
+  - Users that were changed in the running store or in the file are corrected.
 options:
   apps:
-    description: The applications; all others lose user and password. A user's keys begin with its name and a colon.
+    description: The applications. All others lose user and password. A user's keys begin with its name and a colon.
     type: list
     elements: str
     required: true
   commands:
-    description: Commands an application may give.
+    description: Commands that an application may run.
     type: list
     elements: str
     required: true
@@ -45,7 +45,7 @@ attributes:
     description: Predicts what would change.
     support: full
   diff_mode:
-    description: There is nothing that could be shown.
+    description: Not supported, because every line is a secret.
     support: none
 author:
   - The bulwark.flask authors (@bulwark)
@@ -67,7 +67,7 @@ generated:
   elements: str
   returned: always
 removed:
-  description: Applications that lost theirs.
+  description: Applications that lost their user.
   type: list
   elements: str
   returned: always
@@ -87,14 +87,14 @@ from ansible_collections.bulwark.flask.plugins.module_utils import fs
 PASSWORD = re.compile(r"[A-Za-z0-9_-]{43,}")
 VARIABLE = "FLASK_SESSION_STORE_URL"
 SUFFIX = ".session.env"
-HEADER = ("# Made on this host, once, by the module bulwark.flask.session_store_users. To change the password\n"
+HEADER = ("# Generated on this host, once, by the module bulwark.flask.session_store_users. To change the password\n"
           "# remove this file and run the playbook.\n")
 # The store's administrator; no application can have this name.
 ROOT = "root"
 
 
 class Refused(Exception):
-    """The store answered with an error."""
+    """The store returned an error."""
 
 
 class Store:
@@ -104,34 +104,34 @@ class Store:
         self.connection = socket.socket(socket.AF_UNIX)
         self.connection.settimeout(10)
         self.connection.connect(path)
-        self.answers = self.connection.makefile("rb")
+        self.replies = self.connection.makefile("rb")
         self.ask("AUTH", ROOT, password)
 
     def ask(self, *words):
-        """Give one command and return the answer."""
+        """Run one command and return the reply."""
         parts = [b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words]
         self.connection.sendall(b"*%d\r\n" % len(parts) + b"".join(parts))
-        return self._answer()
+        return self._reply()
 
-    def _answer(self):
-        line = self.answers.readline().decode()
+    def _reply(self):
+        line = self.replies.readline().decode()
         if not line:
             raise ConnectionResetError("the store closed the connection")
         kind, rest = line[0], line[1:].strip()
         if kind == "-":
             raise Refused(rest)
         if kind == "$":
-            return self.answers.read(int(rest) + 2)[:-2].decode()
-        return [self._answer() for _ in range(int(rest))] if kind == "*" else rest
+            return self.replies.read(int(rest) + 2)[:-2].decode()
+        return [self._reply() for _ in range(int(rest))] if kind == "*" else rest
 
 
 def access(rules):
-    """Who may come and to which keys. Redis 7.0 has its own words for the commands; they are compared in the file."""
+    """The rules on state, password and keys. Redis 7.0 rewrites the rules on commands; those are compared in the file."""
     return {word for word in rules if word in ("on", "off", "nopass") or word[0] in "#~%&"}
 
 
 def text_of(path, mode, uid):
-    """The text of a file with this mode and owner; anything else counts as none."""
+    """The text of a file with this mode and owner; empty for anything else."""
     try:
         state = os.lstat(path)
         if not stat.S_ISREG(state.st_mode) or (state.st_uid, stat.S_IMODE(state.st_mode)) != (uid, mode):
@@ -143,7 +143,7 @@ def text_of(path, mode, uid):
 
 
 class Users:
-    """What is there and what is wanted."""
+    """The current and the requested users."""
 
     def __init__(self, params):
         self.params = params
@@ -172,7 +172,7 @@ class Users:
         return f'{VARIABLE}="unix://{app}:{password}@{self.params["socket"]}"\n'
 
     def _password(self, app):
-        """The application's password; a new one where there is none that could be right."""
+        """The application's password; a new one where the file holds no valid one."""
         text = text_of(self._path(app), 0o600, os.geteuid())
         found = re.search(r":([A-Za-z0-9_-]{43,})@", text)
         if found and self._line(app, found.group(1)) in text.splitlines(keepends=True):
@@ -181,7 +181,7 @@ class Users:
         return self.new[app]
 
     def rules(self):
-        """Every user's rules. Nobody is anybody without a password."""
+        """The rules of every user. The user without a password is off."""
         def hashed(password):
             return "#" + hashlib.sha256(password.encode()).hexdigest()
         commands = [f"+{command}" for command in self.params["commands"]]
@@ -194,7 +194,7 @@ class Users:
         return {name: f"user {name} resetpass resetkeys resetchannels {' '.join(rules)}\n" for name, rules in self.rules().items()}
 
     def read(self):
-        """The file as it is; nothing, where somebody else owns or reads it."""
+        """The current file; empty where its owner or mode is wrong."""
         try:
             return text_of(self.acl, 0o400, pwd.getpwnam(self.params["owner"]).pw_uid)
         except KeyError:
@@ -205,7 +205,7 @@ class Users:
         return self.read() == "".join(self.lines().values())
 
     def compare(self):
-        """Ask the running store, if there is one, which users it has."""
+        """Compare the users of the running store, if there is one."""
         try:
             self.store = Store(self.params["socket"], self.root)
         except (FileNotFoundError, ConnectionRefusedError):
@@ -219,7 +219,7 @@ class Users:
         self.unwanted = [name for name in there if name not in wanted]
 
     def save(self):
-        """Passwords first, then the running store, then the file it starts with: whatever is interrupted is seen."""
+        """Passwords first, then the running store, then the file it starts with, so that the next run sees an interruption."""
         fs.make_private_directory(self.params["secrets_directory"])
         if self.root_is_new:
             fs.write(self.administrator, (self.root + "\n").encode())
@@ -260,7 +260,7 @@ def main():
     except (OSError, Refused) as error:
         module.fail_json(msg=f"The users of the session store could not be changed: {error}")
     if users.rejected and not module.check_mode:
-        module.fail_json(msg=f"The running store does not take the password in {users.administrator}. Its files are right "
+        module.fail_json(msg=f"The running store does not accept the password in {users.administrator}. Its files are right "
                              "now; `systemctl restart session-store` makes it read them.")
     module.exit_json(changed=changed, generated=list(users.new), removed=users.removed)
 
