@@ -122,7 +122,7 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
 @pytest.mark.parametrize(("change", "words"), [
     (("shop/__init__.py", '    app = Flask(__name__)', '    raise RuntimeError("no such luck")'), "RuntimeError: no such luck"),
     (("shop/health.py", '    return {"status": "ok"}, 200', '    return {"status": "sick of it"}, 500'), "sick of it"),
-    (("shop/health.py", '    return {"status": "ok"}, 200', "    time.sleep(3600)"), "no answer (TimeoutError)"),
+    (("shop/health.py", '    return {"status": "ok"}, 200', "    time.sleep(3600)"), "no response (TimeoutError)"),
     (("shop/before.py", "create_app()\n", 'raise SystemExit("the database is away")\n'), "the database is away"),
     (("shop/config.py", '    "SESSION_COOKIE_SECURE": True,', '    "SESSION_COOKIE_SECURE": False,'), "SESSION_COOKIE_SECURE"),
 ], ids=["cannot be imported", "is not well", "hangs", "fails before the switch", "is not safe"])
