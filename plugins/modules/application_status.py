@@ -123,7 +123,7 @@ def status(app: dict[str, Any], count: int) -> dict[str, Any]:
         "certificate": certificate(app["domain"]), "audit": audit(app["name"]),
         "preflight": {key: preflight.get(key) for key in ("blocking", "warnings", "waived")} if preflight else None,
         "maintenance": Path(f"/etc/nginx/maintenance/{app['name']}.on").exists(),
-        "deploying": releases.is_locked(), "history": record.history()[-count:],
+        "deploying": releases.lock.is_held(), "history": record.history()[-count:],
     }
 
 

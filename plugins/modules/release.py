@@ -218,7 +218,7 @@ class Deploy:
     def run(self) -> dict[str, Any]:
         """Do it, under the application's lock."""
         self.build.prepare()
-        with self.build.releases.locked(self.options.name, self.options.by):
+        with self.build.releases.lock.hold(self.options.name, self.options.by):
             recovered = self.live.recover()
             try:
                 found = self.build.run(self._announce)

@@ -102,7 +102,7 @@ def switch(params: dict[str, Any], predict: bool) -> dict[str, Any]:
     if predict:
         release = target()
         return {**live.answer(changed=bool(live.orphans()) or live.needs_switch(release), previous=before), "release": release, "summary": []}
-    with live.releases.locked(params["name"], params["built_by"]):
+    with live.releases.lock.hold(params["name"], params["built_by"]):
         recovered = live.recover()
         before = live.live_release()
         release = target()

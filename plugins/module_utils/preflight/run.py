@@ -18,8 +18,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight import packing, policy, tools
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Ran
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import read
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
 
 AUDIT = "/usr/local/sbin/pip-audit-app"
 REPORT = "preflight.json"

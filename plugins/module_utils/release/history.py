@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import now
+from ansible_collections.bulwark.flask.plugins.module_utils.release.lock import now
 
 GOOD, FAILED, ROLLED_BACK = "good", "failed", "rolled back"
 STATUS = "status.json"

@@ -1,4 +1,4 @@
-"""Where the releases of an application are, which of them are finished, and who is building now.
+"""Where the releases of an application are, and which of them are finished.
 
 A release is finished when its directory holds a manifest, which is written last; everything else
 below `releases/` is the rest of a run that was interrupted. No Ansible imports.
@@ -11,13 +11,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.lock import DeployLock
 
 MANIFEST = "manifest.json"
 LOG = "build.log"
@@ -30,7 +28,7 @@ class Releases:
     def __init__(self, base: Path) -> None:
         self.base = base
         self.folder = base / "releases"
-        self.lock_file = base / ".deploy.lock"
+        self.lock = DeployLock(base / ".deploy.lock")
         self.known_hosts = base / ".known_hosts"
 
     def manifests(self) -> list[dict[str, Any]]:
@@ -84,35 +82,6 @@ class Releases:
         """Finish a release: from here on it exists, also after a loss of power."""
         text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
         fs.write(release / MANIFEST, text.encode(), gid=gid, mode=0o640)
-
-    def is_locked(self) -> bool:
-        """Whether another run holds the lock right now; touches nothing."""
-        if not self.lock_file.exists():
-            return False
-        try:
-            with fs.locked(self.lock_file, wait_seconds=0, shared=True):
-                return False
-        except fs.Locked:
-            return True
-
-    @contextmanager
-    def locked(self, name: str, holder: str) -> Iterator[None]:
-        """Hold the application's deploy lock. The kernel lets go of it when this process ends."""
-        with ExitStack() as stack:
-            try:
-                handle = stack.enter_context(fs.locked(self.lock_file, wait_seconds=0))
-            except fs.Locked:
-                held_by = self.lock_file.read_text(encoding="utf-8").strip() or "an unknown process"
-                raise ReleaseError("lock", f"Another run is deploying {name} right now: {held_by}. "
-                                           "Try again when it is done.") from None
-            os.ftruncate(handle, 0)
-            os.write(handle, f"{holder}, since {now():%Y-%m-%d %H:%M:%S} UTC, process {os.getpid()} on the host\n".encode())
-            yield
-
-
-def now() -> datetime.datetime:
-    """The time, in UTC."""
-    return datetime.datetime.now(datetime.timezone.utc)
 
 
 def sha256_of(path: Path) -> str:

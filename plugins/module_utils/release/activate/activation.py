@@ -24,7 +24,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.run import Inspection
 from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import health
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import HealthCheck
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import (
     Instances,
     file_state,
@@ -40,7 +40,6 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.options impo
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared
 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
-WARM_UP_ROUNDS = 8  # so that every worker has had its turn
 TASK = ".task"  # ends the name of an instance that runs commands instead of serving
 FAILURE_LOG = "failure.log"
 PAGES = "pages.json"
@@ -247,7 +246,7 @@ class Activation:
         began = time.time()
         wrong = self.units.start(instance)
         self.timed("start")
-        wrong = f"systemd could not start it: {wrong}" if wrong else self._wait(instance, began)
+        wrong = f"systemd could not start it: {wrong}" if wrong else self._health_check(instance).wait()
         self.timed("health")
         if not wrong:
             return instance
@@ -256,31 +255,8 @@ class Activation:
         self.instances.remove(instance)
         raise ReleaseError("health", f"It did not pass its health check: {wrong}\nThe application's own log:\n{log}{self.advice(log)}")
 
-    def _wait(self, instance: str, began: float) -> str:
-        """Empty when the instance responds as expected in time, otherwise what is wrong with it."""
-        path, allowed = self.options.health_path, self.options.health_timeout_seconds
-        last = "no response"
-        while time.time() - began < allowed:
-            ended = self.units.ended(instance)
-            if ended:
-                return f"the process ended while it started ({ended})"
-            last = self._ask(instance, path, self.options.health_status, began + allowed - time.time())
-            if not last:
-                return self._warm_up(instance)
-            time.sleep(0.05)
-        return f"GET {path} gave {last} for {allowed} s"
-
-    def _ask(self, instance: str, path: str, status: int, seconds: float) -> str:
-        """Empty when an instance responds as expected, otherwise its response."""
-        try:
-            _, found, _, body = health.follow(self._fetch(instance, max(0.1, min(5, seconds))), path, self.options.domains[0])
-        except (OSError, http.client.HTTPException) as error:
-            return f"no response ({type(error).__name__})"
-        return "" if health.is_good(found, status) else f"status {found}: {body[:300].strip()}"
-
-    def _fetch(self, instance: str, seconds: float, longest: int = 2000) -> health.Fetch:
-        socket, host = str(self.instances.socket(instance)), self.options.domains[0]
-        return lambda path: health.get(socket, path, host, seconds, longest)
+    def _health_check(self, instance: str) -> HealthCheck:
+        return HealthCheck(self.options, str(self.instances.socket(instance)), lambda: self.units.ended(instance))
 
     def look_at_pages(self, instance: str, release: str) -> None:
         """Fetch the pages of a new instance once; what is wrong with them is reported and stops nothing."""
@@ -288,7 +264,7 @@ class Activation:
             return
         folder = self.releases.folder / release
         try:
-            report = Pages(self._fetch(instance, 10, LONGEST_PAGE), self.options.domains[0]).look(folder / "src")
+            report = Pages(self._health_check(instance).fetch(10, LONGEST_PAGE), self.options.domains[0]).look(folder / "src")
             fs.write_json(folder / PAGES, report.as_dict(), gid=self.gid, mode=0o640)
             self.page_lines = report.lines()
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -308,13 +284,6 @@ class Activation:
             state.mkdir(mode=0o700)
             os.chown(state, account.pw_uid, account.pw_gid)
         self.shared.prepare(self.releases.folder / release, account.pw_uid, account.pw_gid)
-
-    def _warm_up(self, instance: str) -> str:
-        for path in self.options.warm_up * WARM_UP_ROUNDS:
-            wrong = self._ask(instance, path, 0, self.options.health_timeout_seconds)
-            if wrong:
-                return f"the warm-up request {path} gave {wrong}"
-        return ""
 
     def _application_log(self, instance: str, since: float) -> str:
         """The log of the application while it started."""

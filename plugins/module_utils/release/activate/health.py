@@ -1,13 +1,17 @@
-"""Ask an application over its unix socket whether it can serve."""
+"""Request pages of an application over its unix socket, and check whether it can serve."""
 
 from __future__ import annotations
 
 import http.client
 import socket
+import time
 from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 
+from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
+
 MOST_REDIRECTS = 5
+WARM_UP_ROUNDS = 8  # so that each worker gets a request
 # Fetches a path: status, headers in lower case, text of the body.
 Fetch = Callable[[str], "tuple[int, dict[str, str], str]"]
 
@@ -54,3 +58,45 @@ def follow(fetch: Fetch, path: str, host: str) -> tuple[str, int, dict[str, str]
 def is_good(status: int, expected: int) -> bool:
     """Whether a status passes: `expected` itself, or any status below 500 when it is 0."""
     return status == expected if expected else status < 500
+
+
+class HealthCheck:
+    """The health check of one new instance: `ended` says why its process has ended, or nothing while it runs."""
+
+    def __init__(self, options: Options, socket_path: str, ended: Callable[[], str]) -> None:
+        self.options = options
+        self.socket_path = socket_path
+        self.ended = ended
+
+    def fetch(self, seconds: float, longest: int = 2000) -> Fetch:
+        """Fetches paths with a time limit each, and a limit on the characters of a body."""
+        return lambda path: get(self.socket_path, path, self.options.domains[0], seconds, longest)
+
+    def wait(self) -> str:
+        """Empty when the instance responds as expected in time, otherwise what is wrong with it."""
+        path, allowed, last = self.options.health_path, self.options.health_timeout_seconds, "no response"
+        end = time.monotonic() + allowed
+        while time.monotonic() < end:
+            ended = self.ended()
+            if ended:
+                return f"the process ended while it started ({ended})"
+            last = self._request(path, self.options.health_status, end - time.monotonic())
+            if not last:
+                return self._warm_up()
+            time.sleep(0.05)
+        return f"GET {path} gave {last} for {allowed} s"
+
+    def _request(self, path: str, status: int, seconds: float) -> str:
+        """Empty when the response is as expected, otherwise the response."""
+        try:
+            _, found, _, body = follow(self.fetch(max(0.1, min(5, seconds))), path, self.options.domains[0])
+        except (OSError, http.client.HTTPException) as error:
+            return f"no response ({type(error).__name__})"
+        return "" if is_good(found, status) else f"status {found}: {body[:300].strip()}"
+
+    def _warm_up(self) -> str:
+        for path in self.options.warm_up * WARM_UP_ROUNDS:
+            wrong = self._request(path, 0, self.options.health_timeout_seconds)
+            if wrong:
+                return f"the warm-up request {path} gave {wrong}"
+        return ""

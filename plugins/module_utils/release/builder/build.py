@@ -23,8 +23,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.layout impor
     Releases,
     fingerprint,
     new_id,
-    now,
 )
+from ansible_collections.bulwark.flask.plugins.module_utils.release.lock import now
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, problems
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source import kinds
@@ -116,7 +116,7 @@ class Build:
         """What a run would do; touches nothing."""
         if not self.is_prepared():
             return self._answer_new("0" * 64)
-        if self.releases.is_locked():
+        if self.releases.lock.is_held():
             self.warnings.append(f"another run is deploying {self.name} right now")
             return self._answer_new("0" * 64)
         found = fingerprint(self.identity(self.python_version(), False))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, problems
 
 NOBODY = pwd.getpwnam("nobody")

@@ -144,20 +144,20 @@ def test_leftovers_are_removed_and_finished_releases_stay(releases: Releases) ->
 
 
 def test_the_second_builder_is_told_who_the_first_is(releases: Releases) -> None:
-    with releases.locked("shop", "jo@laptop"):
-        assert releases.is_locked()
+    with releases.lock.hold("shop", "jo@laptop"):
+        assert releases.lock.is_held()
         with (
             pytest.raises(ReleaseError, match=r"jo@laptop, since .* UTC, process \d+") as caught,
-            releases.locked("shop", "al@desk"),
+            releases.lock.hold("shop", "al@desk"),
         ):
             pass
         assert caught.value.step == "lock"
-    assert not releases.is_locked()
+    assert not releases.lock.is_held()
 
 
 def test_looking_at_the_lock_makes_no_file(releases: Releases) -> None:
-    assert not releases.is_locked()
-    assert not releases.lock_file.exists()
+    assert not releases.lock.is_held()
+    assert not releases.lock.file.exists()
 
 
 def test_a_sealed_tree_has_no_special_modes_no_special_files_and_no_git(

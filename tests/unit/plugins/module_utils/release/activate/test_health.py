@@ -1,0 +1,84 @@
+"""A new instance serves after its health check has passed; otherwise the message says what it did instead."""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import WARM_UP_ROUNDS, HealthCheck
+from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
+
+Make = Callable[..., Options]
+
+
+class Server(socketserver.ThreadingUnixStreamServer):
+    """Responds on a unix socket with the statuses it is given, the last one again and again."""
+
+    statuses: list[int]
+    requests: list[tuple[str, str]]
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, self.headers["Host"]))
+        statuses = self.server.statuses
+        self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+        self.end_headers()
+        self.wfile.write(b"body of the application")
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(name="server")
+def _server(tmp_path: Path) -> Iterator[Server]:
+    with Server(str(tmp_path / "sock"), Handler) as server:
+        server.statuses, server.requests = [200], []
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def check(server: Server, options: Options, ended: str = "") -> str:
+    return HealthCheck(options, str(server.server_address), lambda: ended).wait()
+
+
+def test_a_request_names_the_first_domain_and_errors_at_first_are_waited_out(server: Server, make_options: Make) -> None:
+    server.statuses = [503, 500, 200]
+    assert check(server, make_options(domains=["shop.example.com", "x"], health_path="/healthz")) == ""
+    assert server.requests == [("/healthz", "shop.example.com")] * 3
+
+
+def test_every_path_is_warmed_up_before_the_instance_serves(server: Server, make_options: Make) -> None:
+    assert check(server, make_options(warm_up=["/a", "/b"])) == ""
+    assert [path for path, _ in server.requests] == ["/", *["/a", "/b"] * WARM_UP_ROUNDS]
+
+
+def test_an_error_until_the_end_is_named_with_its_body(server: Server, make_options: Make) -> None:
+    server.statuses = [500]
+    assert check(server, make_options(health_timeout_seconds=0.2)) == "GET / gave status 500: body of the application for 0.2 s"
+
+
+def test_another_status_than_the_expected_one_does_not_pass(server: Server, make_options: Make) -> None:
+    server.statuses = [404]
+    assert check(server, make_options()) == ""
+    assert "status 404" in check(server, make_options(health_status=200, health_timeout_seconds=0.2))
+
+
+def test_a_process_that_has_ended_is_not_waited_for(server: Server, make_options: Make) -> None:
+    assert check(server, make_options(health_timeout_seconds=60), ended="exit-code") == "the process ended while it started (exit-code)"
+
+
+def test_silence_is_named(make_options: Make, tmp_path: Path) -> None:
+    found = HealthCheck(make_options(health_timeout_seconds=0.1), str(tmp_path / "none"), lambda: "").wait()
+    assert found == "GET / gave no response (FileNotFoundError) for 0.1 s"
