@@ -32,6 +32,25 @@ def _value_end(text: str, start: int) -> int:
     return at
 
 
+def values_in(text: str) -> dict[str, str]:
+    """The variables that a file sets, without the quotes of their values."""
+    values, at = {}, 0
+    while at < len(text):
+        line_end = text.find("\n", at)
+        line_end = len(text) if line_end < 0 else line_end
+        key, equals, _ = text[at:line_end].partition("=")
+        if not equals or key.lstrip()[:1] in ("#", ";"):
+            at = line_end + 1
+            continue
+        end = _value_end(text, at + len(key) + 1)
+        value = text[at + len(key) + 1:end].strip()
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1] if value[0] == "'" else re.sub(r"\\(.)", r"\1", value[1:-1], flags=re.DOTALL)
+        values[key.strip()] = value
+        at = end + 1
+    return values
+
+
 def names_in(text: str) -> tuple[list[str], list[int]]:
     """The names, and the numbers of the lines that set no variable."""
     names, other, at = [], [], 0

@@ -72,7 +72,7 @@ def _cure(check: Check, subject: Subject) -> str:
 
 def answer(question: dict[str, Any]) -> dict[str, Any]:
     """Import the application and inspect it."""
-    redactor = Redactor(VOCABULARY)
+    redactor = Redactor(os.environ, VOCABULARY)
     result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "findings": [], "exception": None,
                               "imported": [], "from_prefixed_env": False}
     try:

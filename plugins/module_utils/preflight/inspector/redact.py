@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, Iterator, Mapping
 
-SECRET_NAME = re.compile(r"SECRET|(?<!PUBLIC_)KEY|TOKEN|PASS(?!ENGER|IVE)|PWD|CREDENTIAL|SALT|PRIVATE", re.I)
+SECRET_NAME = re.compile(r"SECRET|(?<!PUBLIC_)KEY|TOKEN|PASS(?!ENGER|IVE)|PWD|CREDENTIAL|SALT|PRIVATE|(?<![A-Z])PW(?![A-Z])|_AUTH$", re.I)
 NOT_SECRET = re.compile(r"PWD|OLDPWD|PATH|CREDENTIALS_DIRECTORY|\w*_(PATH|FILE|DIR|DIRECTORY|HOSTS?|SECONDS|ENABLED|HEADER|NAME)|INVOCATION_ID|JOURNAL_STREAM")
 URL_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 # A part of a value that no person has written: 16 letters and digits or more, of which three are digits.
@@ -19,12 +17,12 @@ SHORTEST, SHORTEST_INSIDE_WORDS = 6, 8
 class Redactor:
     """The values that must not leave this process."""
 
-    def __init__(self, vocabulary: str) -> None:
+    def __init__(self, environment: Mapping[str, str], vocabulary: str = "") -> None:
         """Collect the environment's secrets; a value that is a word of `vocabulary`, the inspector's own texts, is not hidden."""
         self.vocabulary = vocabulary
         self.hidden: dict[str, str] = {}  # value -> the name that replaces it
         self.secret: set[str] = set()  # those that a page must never show
-        for name, value in os.environ.items():
+        for name, value in environment.items():
             self.add(name, value)
 
     def add(self, name: str, value: Any) -> None:

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.run import Inspection
-from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import HealthCheck
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import (
@@ -38,11 +38,13 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.history impo
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared
+from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment import values_in
 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
 TASK = ".task"  # ends the name of an instance that runs commands instead of serving
 FAILURE_LOG = "failure.log"
 PAGES = "pages.json"
+LONGEST_OUTPUT = 8000  # characters of an application's output in a message
 LONGEST_PAGE = 2 * 2**20
 OUTPUT_LINES = 40
 
@@ -80,9 +82,13 @@ class Activation:
         return round(sum(self.steps.values()), 2)
 
     def hidden(self, text: str) -> str:
-        """The output of an application without the values of its environment."""
+        """The end of an application's output, without the secrets of its environment."""
         files = [Path(path) for path in self.options.restart_on_change if path.endswith(".env")]
-        return hide(text, [path.read_text(encoding="utf-8", errors="replace") for path in files if path.exists()], 8000)
+        environment: dict[str, str] = {}
+        for path in files:
+            if path.exists():
+                environment.update(values_in(path.read_text(encoding="utf-8", errors="replace")))
+        return Redactor(environment).redact(text).strip()[-LONGEST_OUTPUT:]
 
     # --- what is ---------------------------------------------------------------------------------
 

@@ -98,15 +98,14 @@ def test_an_asgi_application_is_named_in_one_line(host):
     assert "is an ASGI application (web.App)" in answer["findings"][0]["found"]
 
 
-def test_redaction_hides_values_of_secrets_and_nothing_else(monkeypatch):
+def test_redaction_hides_values_of_secrets_and_nothing_else():
     text = ("customer-portal-production listens on /srv/customer-portal-production/run for https://portal.example.com:8443/login, "
             "mail by mail.example.com, database postgres://portal:{password}@db.example.com/portal, key {key}, environment production")
-    for name in ("APP_NAME", "STATE_DIRECTORY"):
-        monkeypatch.setenv(name, "/srv/customer-portal-production")
-    for name, value in {"FLASK_BASE_URL": "https://portal.example.com:8443/login", "MAIL_SERVER": "mail.example.com", "FLASK_ENVIRONMENT": "production",
-                        "DATABASE_URL": "postgres://portal:hunter2-hunter2@db.example.com/portal", "PAYMENT_TOKEN": "tok_live_value"}.items():
-        monkeypatch.setenv(name, value)
-    redacted = Redactor("").redact(text.format(password="hunter2-hunter2", key="tok_live_value"))
+    environment = {"APP_NAME": "customer-portal-production", "UPLOADS": "/srv/customer-portal-production/run",
+                   "FLASK_BASE_URL": "https://portal.example.com:8443/login", "MAIL_SERVER": "mail.example.com",
+                   "FLASK_ENVIRONMENT": "production", "DATABASE_URL": "postgres://portal:hunter2-hunter2@db.example.com/portal",
+                   "PAYMENT_TOKEN": "tok_live_value"}
+    redacted = Redactor(environment).redact(text.format(password="hunter2-hunter2", key="tok_live_value"))
     assert redacted.split() == text.format(password="[DATABASE_URL]", key="[PAYMENT_TOKEN]").split()
 
 
