@@ -75,7 +75,7 @@ sample: hosts  ## The scenarios of `make test`: default and failures on both hos
 .PHONY: bench
 bench: hosts  ## Wall time and tasks of a first and of a no-op run; releases under load, for ten minutes
 	@tools/bench.py
-	@tools/bench_release.py
+	@PYTHONPATH=tests:molecule/release/tests tools/bench_release.py
 
 .PHONY: test
 test: lint unit sample  ## Lint, unit tests and the sample

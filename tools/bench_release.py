@@ -15,14 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import working_copy
+from host.playbooks import Playbooks
+from host.plugin import Site, _servers
+from load import Load, percentile
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "molecule" / "verify"), str(ROOT / "molecule" / "release" / "tests")]
-
-import working_copy  # noqa: E402 - found by the line above
-from load import Load, percentile  # noqa: E402
-from suite import Site, _servers  # noqa: E402
-
-from playbooks import Playbooks  # noqa: E402
 
 INVENTORIES = ["molecule/inventory", "molecule/release/inventory"]
 BAD = {

@@ -1,4 +1,4 @@
-"""The suite's options and fixtures, and what only this scenario does to a host."""
+"""What only this scenario does to a host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,12 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from host.plugin import chosen
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-sys.path.insert(0, str(ROOT / "molecule" / "verify"))
-from suite import *  # noqa: E402,F403 - pytest finds fixtures here; the path is set above
-from suite import chosen  # noqa: E402 - as above
 
 # Everything the role decides, as the host has it. What was undone leaves no trace in it.
 STATE = """

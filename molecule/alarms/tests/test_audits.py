@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from conftest import Channel, Receiver
+from channel import Channel, Receiver
 
 FLASK = "audit/shop/flask/CVE-2025-47278"
 # A release as it is before it goes live, with the versions that advisories were published about.

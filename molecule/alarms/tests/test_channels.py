@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from conftest import ROOT, Channel, Receiver
+from channel import ROOT, Channel, Receiver
 
 SECRETS = [(ROOT / "build/molecule" / name).read_text().strip() for name in ("smtp-password", "webhook-token")]
 

@@ -6,12 +6,12 @@ import datetime
 from collections.abc import Iterator
 
 import pytest
-from conftest import Channel
+from channel import Channel
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from suite import Site
+from host.plugin import Site
 
 LINK = "/etc/ssl/acme-cert/shop"
 

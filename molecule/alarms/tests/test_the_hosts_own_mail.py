@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conftest import MAIL_SYSTEMS, Channel, wait_for
+from channel import MAIL_SYSTEMS, Channel
+from host.waiting import wait_until
 
 SETTINGS = {
     "postfix": "postconf -e inet_interfaces=loopback-only mydestination=localhost myhostname=localhost; systemctl restart postfix",
@@ -21,7 +22,7 @@ def test_an_alarm_reaches_a_mailbox_of_the_host_at_once(channel: Channel, playbo
     assert status == 0, text
     channel.sh("alarm-channel send verify/local 'no server needed'")
     channel.deliver()
-    wait_for(lambda: "no server needed" in channel.sh("cat /var/mail/ops"), 30, "the mail is in the mailbox")
+    wait_until(lambda: "no server needed" in channel.sh("cat /var/mail/ops"), 30, "the mail is in the mailbox")
     assert f"Subject: [{channel.server.name}] critical: no server needed" in channel.sh("cat /var/mail/ops")
     assert channel.waiting() == 0
 

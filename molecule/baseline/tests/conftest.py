@@ -1,20 +1,17 @@
-"""The suite's fixtures, and the playbook run again over what somebody changed."""
+"""The playbook run again over what somebody changed."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from host.plugin import Server, chosen
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "molecule" / "verify"))
 
-from suite import *  # noqa: E402,F403 - the path above is where it is
-from suite import Server, chosen  # noqa: E402 - as above
 
 # What the hosts of others have on them, and what somebody changes by hand. One of the packages is needed by another.
 UNDONE = ("apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tftpd-hpa nfs-common "

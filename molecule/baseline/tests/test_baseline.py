@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from suite import Server
+from host.plugin import Server
 
 # As a name, and where it is found.
 SETTINGS = r'''

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from testhosts import PEBBLE, Set
+
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tools"))
-from testhosts import PEBBLE, Set  # noqa: E402 - found by the line above
 
 # Everything below example.test leads to its host; what a test needs beside that is written here.
 ZONE = """$TTL 1

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import HOSTS, PROVIDED, STATE, Step, play
 from cryptography import x509
-from outside import Outside
+from host.outside import Outside
 from provided_files import FILES, key_lines
+from steps import HOSTS, PROVIDED, STATE, Step, play
 
 # What every process was started with, until told to stop; then which of it has a line of a key.
 WATCH = r'''

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any, Optional
 
 import pytest
-from conftest import HOSTS, STATE, Run, Step, play
 from cryptography import x509
+from steps import HOSTS, STATE, Run, Step, play
 from testhosts import Set
 
 PAIR = {"rsa_certificate": True}

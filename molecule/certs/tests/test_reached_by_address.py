@@ -6,8 +6,8 @@ import ssl
 from typing import Any
 
 import pytest
-from conftest import HOSTS, Run, Step, play
 from cryptography import x509
+from steps import HOSTS, Run, Step, play
 from test_pair import SITES, settled
 from test_via_dns import RENEW
 from testhosts import PEBBLE, Set

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from authority import Authority
-from conftest import HOSTS, STATE, Run, Step, play
+from steps import HOSTS, STATE, Run, Step, play
 from test_origins import presented, trusted
 
 WRONG = ("nowhere", "empty", "elsewhere", "silent", "forbidden")

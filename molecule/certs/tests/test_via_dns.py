@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from authority import Authority
-from conftest import HOSTS, STATE, Run, Step, play
-from outside import Outside
+from host.outside import Outside
+from steps import HOSTS, STATE, Run, Step, play
 from test_origins import presented
 
 NAMES = ("*",)

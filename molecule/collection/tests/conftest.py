@@ -1,21 +1,17 @@
-"""The suite's options and fixtures, and the host that plays the controller."""
+"""The host that plays the controller."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "verify"))
-from suite import *  # noqa: E402, F403 - found by the line above; pytest looks for its hooks here
+from host.plugin import chosen
 
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The hosts by their names."""
-    return {server.name: server for server in chosen(request.config)}  # noqa: F405 - from the suite
+    return {server.name: server for server in chosen(request.config)}
 
 
 @pytest.fixture(scope="session")

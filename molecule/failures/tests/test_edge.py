@@ -6,8 +6,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
-from conftest import EAB_KEY, STATE
-from outside import Outside
+from host.outside import Outside
+from steps import EAB_KEY, STATE
 
 UNTOUCHED = r'''
 import hashlib

@@ -5,15 +5,13 @@ Run as a program it prepares the collector and leaves its authority in build/mol
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "tools"))
+from testhosts import Set, podman
 
-from testhosts import Set, podman  # noqa: E402  (found by the path above)
+ROOT = Path(__file__).resolve().parents[3]
 
 PREPARE = r"""
 mkdir -p /etc/collector /var/collector

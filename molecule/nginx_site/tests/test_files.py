@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import sys
 from typing import Any
 
 import pytest
-from conftest import ROOT, STATE, somebody
-
-sys.path.insert(0, str(ROOT / "tools"))
-from testhosts import Set  # noqa: E402 - found by the line above
+from requests_sent import STATE, somebody
+from testhosts import Set
 
 # What curl says of a connection that did not come about.
 NONE = ["0", "000", "none"]

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from conftest import sent, somebody
+from requests_sent import sent, somebody
 from test_site import assert_hardened
 
 TWO_HOSTS = b"GET / HTTP/1.1\r\nHost: DOMAIN\r\nHost: DOMAIN\r\n\r\n"

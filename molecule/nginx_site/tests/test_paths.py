@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from conftest import STATE, sent, somebody
+from requests_sent import STATE, sent, somebody
 
 LINES = r'''
 lines = open("/var/log/nginx/%s/access.log" % GIVEN["app"], errors="replace").read().splitlines()

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import pytest
-from conftest import parsed, somebody
+from requests_sent import parsed, somebody
 
 PATIENCE_SECONDS = 15
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+import pytest
+import working_copy
+from host.playbooks import Playbooks
+from host.plugin import chosen
+
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1] / "verify"), str(HERE)]
-
-import pytest  # noqa: E402
-import working_copy  # noqa: E402
-from suite import *  # noqa: E402, F403 - the suite's options and fixtures
-
-from playbooks import Playbooks  # noqa: E402
 
 
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest) -> list:
     """Every host: a deploy goes to all of them at once."""
-    return chosen(request.config)  # noqa: F405
+    return chosen(request.config)
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 import working_copy
+from host.playbooks import Playbooks
 from load import Load
-
-from playbooks import Playbooks
 
 # What is at rest on a host: instances, units, links and files of an application.
 STATE = r'''

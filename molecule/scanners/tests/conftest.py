@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from auditor import Auditor
+from scanners import Scanners
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path[:0] = [str(ROOT / "molecule" / "verify"), str(ROOT / "tools"), str(Path(__file__).resolve().parent)]
-
-from auditor import Auditor  # noqa: E402 - the path above is where it is
-from scanners import Scanners  # noqa: E402 - as above
-from suite import *  # noqa: E402,F403 - as above
 
 
 class Order:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from auditor import Auditor
-from suite import Server
+from host.plugin import Server
 
 CERTIFICATE_ROOT = "/project/build/molecule/ca.pem"
 TRUSTED = "/etc/ssl/trusted.pem"

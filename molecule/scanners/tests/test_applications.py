@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from host.plugin import Server
 from scanners import Scanners
-from suite import Server
 
 # What is asked with curl, the status in the end, and a piece of the answer.
 HTTPBIN = {

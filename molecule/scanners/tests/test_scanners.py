@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from host.plugin import Server
 from scanners import Scanners
-from suite import Server
 from thresholds import THRESHOLDS, Threshold
 
 

@@ -1,21 +1,18 @@
-"""The suite's fixtures, and the playbooks run again while visitors are there."""
+"""The playbooks run again while visitors are there."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from host.plugin import Server, chosen
 
 ROOT = Path(__file__).resolve().parents[3]
-sys.path.insert(0, str(ROOT / "molecule" / "verify"))
 
-from suite import *  # noqa: E402,F403 - the path above is where it is
-from suite import Server, Site, chosen  # noqa: E402 - as above
 
 ALL_OUTPUT: list[bytes] = []
 
@@ -47,7 +44,3 @@ def everywhere(request: pytest.FixtureRequest) -> Callable[[Callable[[Server], A
     """Do something on every host, by its name."""
     return lambda what: {server.name: what(server) for server in chosen(request.config)}
 
-
-def site_of(server: Server, name: str) -> Site:
-    """An application of a host."""
-    return Site(server, next(app for app in server.target.apps if app.name == name))

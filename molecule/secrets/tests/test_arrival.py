@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import site_of
-from suite import Server
+from host.plugin import Server
 from test_secrets import SEARCH, _digest, _needle
 
 # Who can read a credential in the place systemd puts it: the application in its own mount namespace, nobody else.
@@ -75,7 +74,7 @@ def value(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def arrived(server: Server) -> Any:
     """What the application says it was given."""
-    return json.loads(site_of(server, "notes").get("/").body)
+    return json.loads(server.site("notes").get("/").body)
 
 
 def of_json(value: Any) -> list[str]:
@@ -122,7 +121,7 @@ def test_an_encrypted_credential_is_on_no_disk(server: Server, value: str) -> No
 def changes(play: Callable[..., Any], everywhere: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """By host, what arrives after each: one credential changes, nothing changes, none is left, all are back, none can be written."""
     def arrive() -> dict[str, Any]:
-        return everywhere(lambda server: (json.loads(site_of(server, "notes").get("/").body)["credentials"], server.ask(LEFT)))
+        return everywhere(lambda server: (json.loads(server.site("notes").get("/").body)["credentials"], server.ask(LEFT)))
 
     steps, alone = [], "molecule/secrets/secrets_alone.yml"
     for credentials in ({"second": "changed"}, {"second": "changed"}, {}):

@@ -9,14 +9,15 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, site_of
-from suite import Server
+from host.plugin import Server
 from test_rotation import STATE
 from test_secrets import _digest
 
+ROOT = Path(__file__).resolve().parents[3]
 EDIT = r'''
 import hashlib
 path = "/etc/flask-secrets/%s.env" % GIVEN["app"]
@@ -73,7 +74,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], t
 @pytest.fixture(scope="session")
 def story(play: Callable[..., Any], everywhere: Callable[..., Any], sources: Any) -> dict[str, dict[str, Any]]:
     """By host: a name is added and a value edited by hand, and then a value changes in the inventory."""
-    told = everywhere(lambda server: {"server": server, "notes": site_of(server, "notes")})
+    told = everywhere(lambda server: {"server": server, "notes": server.site("notes")})
     for record in told.values():
         record |= {"before": state(record["server"]), "original": record["notes"].ask(DIGEST)}
         record["edited"] = record["notes"].ask(EDIT, replace=["12345678", "87654321-by-hand"], add='ODD_NAME="hunter2-by-hand"\n')

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from suite import Server
+from host.plugin import Server
 from test_rotation import STATE
 
 ROTATE = ("playbooks/rotate_secrets.yml", "-e", "app=notes")

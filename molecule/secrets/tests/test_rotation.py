@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from conftest import site_of
-from suite import Server, Site
+from host.plugin import Server, Site
 from test_renewal import Visitor
 from test_secrets import GENERATED, tokens
 
@@ -108,7 +107,7 @@ def state(server: Server) -> Any:
 @pytest.fixture(scope="session")
 def story(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     """By host: a rotation among visitors, one that is interrupted and repeated, and the end of the old keys."""
-    told = everywhere(lambda server: {"server": server, "shop": site_of(server, "shop")})
+    told = everywhere(lambda server: {"server": server, "shop": server.site("shop")})
     for record in told.values():
         record |= {"first": sign_in(record["shop"]), "before": state(record["server"]), "visitor": Visitor(record["shop"])}
         record["visitor"].start()

@@ -1,9 +1,8 @@
-"""The suite's options and fixtures, and what only this scenario does to a host."""
+"""What only this scenario does to a host."""
 
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,6 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-sys.path.insert(0, str(ROOT / "molecule" / "verify"))
-from suite import *  # noqa: E402,F403 - pytest finds fixtures here; the path is set above
 
 CLI = "/usr/local/sbin/session-store-cli"
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import inside
-import inventory
 import pytest
 import testinfra
-from outside import Answer, Outside
+
+from host import inside, inventory
+from host.outside import Answer, Outside
 
 # Fixtures that need an option.
 NEEDS = {"canary": "--canary-file", "converge_log": "--converge-log", "osv_url": "--osv-url"}
@@ -119,6 +119,10 @@ class Server:
     def app_names(self) -> list[str]:
         """All its applications."""
         return [app.name for app in self.target.apps]
+
+    def site(self, name: str) -> Site:
+        """One of its applications."""
+        return Site(self, next(app for app in self.target.apps if app.name == name))
 
 
 @dataclass(frozen=True)
