@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def duplicate_applications(apps: Any) -> list[str]:
     path, root = yaml_source.file_of(apps)
     found: list[str] = []
     for key, node in yaml_source.mappings(root) if path else ():
-        names = [str(name.value) for name, _ in node.value]
+        names = [str(name.value) for name, _unused in node.value]
         if key == "flask_apps":
             found += [f"flask_apps.{name} is there twice in {path}; give each application a name of its own"
                       for name in dict.fromkeys(names) if names.count(name) > 1]
@@ -211,7 +211,7 @@ class ActionModule(ActionBase):
             found += engine.applications(apps, merged, {} if defaults is MISSING else defaults, known, unwritable, readable)
             for name, app in merged.items():
                 if isinstance(section := app.get("acme_cert"), Mapping):
-                    found += self._provided(lambda option, name=name: f"flask_apps.{name}.acme_cert.{option}", section, app.get("domains"))
+                    found += self._provided(partial("flask_apps.{}.acme_cert.{}".format, name), section, app.get("domains"))
         elif "flask_apps" not in variables and "flask_app" not in variables:
             found.append("flask_apps is missing; describe your applications there, such as "
                          "{shop: {domains: [shop.example.com], …}}")
@@ -257,4 +257,4 @@ class ActionModule(ActionBase):
         if app is not None and role in app:
             section = self._read(f"{place}.{role}", app[role], [])
             found += engine.section(place, role, section, known)
-        return found + engine.unknown_variables((name for name, _ in _set_by_operator(role, variables)), role, known)
+        return found + engine.unknown_variables((name for name, _unused in _set_by_operator(role, variables)), role, known)

@@ -116,12 +116,12 @@ def _is_command(command: Any) -> bool:
 def problems_of(arguments: dict[str, Any], known: tuple[str, ...] = OPTIONS, commands: tuple[str, ...] = COMMANDS) -> list[str]:
     """Everything that is wrong with the arguments of a task, in words."""
     found = [f"unknown option {key}{_nearest(key, known)}" for key in arguments if key not in known]
-    lists = {}
+    lists: dict[str, list[Any]] = {}
     for key in ("files", "purge", *commands):
-        lists[key] = arguments.get(key) if arguments.get(key) is not None else []
-        if not isinstance(lists[key], list) or key == "files" and key not in arguments:
+        given = arguments.get(key)
+        lists[key] = given if isinstance(given, list) else []
+        if not isinstance(given, (list, type(None))) or key == "files" and key not in arguments:
             found.append(f"{key} must be a list")
-            lists[key] = []
     whole = []
     for number, entry in enumerate(lists["files"], 1):
         mapping = isinstance(entry, dict)

@@ -70,11 +70,11 @@ class ActionModule(file_set.ActionModule):
                 if good:
                     return {**result, "confirmed": True}
         # A shared connection from before the change is still open, and faster than the timer.
-        back, _ = self._ask(variables, phase="undo")
+        back, _unused = self._ask(variables, phase="undo")
         with self._new_connections():
             while not back and time.monotonic() - began < seconds + 60:
                 time.sleep(max(5, began + seconds - time.monotonic()))
-                back, _ = self._ask(variables, phase="undo")
+                back, _unused = self._ask(variables, phase="undo")
         state = "The old state is back." if back else "The host does not respond; its own timer restores the old state."
         hint = f" {REFUSED_LOGIN}." if "Permission denied" in reason else ""
         return {"failed": True, "changed": False, "confirmed": False, "changed_files": [], "would_change": result["changed_files"],

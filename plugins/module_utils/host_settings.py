@@ -104,7 +104,7 @@ def mount_options(table: str, where: str) -> set[str]:
     """The options of the topmost mount of a path, of the mount and of its file system."""
     found: set[str] = set()
     for line in table.splitlines():
-        before, _, after = line.partition(" - ")
+        before, _unused, after = line.partition(" - ")
         fields = before.split()
         if len(fields) > 5 and fields[4] == where:
             found = set(fields[5].split(",")) | set(after.split()[2].split(","))
@@ -128,7 +128,7 @@ def open_accounts(passwd: str, shadow: str) -> list[str]:
     """A sentence for each other account with user id 0, and for each that needs no password."""
     found = []
     for line in passwd.splitlines():
-        name, _, number = (line.split(":") + ["", "", ""])[:3]
+        name, _unused, number = (line.split(":") + ["", "", ""])[:3]
         if number == "0" and name != "root":
             found.append(f"accounts: {name} has user id 0, like root")
     for line in shadow.splitlines():

@@ -120,7 +120,7 @@ def _name(line: str) -> str:
 def _paths(line: str) -> Iterable[PurePosixPath]:
     """The paths of a line, as the unit sees them, without marks and options."""
     for word in line.partition("=")[2].split():
-        source, _, rest = word.lstrip("-+").partition(":")
+        source, _unused, rest = word.lstrip("-+").partition(":")
         yield PurePosixPath(rest.partition(":")[0] if rest.startswith("/") else source)
 
 

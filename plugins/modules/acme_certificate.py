@@ -163,8 +163,8 @@ def reason(module: AnsibleModule, certificate: Certificate) -> str:
         return "there is no certificate yet"
     if not certificate.has_account():
         return "the ACME account of the certificate is missing"
-    rc, out, _ = module.run_command(["openssl", "x509", "-noout", "-ext", "subjectAltName", "-checkend", "0",
-                                     "-in", str(certificate.live / "fullchain.pem")])
+    rc, out, _unused = module.run_command(["openssl", "x509", "-noout", "-ext", "subjectAltName", "-checkend", "0",
+                                           "-in", str(certificate.live / "fullchain.pem")])
     return reason_to_request(kept, module.params["settings"], names_in(out), module.params["domains"], expired=rc != 0) or ""
 
 

@@ -17,11 +17,14 @@ description:
   - Fails when sshd does not follow O(sshd_config), also when no file has to change.
   - Requires the connection C(ssh).
 options:
-  files:
-    description: The files, in order, as in M(bulwark.flask.file_set).
-    type: list
-    elements: dict
-    required: true
+  phase:
+    description: Part of the change that this call does. The action plugin sets it.
+    type: str
+    choices: [change, confirm, undo]
+    default: change
+  token:
+    description: Name of the change that is confirmed or undone. The action plugin sets it.
+    type: str
   validate:
     description: Commands that validate the files. When one fails, the old files are restored.
     type: list
@@ -45,7 +48,6 @@ options:
   sshd_config:
     description: The file of O(files), below C(/etc/ssh/sshd_config.d), whose settings sshd must follow.
     type: str
-    required: true
   firewall:
     description: The firewall among O(files); omit it without one.
     type: dict
@@ -82,6 +84,8 @@ options:
     description: Seconds in which a new connection must confirm the change.
     type: int
     default: 60
+extends_documentation_fragment:
+  - bulwark.flask.fileset
 attributes:
   check_mode:
     description: Predicts changes and refusals.
@@ -189,7 +193,7 @@ class Run(Session):
                         f"`Include {sshd.SSH}/{sshd.DROP_INS}/*.conf` as its first line"]
         return problems
 
-    def accounts(self, session: ssh_access.Session, *arguments: str) -> dict[str, sshd.Config]:
+    def accounts(self, session: ssh_access.Session, *arguments: str) -> dict[str, dict[str, list[str]]]:
         """What sshd makes of a configuration for each account with a shell, for a client like this run's."""
         names = [entry.pw_name for entry in pwd.getpwall() if not entry.pw_shell.endswith(NO_LOGIN)]
         return {name: self.sshd(*arguments, "-C", f"user={name},host={session.address},addr={session.address},"
@@ -220,7 +224,7 @@ class Run(Session):
             missing = set(config.get("port", [])) - set(re.findall(r":(\d+) \(Stream\)", listening))
             if missing:
                 problems.append(f"ssh.socket listens in place of sshd, and not on port {', '.join(sorted(missing))}: run `systemctl disable --now ssh.socket "
-                             "&& systemctl enable --now ssh.service`, or add the port to the socket")
+                                "&& systemctl enable --now ssh.service`, or add the port to the socket")
         if self.given["firewall"]:
             ufw = self.module.run_command(["grep", "-qsx", "ENABLED=yes", "/etc/ufw/ufw.conf"])[0] == 0
             others = ["ufw"] * ufw + ["firewalld"] * (rollback_timer.systemctl("is-active", "--quiet", "firewalld") == 0)

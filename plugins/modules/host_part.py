@@ -41,14 +41,6 @@ options:
     type: bool
     default: true
   files:
-    description: The files, in order, as O(bulwark.flask.file_set#module:files).
-    type: list
-    elements: dict
-    default: []
-  purge:
-    description: Directories that the part owns, as O(bulwark.flask.file_set#module:purge).
-    type: list
-    elements: dict
     default: []
   validate:
     description: Commands that prove the files, as O(bulwark.flask.file_set#module:validate).
@@ -75,6 +67,9 @@ options:
     description: Directory on the host, accessible to root only, for journals and records.
     type: path
     default: /var/lib/file_set
+extends_documentation_fragment:
+  - bulwark.flask.fileset
+  - bulwark.flask.fileset.purge
 attributes:
   check_mode:
     description: Predicts all changes, writes and runs nothing.

@@ -128,7 +128,7 @@ def python_version(module: AnsibleModule, python: str) -> Optional[str]:
         return "{}.{}".format(*sys.version_info)
     if not os.access(python, os.X_OK):
         return None
-    rc, out, _ = module.run_command([python, "-I", "-c", "import sys; print('{}.{}'.format(*sys.version_info))"])
+    rc, out, _unused = module.run_command([python, "-I", "-c", "import sys; print('{}.{}'.format(*sys.version_info))"])
     return out.strip() if rc == 0 else None
 
 

@@ -122,7 +122,7 @@ class Store:
             raise Refused(rest)
         if kind == "$":
             return self.replies.read(int(rest) + 2)[:-2].decode()
-        return [self._reply() for _ in range(int(rest))] if kind == "*" else rest
+        return [self._reply() for _unused in range(int(rest))] if kind == "*" else rest
 
 
 def access(rules):

@@ -27,7 +27,7 @@ def file_of(value: Any) -> tuple[str, Any]:
         from ansible._internal._datatag._tags import Origin  # noqa: PLC0415 - not there in every version
 
         origin = Origin.get_tag(value)
-        return str(origin.path), _composed(str(origin.path))
+        return ("", None) if origin is None else (str(origin.path), _composed(str(origin.path)))
     except Exception:  # noqa: BLE001 - vaulted, generated or gone: nothing to compare
         return "", None
 
@@ -53,7 +53,7 @@ def plain_scalars(value: Any) -> dict[str, str]:
     from ansible._internal._datatag._tags import Origin  # noqa: PLC0415 - as above
 
     origin: Optional[Any] = Origin.get_tag(value)
-    for _, node in mappings(root):
+    for _unused, node in mappings(root):
         if origin and (node.start_mark.line + 1, node.start_mark.column + 1) == (origin.line_num, origin.col_num):
             return {str(name.value): item.value for name, item in node.value if isinstance(item, yaml.ScalarNode) and not item.style}
     return {}

@@ -61,7 +61,7 @@ class Session(CallbackDict, SessionMixin):
         self.sid, self.modified = sid, False
 
 
-def _unavailable(*_: Any, **__: Any) -> Any:
+def _unavailable(*_unused: Any, **__: Any) -> Any:
     raise ServiceUnavailable("The shop cannot remember you right now. Please try again in a minute.")
 
 

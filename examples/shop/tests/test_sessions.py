@@ -109,7 +109,7 @@ def test_without_its_store_it_says_so_and_shows_no_traceback(lonely):
 
 def test_too_many_changes_are_refused_for_a_while(settings):
     visitor = Visitor(create_app(settings | {"CHANGES_LIMIT": "3 per minute"}))
-    answers = [visitor.form("/products/1", "/cart/1", quantity="1").status_code for _ in range(4)]
+    answers = [visitor.form("/products/1", "/cart/1", quantity="1").status_code for _unused in range(4)]
     assert answers == [302, 302, 302, 429]
     answer = visitor.api("PUT", "/api/cart", {"product_id": 2, "quantity": 3})
     assert (answer.status_code, answer.mimetype) == (429, "application/json")

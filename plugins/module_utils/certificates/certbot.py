@@ -65,7 +65,7 @@ def settings_of(renewal: str) -> dict[str, str]:
 
 
 def reason_to_request(kept: Mapping[str, str], wanted: Mapping[str, str], names: Iterable[str], domains: Iterable[str],
-                  expired: bool) -> Optional[str]:
+                      expired: bool) -> Optional[str]:
     """Why the existing certificate has to be replaced; None if it has not."""
     if set(names) != set(domains):
         return "the certificate is for other names"

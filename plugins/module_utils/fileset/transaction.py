@@ -229,7 +229,7 @@ class Transaction:
         self.folder = store.folder_of(dests)
         self.was_owed = os.path.exists(os.path.join(self.folder, OWED))
         token, gone = secrets.token_hex(4), {c.path for c in changes if c.want.kind != "directory"}
-        self.records = []
+        self.records: list[dict[str, Any]] = []
         for number, change in enumerate(changes):
             parent = os.path.dirname(change.path)
             keep = parent
@@ -266,6 +266,8 @@ class Transaction:
 
     def _stage(self, change: Change, record: dict[str, Any]) -> None:
         now, want, path, temp = change.now, change.want, change.path, record["temp"]
+        owner = (-1 if want.uid is None else want.uid, -1 if want.gid is None else want.gid)
+        mode = 0o600 if want.mode is None else want.mode
         if now.kind in ("file", "link", "other"):
             _second_name(path, record["keep"])
         if want.kind == "directory":
@@ -273,15 +275,15 @@ class Transaction:
                 fs.unlink(path)
                 os.mkdir(path, 0o700)
                 record["made"] = True
-            _own_directory(path, want.uid, want.gid, want.mode)
+            _own_directory(path, *owner, mode)
             return
         if want.kind == "backup":
             _second_name(want.link, temp)
         elif want.kind == "link":
             os.symlink(want.link, temp)
-            os.lchown(temp, want.uid, want.gid)
+            os.lchown(temp, *owner)
         elif want.kind == "file":
-            fs.write_new(temp, want.data or b"", want.uid, want.gid, want.mode)
+            fs.write_new(temp, want.data or b"", *owner, mode)
         record["new"] = _identity(temp)
 
     def _switch(self, change: Change, record: dict[str, Any]) -> None:

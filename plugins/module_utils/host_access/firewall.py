@@ -14,8 +14,8 @@ def closed_services(listing: str, opened: dict[str, set[int]]) -> list[str]:
     `listing` is the output of `ss -Hlntup`, `opened` the open ports by protocol (`tcp`, `udp`). Loopback does not count.
     """
     services = {}
-    for protocol, _, _, _, local, _, *process in (line.split(None, 6) for line in listing.splitlines() if len(line.split()) > 5):
-        address, _, port = local.rpartition(":")
+    for protocol, _unused, _unused, _unused, local, _unused, *process in (line.split(None, 6) for line in listing.splitlines() if len(line.split()) > 5):
+        address, _unused, port = local.rpartition(":")
         address = address.strip("[]").removeprefix("::ffff:")
         if address.startswith("127.") or address == "::1" or address.endswith("%lo") or int(port) in opened[protocol]:
             continue

@@ -76,7 +76,7 @@ def problems(config: dict[str, list[str]], session: Session, allowed: Optional[l
     reasons, listening = [], [int(port) for port in config.get("port", []) if port.isdigit()]
     if session.port not in listening:
         reasons.append(f"sshd would no longer listen on port {session.port}, which this run uses: keep {session.port} in host_access_ssh_ports "
-                     "beside the new port, set ansible_port in the inventory to the new one, then remove the old one")
+                       "beside the new port, set ansible_port in the inventory to the new one, then remove the old one")
     if allowed is not None and session.port not in allowed:
         reasons.append(f"the firewall would close port {session.port}, which this run uses")
     if allowed is not None and sources and not any(_in_network(session.address, source) for source in sources):

@@ -21,7 +21,7 @@ def parse(text: str) -> Config:
     """The output of `sshd -T`: the values of each keyword, one for each line."""
     config: Config = {}
     for line in text.splitlines():
-        keyword, _, value = line.partition(" ")
+        keyword, _unused, value = line.partition(" ")
         if keyword:
             config.setdefault(keyword.lower(), []).append(value.strip())
     return config
@@ -73,7 +73,7 @@ def overruled(ours: Config, whole: Config, keywords: Iterable[str]) -> list[str]
         own, effective = ours.get(keyword.lower(), []), whole.get(keyword.lower(), [])
         if own != effective and not (keyword.lower() in CUMULATIVE and set(own) <= set(effective)):
             problems.append(f"{keyword} is {', '.join(effective) or 'unset'} and not {', '.join(own)}: another file is read first. Remove the "
-                         f"setting from {SSH}/{MAIN} above its Include, or from a file in {SSH}/{DROP_INS} whose name sorts first")
+                            f"setting from {SSH}/{MAIN} above its Include, or from a file in {SSH}/{DROP_INS} whose name sorts first")
     return problems
 
 

@@ -30,7 +30,7 @@ class Wanted:
 
     def own_patterns(self) -> list[str]:
         """The unit's own files: a change of them restarts it."""
-        stem, _, suffix = self.name.rpartition(".")
+        stem, _unused, suffix = self.name.rpartition(".")
         bases = [self.name] + ([f"{stem.partition('@')[0]}@.{suffix}"] if "@" in stem else [])
         return [pattern for base in bases for pattern in (f"{UNITS}/{base}", f"{UNITS}/{base}.d/*")]
 

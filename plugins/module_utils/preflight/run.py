@@ -66,8 +66,8 @@ class Inspection:
         sandbox = Sandbox(self.name, account, Path("/var/cache") / account, LOOK_SECONDS)
         confinement = ["SupplementaryGroups=" + self.name, f"InaccessiblePaths=-/var/lib/{self.name}"]
         try:
-            _, text = sandbox.run(tools.bandit_command(program, str(self.source)), step="preflight", folder=Path("/"),
-                                  properties=confinement, check=False)
+            _unused, text = sandbox.run(tools.bandit_command(program, str(self.source)), step="preflight", folder=Path("/"),
+                                        properties=confinement, check=False)
         except ReleaseError as error:
             text = str(error)
         # What it prints about itself comes before its report.

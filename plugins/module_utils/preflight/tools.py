@@ -118,5 +118,3 @@ def audit_findings(report: Mapping[str, Any]) -> list[dict[str, str]]:
     if state == "could-not-audit" or reason:
         found.append(finding(check, "unknown", f"could not audit: {reason}", "see that the advisory service can be reached, and repeat"))
     return found or [finding(check, "pass", f"{packages} packages, none with a known vulnerability")]
-
-

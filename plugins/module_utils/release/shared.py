@@ -22,7 +22,8 @@ BELOW_SOURCE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?src/(.+)"
 
 def problems(entries: Iterable[str]) -> list[str]:
     """What is wrong with the list; each entry is a path below the application's directory."""
-    found, seen = [], []
+    found: list[str] = []
+    seen: list[PurePosixPath] = []
     for entry in entries:
         path = PurePosixPath(entry)
         if path.is_absolute() or ".." in path.parts or not path.parts:
@@ -57,7 +58,7 @@ class Shared:
                 path.rename(seed)
             path.symlink_to(self.target / entry)
             os.chown(path, 0, gid, follow_symlinks=False)
-        for seed_folder, _, _ in os.walk(release / SEED):
+        for seed_folder, _unused, _unused in os.walk(release / SEED):
             os.chown(seed_folder, 0, gid)
 
     def _parents(self, folder: Path, path: Path, gid: int) -> None:

@@ -38,7 +38,7 @@ def values_in(text: str) -> dict[str, str]:
     while at < len(text):
         line_end = text.find("\n", at)
         line_end = len(text) if line_end < 0 else line_end
-        key, equals, _ = text[at:line_end].partition("=")
+        key, equals, _unused = text[at:line_end].partition("=")
         if not equals or key.lstrip()[:1] in ("#", ";"):
             at = line_end + 1
             continue
@@ -60,7 +60,7 @@ def names_in(text: str) -> tuple[list[str], list[int]]:
             continue
         line_end = text.find("\n", at)
         line_end = len(text) if line_end < 0 else line_end
-        key, equals, _ = text[at:line_end].partition("=")
+        key, equals, _unused = text[at:line_end].partition("=")
         if text[at] in "#;":
             at = line_end
         elif equals and NAME.fullmatch(key.strip()):

@@ -116,7 +116,7 @@ class Values:
             lines.append(f'{name}="{value}"\n')
             if old := self.old.get(name):
                 lines.append(f"# {name}{ENDING}, replaced {', '.join(time for time, _ in old)}\n"
-                             f"{name}{ENDING}='{json.dumps([key for _, key in old])}'\n")
+                             f"{name}{ENDING}='{json.dumps([key for _unused, key in old])}'\n")
         return _HEADER + "".join(lines)
 
     def generate(self, name: str, kind: str) -> None:

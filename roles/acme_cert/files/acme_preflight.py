@@ -71,7 +71,7 @@ def own_address(kind: socket.AddressFamily, far: str) -> str:
 def get(address: str, host: str, path: str) -> tuple[int, bytes]:
     """Status and body for a name at an address. Follows redirects as CAs do, without a check of certificates."""
     url, connection = f"http://{host}{path}", http.client.HTTPConnection(address, 80, timeout=TIMEOUT)
-    for _ in range(REDIRECTS_MAX):
+    for _unused in range(REDIRECTS_MAX):
         where = urlsplit(url)
         try:
             connection.request("GET", (where.path or "/") + (f"?{where.query}" if where.query else ""), headers={"Host": where.netloc})
@@ -157,7 +157,7 @@ def caa(domain: str, ask: Ask, identities: list[str], challenge: str) -> list[st
     wild = [value for tag, value in found if tag == "issuewild"] if wildcard else []
     values = wild or [value for tag, value in found if tag == "issue"]
     for value in values:
-        who, _, parameters = value.partition(";")
+        who, _unused, parameters = value.partition(";")
         given = dict(part.strip().split("=", 1) for part in parameters.split(";") if "=" in part)
         if who.strip().lower() in identities and challenge in given.get("validationmethods", challenge).split(","):
             return []

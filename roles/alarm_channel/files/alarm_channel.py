@@ -234,7 +234,7 @@ def look_at_units(config: dict, state: dict, measured: list) -> Iterator[tuple]:
             # A new unit may have restarted before the first check. A lower count means that counting began again.
             samples = [s for s in state["restarts"].get(name, [(now, 0)]) if s[0] > now - limits["minutes"] * 60 and s[1] <= restarts]
             seen[name] = [*samples, (now, restarts)]
-            risen = restarts - min(n for _, n in seen[name])
+            risen = restarts - min(n for _unused, n in seen[name])
             if risen >= limits["restarts"]:
                 yield (f"crash-loop/{name}", "critical",
                        f"{name} was restarted {risen} times within {limits['minutes']} minutes; see its application's journal")
@@ -284,7 +284,7 @@ def look_at_responses(config: dict, state: dict, measured: list) -> Iterator[tup
 
 def look_at_deliveries(config: dict, state: dict, measured: list) -> Iterator[tuple]:
     """Channels that could not deliver for a while; the others report it."""
-    waiting = [entry for _, entry in spooled()]
+    waiting = [entry for _unused, entry in spooled()]
     for channel in config["channels"]:
         oldest = min([entry["created"] for entry in waiting if entry["channel"] == channel], default=time.time())
         measured.append(("spooled_messages", {"channel": channel}, sum(entry["channel"] == channel for entry in waiting)))
@@ -402,7 +402,7 @@ def metrics(state: dict, measured: list) -> str:
     lines = []
     for name, text in HELP.items():
         lines += [f"# HELP flask_host_{name} {text}", f"# TYPE flask_host_{name} gauge"]
-        for _, labels, value in [sample for sample in measured if sample[0] == name]:
+        for _unused, labels, value in [sample for sample in measured if sample[0] == name]:
             shown = ",".join('{}="{}"'.format(label, str(text).replace("\\", "\\\\").replace('"', '\\"')) for label, text in labels.items())
             lines.append(f"flask_host_{name}{{{shown}}} {value}" if shown else f"flask_host_{name} {value}")
     return "\n".join(lines) + "\n"
@@ -446,7 +446,7 @@ def deliver_mail(channel: dict, entry: dict, trust: ssl.SSLContext) -> None:
 class NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect is an error, because it would send the secret to another address."""
 
-    def redirect_request(self, *_: object) -> None:
+    def redirect_request(self, *_unused: object) -> None:
         """Not followed."""
 
 
@@ -531,7 +531,7 @@ def status() -> int:
     """Print current alerts and waiting messages."""
     for key, alert in read_state()["alerts"].items():
         print(f"{alert['severity']:8} since {alert['since']}  {key}  {alert['text']}")
-    for _, entry in spooled():
+    for _unused, entry in spooled():
         print(f"waiting  since {utc(entry['created'])}  {entry['channel']}, {entry['attempts']} attempts")
     return 0
 

@@ -22,7 +22,6 @@ TSIG = ("HMAC-MD5", "HMAC-SHA1", "HMAC-SHA224", "HMAC-SHA256", "HMAC-SHA384", "H
 RFC2136 = ("server", "port", "name", "secret", "algorithm", "sign_query")
 
 
-
 def dns(where: str, value: Any) -> list[str]:
     """How names are proven in DNS. A credential is never repeated."""
     if not value:
@@ -56,7 +55,8 @@ def dns(where: str, value: Any) -> list[str]:
 def agreement(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]:
     """Settings of one certificate that only make sense together. `at` says where an option stands."""
     found, source, names = [], given.get("source") or "acme", given.get("domains")
-    wildcards = [name for name in names if str(name).startswith("*.")] if isinstance(names, list) else []
+    names = names if isinstance(names, list) else []
+    wildcards = [name for name in names if str(name).startswith("*.")]
     if wildcards and names[0] == wildcards[0]:
         found.append(f"{at('domains')}: the first is the canonical one, which links and mails have; write one before '{names[0]}'")
     if wildcards and source == "acme" and not given.get("dns"):

@@ -19,7 +19,6 @@ from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives im
 EMAIL = r"[^@\s,;<>\"]+@[^@\s.,;<>]+(\.[^@\s.,;<>]+)*"
 
 
-
 def mail(where: str, value: Any) -> list[str]:
     """Mail: whom, through what, and no password without encryption."""
     if not value:

@@ -14,7 +14,6 @@ CREDENTIAL = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 CREDENTIAL_MAX_BYTES = 1 << 20
 
 
-
 def generated(where: str, value: Any) -> list[str]:
     """Names of values that are made on the host, with or without their kinds."""
     if not isinstance(value, (list, Mapping)):

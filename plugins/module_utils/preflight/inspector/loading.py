@@ -21,7 +21,7 @@ class CannotInspect(Exception):
 
 def load(target: str) -> Any:
     """The object gunicorn would serve, by gunicorn's grammar."""
-    module, _, expression = target.partition(":")
+    module, _unused, expression = target.partition(":")
     expression = expression or "application"
     try:
         parsed = ast.parse(expression, mode="eval").body

@@ -36,14 +36,14 @@ class Probe:
         logging.disable(logging.CRITICAL)  # what is tried here raises no alert
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_unused: object) -> None:
         logging.disable(logging.NOTSET)
         self.app.config["PROPAGATE_EXCEPTIONS"] = self.propagate
         self.app.view_functions.update(self.views)
 
     def _stub(self, view: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(view)
-        def stub(*_: Any, **__: Any) -> Any:
+        def stub(*_unused: Any, **__: Any) -> Any:
             self.reached = True
             if self.failure is not None:
                 raise self.failure

@@ -97,7 +97,7 @@ class Subject:
     def _is_idle(self, package: str) -> bool:
         """Whether a package is imported and has no part in this application."""
         parts = {type(part).__module__.split(".")[0] for part in [*self.app.extensions.values(), *self.app.blueprints.values(),
-                                                                   self.app.session_interface]}
+                                                                  self.app.session_interface]}
         parts |= {kind.__module__.split(".")[0] for kind in type(self.app).__mro__}
         hooks = [hook for hooks in self.app.before_request_funcs.values() for hook in hooks]
         parts |= {str(getattr(hook, "__module__", "")).split(".")[0] for hook in hooks}

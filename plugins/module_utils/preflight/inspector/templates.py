@@ -28,7 +28,7 @@ def templates(app: Any) -> list[Template]:
     for loader in loaders:
         for name in _template_names(loader):
             try:
-                text, file, _ = loader.get_source(app.jinja_env, name)
+                text, file, _unused = loader.get_source(app.jinja_env, name)
             except Exception:  # noqa: BLE001, S112 a picture beside the templates, or a loader that lists what it cannot read
                 continue
             path = Path(file or name)

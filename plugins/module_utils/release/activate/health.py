@@ -46,7 +46,7 @@ def get(path: str, url_path: str, host: str, timeout: float, longest: int = 2000
 
 def follow(fetch: Fetch, path: str, host: str) -> tuple[str, int, dict[str, str], str]:
     """A page past redirects on the same host: where it is in the end, and what `fetch` returns of it."""
-    for _ in range(MOST_REDIRECTS):
+    for _unused in range(MOST_REDIRECTS):
         status, headers, body = fetch(path)
         target = urlsplit(urljoin(f"https://{host}{path}", headers.get("location", "")))
         if not 300 <= status < 400 or target.hostname != host.partition(":")[0]:
@@ -89,7 +89,7 @@ class HealthCheck:
     def _request(self, path: str, status: int, seconds: float) -> str:
         """Empty when the response is as expected, otherwise the response."""
         try:
-            _, found, _, body = follow(self.fetch(max(0.1, min(5, seconds))), path, self.options.domains[0])
+            _unused, found, _unused, body = follow(self.fetch(max(0.1, min(5, seconds))), path, self.options.domains[0])
         except (OSError, http.client.HTTPException) as error:
             return f"no response ({type(error).__name__})"
         return "" if is_good(found, status) else f"status {found}: {body[:300].strip()}"

@@ -82,19 +82,19 @@ def quoted(source: str) -> str:
 class Pages:
     """The pages and templates of one release."""
 
-    def __init__(self, fetch: Fetch, host: str, policy: Mapping[str, list[str]] = page_policy.POLICIES["strict"]) -> None:
+    def __init__(self, fetch: Fetch, host: str, policy: Mapping[str, list[str]] | None = None) -> None:
         self.fetch = fetch
         self.host = host
-        self.policy = policy
+        self.policy = page_policy.POLICIES["strict"] if policy is None else policy
 
     def look(self, source: Path, front: str = "/") -> Report:
         """Fetch the pages and read the templates of the source."""
         report, found = Report(), []
         constant: set[str] = set()
-        for path in templates(source):
-            for use in page_policy.refused(page_policy.uses(path.read_text(encoding="utf-8", errors="replace")), self.policy):
+        for template in templates(source):
+            for use in page_policy.refused(page_policy.uses(template.read_text(encoding="utf-8", errors="replace")), self.policy):
                 constant |= {use.source} if use.source.startswith("'sha") else set()
-                found.append((f"{path.relative_to(source)}:{use.line} {use.what}", use))
+                found.append((f"{template.relative_to(source)}:{use.line} {use.what}", use))
         waiting, seen = [front], set()
         while waiting and len(report.pages) <= MOST_PAGES:
             path, status, headers, body = follow(self.fetch, waiting.pop(0), self.host)
@@ -107,8 +107,8 @@ class Pages:
                     waiting += [link for link in links(body, path, self.host) if link != path]
                 if "content-security-policy" not in headers:
                     found += [(f"{path} {use.what}", use) for use in page_policy.refused(page_policy.uses(body, constant), self.policy)]
-        report.stopped = list(dict.fromkeys(text for text, _ in found))
-        report.needed = page_policy.needed([use for _, use in found], self.policy)
+        report.stopped = list(dict.fromkeys(text for text, _unused in found))
+        report.needed = page_policy.needed([use for _unused, use in found], self.policy)
         return report
 
 

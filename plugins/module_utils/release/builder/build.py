@@ -84,7 +84,7 @@ class Build:
     @property
     def commit(self) -> str | None:
         """The commit that is built, where there is one."""
-        return self.identified if self.source.kind == "git" else self.local and self.local.note.get("commit")
+        return self.identified if self.source.kind == "git" else self.local.note.get("commit") if self.local else None
 
     def python_version(self) -> str:
         """The version of the interpreter the venv is made with."""

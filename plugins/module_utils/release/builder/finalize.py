@@ -48,7 +48,7 @@ def copy_static(source: Path, destination: Path) -> list[str]:
 
 def publish(root: Path, gid: int) -> None:
     """Make a tree readable by everybody and writable by root alone."""
-    for folder, _, files in os.walk(root):
+    for folder, _unused, files in os.walk(root):
         os.chown(folder, 0, gid)
         os.chmod(folder, 0o755)  # noqa: S103  # the web server reads these
         for name in files:

@@ -80,7 +80,7 @@ class Archive(Source):
 
     def identify(self, host: Host, complete: bool) -> str | None:
         """The hash of its contents."""
-        return self.sha256 if self.is_url else host.local and host.local.digest
+        return self.sha256 if self.is_url else host.local.digest if host.local else None
 
     def fetch(self, host: Host, identity: str, destination: Path) -> None:
         """Unpack what was uploaded; a URL is downloaded as the build account and compared with its hash first."""

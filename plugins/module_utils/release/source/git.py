@@ -71,7 +71,7 @@ def pick_ref(listing: str, version: str) -> str | None:
     """The commit a branch or tag stands for in the output of `git ls-remote`; branches win."""
     refs = {}
     for line in listing.splitlines():
-        commit, _, name = line.partition("\t")
+        commit, _unused, name = line.partition("\t")
         if COMMIT.fullmatch(commit):
             refs[name] = commit
     for name in (version, f"refs/heads/{version}", f"refs/tags/{version}^{{}}", f"refs/tags/{version}"):
@@ -201,7 +201,7 @@ class Repository:
         """The commit a version stands for, in one exchange with the server; None for an abbreviated commit."""
         with self.access() as env:
             patterns = [version] if version == "HEAD" else [version, f"{version}^{{}}"]
-            _, listing = self._run(env, "ls-remote", "--quiet", self.url, *patterns, writable=[])
+            _unused, listing = self._run(env, "ls-remote", "--quiet", self.url, *patterns, writable=[])
         commit = pick_ref(listing, version)
         if commit is None and not ABBREVIATED.fullmatch(version):
             raise ReleaseError("source", f"{self.url} has no branch, tag or commit {version}.")

@@ -124,7 +124,10 @@ def _unpack(members: list[Member], open_member: Callable[[Any], IO[bytes] | None
             path.symlink_to(member.target)
             continue
         # A hard link is unpacked as a copy of the file it names.
-        with open_member(member.source) as content, open(path, "xb") as file:
+        content = open_member(member.source)
+        if content is None:
+            raise ArchiveError(f"the archive names {name!r} and does not hold it")
+        with content, open(path, "xb") as file:
             shutil.copyfileobj(content, file)
             os.fchmod(file.fileno(), 0o755 if member.executable else 0o644)
     _refuse_escaping_links(destination)

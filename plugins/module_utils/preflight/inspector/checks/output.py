@@ -20,7 +20,7 @@ def autoescape(subject: Any) -> Seen:
     from jinja2 import nodes
 
     escape = subject.app.jinja_env.autoescape
-    escapes = escape if callable(escape) else lambda _: escape
+    escapes = escape if callable(escape) else lambda _unused: escape
     own = subject.templates
     broken = [Place(t.file, t.broken_line) for t in own if t.tree is None]
     if broken:
