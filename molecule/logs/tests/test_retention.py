@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from host.plugin import Site
 from logged import CURSOR, ENTRIES, mark, tell
 
 # Requests by four clients at once while logrotate runs; then what all the files together hold.
@@ -119,7 +120,6 @@ def test_a_log_beyond_its_size_is_rotated_within_minutes(site: Any) -> None:
 
 
 def test_a_flood_neither_fills_the_disk_nor_pushes_out_a_neighbours_lines(server: Any, request: Any) -> None:
-    from suite import Site
     notes, shop = (Site(server, app) for name in ("notes", "shop") for app in server.target.apps if app.name == name)
     word = mark()
     cursors = {"shop": shop.ask(CURSOR)}

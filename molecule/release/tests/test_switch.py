@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import working_copy
 from host.playbooks import Playbooks
+from host.plugin import Site
 from load import Load
 
 # What is at rest on a host: instances, units, links and files of an application.
@@ -45,8 +46,6 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", 443), 10), serve
 
 def sites(servers: list[Any]) -> list[Any]:
     """The one application of every host."""
-    from suite import Site  # noqa: PLC0415 - the suite is importable once its conftest has run
-
     return [Site(server, server.target.apps[0]) for server in servers]
 
 
