@@ -17,6 +17,7 @@ import yaml
 from ansible.errors import AnsibleActionFail, AnsibleUndefinedVariable, AnsibleValueOmittedError
 from ansible.parsing.vault import AnsibleVaultError
 from ansible.plugins.action import ActionBase
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_entries
 from ansible_collections.bulwark.flask.plugins.filter.env_file import problems as unwritable
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs import cross, engine, entry
@@ -31,6 +32,8 @@ CHECKED = "__bulwark_flask_checked"
 # An entry as the playbooks of this collection pass it to a role: that of the inventory, which they have checked.
 FROM_INVENTORY = re.compile(
     r"\{\{\s*flask_apps \| bulwark\.flask\.app_entries\(flask_app_defaults \| default\(\{\}\), \w+\) \| first\s*\}\}")
+# What playbooks are told with -e for one run. From an inventory, where the name may mean something else, none is taken.
+OF_A_RUN = ("app", "json", "names", "reason", "sign_everybody_out", "state", "to")
 # Ansible imports this module once and forks a worker for each task: all of them share the key and what is read below.
 _KEY = secrets.token_bytes(32)
 
@@ -215,6 +218,9 @@ class ActionModule(ActionBase):
         elif "flask_apps" not in variables and "flask_app" not in variables:
             found.append("flask_apps is missing; describe your applications there, such as "
                          "{shop: {domains: [shop.example.com], …}}")
+        extra = load_extra_vars(self._loader)
+        found += [f"{name} is set outside of the command line, and a playbook would use it; give that variable another name, and "
+                  f"write -e {name}=… for a run" for name in OF_A_RUN if name in variables and name not in extra]
         if "nginx_server" in chosen:
             found += cross.nginx(readable, merged)
         return found + engine.host_variables(readable, known, merged)

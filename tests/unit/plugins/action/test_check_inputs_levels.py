@@ -94,3 +94,10 @@ def test_a_role_alone_says_how_to_give_it_what_it_needs(tmp_path: Path) -> None:
     good, text = check(tmp_path, {}, alone)
     assert not good
     assert "acme_cert_name is missing; set it, or pass an entry of flask_apps as flask_app" in " ".join(text.split())
+
+
+def test_what_a_playbook_is_told_for_a_run_comes_from_the_command_line_alone(tmp_path: Path) -> None:
+    good, text = check(tmp_path, {**shop(), "app": "shop", "state": "on"})
+    assert not good
+    assert "app is set outside of the command line" in text and "state is set outside of the command line" in text
+    assert check(tmp_path, shop(), options=["-e", "app=shop", "-e", "state=on"])[0]
