@@ -32,7 +32,7 @@ def told(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def test_a_rotation_that_would_sign_everybody_out_is_refused(told: dict[str, Any]) -> None:
     assert told["refused"].returncode != 0
-    assert "Flask 3.0.3, which does not know old keys" in told["refused"].stdout
+    assert "Flask 3.0.3, which does not support old keys" in told["refused"].stdout
     assert "-e sign_everybody_out=true" in told["refused"].stdout
     assert told["before"] == told["between"]
 
