@@ -49,8 +49,8 @@ def _preflight(app: Mapping[str, Any]) -> str:
     found = app["preflight"]
     if not found:
         return "-"
-    said = [f"{len(found[key])} {key}" for key in ("blocking", "warnings", "waived") if found.get(key)]
-    return ", ".join(said) or "clean"
+    counts = [f"{len(found[key])} {key}" for key in ("blocking", "warnings", "waived") if found.get(key)]
+    return ", ".join(counts) or "clean"
 
 
 def _row(host: str, app: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,14 +1,14 @@
 #!/usr/bin/python
-"""Ask a host how its applications are."""
+"""Report the state of the applications of a host."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: application_status
-short_description: Tell how the applications of a host are
+short_description: Report the state of the applications of a host
 version_added: "0.1.0"
 description:
-  - For each application the live release and the others, its unit, the certificate visitors get, the last
+  - For each application the live release and the others, its unit, the certificate that clients get, the last
     audit, maintenance, and what was done last. Reads and changes nothing.
 options:
   applications:
@@ -32,7 +32,7 @@ options:
         description: Name of the unit template without C(@). Default C(gunicorn-<name>).
         type: str
   history:
-    description: How many of the last deploys, rollbacks and restarts are told.
+    description: How many of the last deploys, rollbacks and restarts are reported.
     type: int
     default: 5
 attributes:
@@ -44,7 +44,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: How is it?
+- name: Gather the state of the shop
   bulwark.flask.application_status:
     applications: [{name: shop, domain: shop.example.com}]
   register: found
@@ -75,14 +75,14 @@ WEB_SERVER = ("127.0.0.1", 443)
 
 
 def properties(unit: str) -> dict[str, str]:
-    """What systemd says about a unit."""
+    """The properties of a unit."""
     names = "ActiveState,SubState,NRestarts,ActiveEnterTimestamp,MemoryCurrent"
     text = subprocess.run(["systemctl", "show", "-p", names, unit], capture_output=True, text=True, check=False).stdout
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
 def certificate(domain: str) -> dict[str, str] | None:
-    """What visitors get, asked on the wire: a file can be newer than what is served."""
+    """The certificate that clients get, read from a connection: a file can be newer than what is served."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -1,4 +1,4 @@
-"""Whatever is killed, and whenever: the next run heals, and visitors notice nothing they need not."""
+"""Whatever is killed, and whenever: the next run recovers, and requests do not fail."""
 
 from __future__ import annotations
 

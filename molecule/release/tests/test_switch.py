@@ -1,4 +1,4 @@
-"""A deploy puts a good release live, or changes nothing that a visitor can see."""
+"""A deploy activates a good release, or changes nothing for clients."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def sites(servers: list[Any]) -> list[Any]:
 
 
 def version(site: Any) -> str:
-    """What visitors get."""
+    """The version that clients reach."""
     return site.get("/version").body.decode()
 
 

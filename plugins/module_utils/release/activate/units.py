@@ -131,8 +131,8 @@ class Units:
         self.systemctl("reset-failed", self.service(instance))
         self.systemctl("start", self.service(instance))
         state = self.properties(self.service(instance))
-        said = [path.read_text(encoding="utf-8", errors="replace") for path in (output, errors)]
-        return Ran(int(state.get("ExecMainStatus") or 0), state.get("Result", "unknown"), *said)
+        texts = [path.read_text(encoding="utf-8", errors="replace") for path in (output, errors)]
+        return Ran(int(state.get("ExecMainStatus") or 0), state.get("Result", "unknown"), *texts)
 
     def forget_once(self, instance: str) -> None:
         """Take away what `run_once` put beside the unit, also what a killed run left."""

@@ -109,7 +109,7 @@ def test_a_part_of_a_branch_name_is_no_branch() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "meaning"),
+    ("output", "meaning"),
     [
         ("git@host: Permission denied (publickey).", "refused access"),
         ('Load key "/run/x": error in libcrypto\ngit@host: Permission denied (publickey).', "not a private key"),
@@ -118,5 +118,5 @@ def test_a_part_of_a_branch_name_is_no_branch() -> None:
         ("ERROR: Repository not found.", "no such repository"),
     ],
 )
-def test_what_git_says_is_explained(said: str, meaning: str) -> None:
-    assert meaning in git.explain(said)
+def test_messages_of_git_are_explained(output: str, meaning: str) -> None:
+    assert meaning in git.explain(output)
