@@ -9,8 +9,10 @@ from typing import Any, Iterator, Mapping
 SECRET_NAME = re.compile(r"SECRET|(?<!PUBLIC_)KEY|TOKEN|PASS(?!ENGER|IVE)|PWD|CREDENTIAL|SALT|PRIVATE|(?<![A-Z])PW(?![A-Z])|_AUTH$", re.I)
 NOT_SECRET = re.compile(r"PWD|OLDPWD|PATH|CREDENTIALS_DIRECTORY|\w*_(PATH|FILE|DIR|DIRECTORY|HOSTS?|SECONDS|ENABLED|HEADER|NAME)|INVOCATION_ID|JOURNAL_STREAM")
 URL_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
-# A part of a value that no person has written: 16 letters and digits or more, of which three are digits.
-RANDOM = re.compile(r"(?<![^\W_])(?=[^\W_]*[a-z])(?=(?:[^\W\d_]*\d){3})[^\W_]{16,}(?:[-_][^\W_]+)*", re.I)
+# Letters and digits in one run of 16 or more, with what hangs on it; those made of words, numbers or a time are no secret.
+RUN = re.compile(r"(?<![^\W_])([^\W_]{16,})(?:[-_][^\W_]+)*")
+TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+TIME = re.compile(r"\d{8}T\d{4,6}Z?")
 SHORTEST, SHORTEST_INSIDE_WORDS = 6, 8
 
 
@@ -38,7 +40,7 @@ class Redactor:
                 self.add(name, parsed)
         for inner, text in _texts(name, value):
             secret = bool(SECRET_NAME.search(inner))
-            parts = [text] if secret else URL_PASSWORD.findall(text) + RANDOM.findall(text)
+            parts = [text] if secret else URL_PASSWORD.findall(text) + _random(text)
             for part in parts:
                 if len(part) >= SHORTEST and part not in self.vocabulary:
                     self.hidden.setdefault(part, name)
@@ -61,6 +63,18 @@ class Redactor:
                 else:
                     text = name.join(re.split(rf"(?<!\w){re.escape(form)}(?!\w)", text))
         return text
+
+
+def _random(text: str) -> list[str]:
+    """The parts of a text that no person has written."""
+    return [run[0] for run in RUN.finditer(text) if not TIME.fullmatch(run[1]) and not _is_of_words(run[1])]
+
+
+def _is_of_words(run: str) -> bool:
+    """Whether letters stand together as words or abbreviations do, with one number at most."""
+    tokens = TOKEN.findall(run)
+    numbers = sum(token.isdigit() for token in tokens)
+    return numbers <= 1 and all(token.isdigit() or len(token) >= (2 if token.isupper() else 3) for token in tokens)
 
 
 def _texts(name: str, value: Any) -> Iterator[tuple]:

@@ -109,6 +109,17 @@ def test_redaction_hides_values_of_secrets_and_nothing_else():
     assert redacted.split() == text.format(password="[DATABASE_URL]", key="[PAYMENT_TOKEN]").split()
 
 
+@pytest.mark.parametrize(("value", "hidden"), [
+    ("Hq7ZkTnWbLmNpXcVgJdRsFyA", True), ("fsHkQzTrWbLmNpXcVgJdRsFy", True), ("b1946ac92492d2347c6235b4d2611184", True),
+    ("canary-Hq7ZkTnWbLmNpXcVgJdRsFyA", True), ("https://hooks.example.com/T0/5mZ8kQ2vLx9RtYw3Nb7Ps1Cd", True),
+    ("customerportalproductionenvironment", False), ("CustomerPortalProductionSite", False), ("/srv/shop/releases/20261128T101010Z", False),
+    ("shop.production.example.com:8443", False), ("1234567812345678", False),
+])
+def test_a_random_text_is_hidden_under_any_name(value, hidden):
+    shown = Redactor({"SOMETHING": value}).redact(f"it is {value}, they say")
+    assert ("[SOMETHING]" in shown) is hidden and shown.endswith(", they say")
+
+
 @pytest.mark.parametrize(("html", "lines"), [
     ("<p>\n<form method=post><input name=a></form>", [2]),
     ('<form action="{{ url_for("a") }}" method="POST"><textarea>{{ request.form["a"] or b }}</textarea></form>', [1]),
