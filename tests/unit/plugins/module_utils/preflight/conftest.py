@@ -40,15 +40,15 @@ def venv() -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     with open(place.parent / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (place / "made").exists():
+        if not (place / "compiled").exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", place], check=True)
             subprocess.run([place / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps",
                             "--require-hashes", "-r", UV], check=True)
             (place / "shop.txt").write_text(_requirements(place / "bin/uv"))
             for file in (place / "shop.txt", *EXTRA):
-                subprocess.run([place / "bin/uv", "pip", "install", "--quiet", "--python", place / "bin/python", "--no-deps",
+                subprocess.run([place / "bin/uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", place / "bin/python", "--no-deps",
                                 "--require-hashes", "-r", file], check=True)
-            (place / "made").touch()
+            (place / "compiled").touch()
     return place
 
 
