@@ -53,5 +53,6 @@ class ActionModule(ActionBase):
         with tempfile.TemporaryDirectory() as folder:
             local = source.read_local()  # what is packed decides, should a file have changed meanwhile
             self._transfer_file(str(source.pack(Path(folder))), remote)
-        assert local is not None
+        if local is None:
+            raise AnsibleActionFail("the source has nothing that could be packed on the controller")
         return self._call({**arguments, "local": {**asdict(local), "upload": remote}}, task_vars)

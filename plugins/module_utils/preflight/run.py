@@ -144,7 +144,8 @@ class Inspection:
 
     def refusal(self) -> str:
         """Why the release is not activated, and what to write."""
-        assert self.report is not None
+        if self.report is None:
+            return "The application was not inspected."
         return (f"The application is not safe to serve:\n{self.report.table(passed=False)}\nCorrect it, or let this release through by "
                 f"these lines in the application's entry:\n\n{self.report.way_through(self.from_prefixed_env)}\n\n"
                 f"Whole report: {self.release / REPORT}")

@@ -89,7 +89,7 @@ class HealthCheck:
     def _request(self, path: str, status: int, seconds: float) -> str:
         """Empty when the response is as expected, otherwise the response."""
         try:
-            _unused, found, _unused, body = follow(self.fetch(max(0.1, min(5, seconds))), path, self.options.domains[0])
+            _path, found, _headers, body = follow(self.fetch(max(0.1, min(5, seconds))), path, self.options.domains[0])
         except (OSError, http.client.HTTPException) as error:
             return f"no response ({type(error).__name__})"
         return "" if is_good(found, status) else f"status {found}: {body[:300].strip()}"
