@@ -17,8 +17,9 @@ DEPENDENCIES = Check("dependencies", "pip-audit knows no vulnerability of a pack
 INSPECTED = {check.id: check for check in (table.APPLICATION, *table.CHECKS)}
 RESULTS = {result: result for result in ("pass", "warning", "error", "unknown")}
 UNSCANNED = ("tests", "test", "venv", ".venv", "node_modules", ".git", ".tox", "__pycache__", "site-packages")
-# Weak hashes and ciphers: most are checksums and cache keys, and bandit cannot tell.
-NOT_AN_ATTACK = ("B303", "B304", "B305", "B324")
+# Weak hashes and ciphers: most are checksums and cache keys, and bandit cannot tell. `app.run(debug=True)` is for `python app.py`;
+# the check debug_mode judges the live application.
+NOT_AN_ATTACK = ("B303", "B304", "B305", "B324", "B201")
 
 
 def inspector_findings(json_text: str) -> list[dict[str, str]]:

@@ -20,7 +20,8 @@ def proxy_hops(subject: Any) -> Seen:
 
     proxies, fixes = subject.question.get("proxies", 1), [layer for layer in subject.layers if isinstance(layer, ProxyFix)]
     if not fixes:
-        if proxies:
+        # gunicorn's configuration takes the address and the scheme from nginx by itself.
+        if proxies and subject.deployment is None:
             yield "warning", "there is no ProxyFix: every client has the proxy's address, and links may begin with http:"
         return
     for fix in fixes:

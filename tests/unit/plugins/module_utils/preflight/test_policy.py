@@ -144,6 +144,7 @@ def run_bandit(host, name, files):
 
 
 @pytest.mark.parametrize(("name", "line", "result"), [
+    ("development-server", "from flask import Flask; app = Flask('x')\napp.run(debug=True) if __name__ == '__main__' else None\n", "warning"),
     ("shell", "import subprocess\nsubprocess.call(input(), shell=True)\n", "error"),
     ("yaml", "import yaml\nyaml.load(open('x'))\n", "warning"),
     ("random", "import random\nrandom.random()\n", "pass"),

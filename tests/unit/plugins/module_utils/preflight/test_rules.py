@@ -89,6 +89,8 @@ def test_what_the_deployment_refuses_and_sets_is_no_error(host, tmp_path):
                           deployment=[str(ROOT / "roles/gunicorn_app/files/deployment.py"), str(tmp_path / "settings.json")])
     assert result(answer, "csrf_protection") == "warning"
     assert "the session cookie is Secure (set by the deployment)" in [f["found"] for f in answer["findings"]]
+    assert result(answer, "proxy_hops") == "pass"
+    assert result(host.program("no-deployment", {"web.py": code}, "web:app", NO_KEY), "proxy_hops") == "warning"
 
 
 def test_an_asgi_application_is_named_in_one_line(host):
