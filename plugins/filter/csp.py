@@ -13,8 +13,6 @@ short_description: A Content-Security-Policy as one header's value
 description:
   - Writes directives, or a whole policy with directives that replace its own.
 version_added: "0.1.0"
-description:
-  - Joins directives and their sources to the value of the header C(Content-Security-Policy), in the order given.
 positional: _input, more
 options:
   _input:

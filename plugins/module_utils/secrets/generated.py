@@ -115,7 +115,7 @@ class Values:
                 lines.append(f"# {name}, rotated while {self.rotated[name]} was live\n")
             lines.append(f'{name}="{value}"\n')
             if old := self.old.get(name):
-                lines.append(f"# {name}{ENDING}, replaced {', '.join(time for time, _ in old)}\n"
+                lines.append(f"# {name}{ENDING}, replaced {', '.join(time for time, _unused in old)}\n"
                              f"{name}{ENDING}='{json.dumps([key for _unused, key in old])}'\n")
         return _HEADER + "".join(lines)
 

@@ -57,7 +57,7 @@ class Redactor:
         """The text with each hidden value replaced by its name in brackets."""
         for value in sorted(self.hidden, key=len, reverse=True):
             name = f"[{self.hidden[value]}]"
-            for form in {value, repr(value)[1:-1]}:
+            for form in (value, repr(value)[1:-1]):
                 if len(form) >= SHORTEST_INSIDE_WORDS:
                     text = text.replace(form, name)
                 else:

@@ -100,7 +100,7 @@ class Subject:
                                                                   self.app.session_interface]}
         parts |= {kind.__module__.split(".")[0] for kind in type(self.app).__mro__}
         hooks = [hook for hooks in self.app.before_request_funcs.values() for hook in hooks]
-        parts |= {str(getattr(hook, "__module__", "")).split(".")[0] for hook in hooks}
+        parts |= {str(getattr(hook, "__module__", "")).split(".", maxsplit=1)[0] for hook in hooks}
         if hasattr(self.app, "login_manager"):
             parts.add("flask_login")
         if package == "flask_wtf" and ("FlaskForm" in self.source.names or "csrf" in self.app.extensions):
