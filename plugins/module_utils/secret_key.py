@@ -82,7 +82,8 @@ def bits(text: str) -> float:
     period = next((n for n in range(1, len(text) // 2 + 1) if text == (text[:n] * len(text))[:len(text)]), len(text))
     unit = text[:period]
     fresh = [b for a, b in zip(unit, unit[1:]) if abs(ord(b) - ord(a)) > 1]
-    if len(fresh) < len(unit) / 2:  # abcd, 4321 or aaaa
+    # abcd, 4321 or aaaa. Of random hexadecimal digits, one in five is like this, and never two thirds.
+    if len(fresh) < len(unit) / 3:
         unit = "".join(fresh)
     unit = re.sub(r"[A-Za-z]+", lambda run: "" if len(run[0]) > 3 and _OF_WORDS.fullmatch(run[0].lower()) else run[0], unit)
     each = _bits_of_a_character(unit) if unit else 0.0

@@ -66,5 +66,9 @@ def test_random_keys_are_never_refused(make: Callable[[], str | bytes]) -> None:
     assert [key for key in (make() for _ in range(300)) if problems(key)] == []
 
 
+def test_random_digits_that_happen_to_follow_each_other_are_accepted() -> None:
+    assert problems("aaf94ac5cddd55665ad8778efe578954") == []
+
+
 def test_no_part_of_a_key_is_in_what_is_told() -> None:
     assert "hunter" not in problems("hunter2-hunter2")[0].text
