@@ -10,7 +10,7 @@ version_added: "0.1.0"
 description:
   - A part is what one role has on a host, packages, accounts, directories, files and units. Each run looks at all of
     them, so what was removed, changed, stopped, disabled or masked by hand comes back, and check mode says so.
-  - The order is packages, files and their validation, accounts, directories, systemd's configuration, O(apply), units.
+  - The order is packages, virtual environments, files and their validation, accounts, directories, systemd's configuration, O(apply), units.
     Files are written as M(bulwark.flask.file_set) writes them. When a step after the validation fails, the next run
     makes up for it, restarts included.
   - A file of the set below C(/etc/sysusers.d) or C(/etc/tmpfiles.d) is in effect after each run. The accounts and paths
@@ -40,6 +40,38 @@ options:
     description: Whether a package may start its services while it is installed.
     type: bool
     default: true
+  venvs:
+    description:
+      - Virtual environments, each installed from a lock file with a hash for everything. The link C(<path>/current) is the
+        one in use; the one before stays, so that what runs from it goes on. Needs python3-venv.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path:
+        description: Directory of the tool.
+        type: path
+        required: true
+      requirements:
+        description: Text of the lock file.
+        type: str
+        required: true
+      program:
+        description: Program of the venv that must print its version before the link moves to the venv.
+        type: str
+        default: ""
+      python:
+        description: Interpreter of the venv; a link is followed to the versioned name.
+        type: path
+        default: /usr/bin/python3
+      ca_bundle:
+        description: Certificates that are trusted while downloading.
+        type: path
+        default: /etc/ssl/certs/ca-certificates.crt
+      index_url:
+        description: Package index; empty means PyPI. A password belongs into root's C(.netrc) on the host.
+        type: str
+        default: ""
   files:
     default: []
   validate:
@@ -126,6 +158,11 @@ kept:
   type: list
   elements: str
   returned: always
+venvs:
+  description: Paths of virtual environments that were or would be built.
+  type: list
+  elements: str
+  returned: always
 accounts:
   description: Users, groups and memberships that were or would be made.
   type: list
@@ -165,8 +202,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Interrupted, Session, catch_signals
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, packages, units
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, packages, units, venvs
 
+# What is done, by kind: the key of the result, and the verb of the diff.
+TITLES = {"installed": "install", "removed": "remove", "venvs": "build", "accounts": "create", "directories": "create or correct",
+          "steps": "run"}
 LATER = "The files are written and proven, but not everything is in effect; the next run tries again"
 
 
@@ -179,7 +219,7 @@ class Run(Session):
         self.record_path = os.path.join(self.store.folder, "parts", f"{module.params['name']}.json")
         self.record = fs.read_json(self.record_path) or {}
         # What was or would be done, by kind, in the words of the result.
-        self.done: dict[str, list[str]] = {key: [] for key in ("installed", "removed", "accounts", "directories", "steps")}
+        self.done: dict[str, list[str]] = {key: [] for key in TITLES}
         self.kept: list[str] = []
         self.applied: list[list[str]] = []
         self.packages_changed = False
@@ -195,12 +235,13 @@ class Run(Session):
         if problems:
             raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
 
-    def packages(self) -> None:
-        """Install and remove packages, or predict it."""
+    def software(self) -> None:
+        """Install and remove packages, then build virtual environments; or predict it."""
         params = self.module.params
         result = packages.ensure(self.module, params["packages"], params["packages_absent"], params["start_services"])
         self.done["installed"], self.done["removed"], self.kept = result["installed"], result["removed"], result["kept"]
         self.packages_changed = result["changed"]
+        self.done["venvs"] = [options["path"] for options in params["venvs"] if venvs.ensure(self.module, options)]
 
     def accounts(self) -> None:
         """Make the users, groups, memberships and paths that are missing, or predict it."""
@@ -251,6 +292,7 @@ class Run(Session):
             users.update(accounts.numbers(entry.data.decode()))
         record = {
             "packages": self.module.params["packages"],
+            "venvs": [options["path"] for options in self.module.params["venvs"]],
             "files": [entry.dest for entry in self.entries if entry.kind != "absent"],
             "users": users,
             "units": {unit.name: {"enabled": unit.enabled, "state": unit.state} for unit in self.wanted},
@@ -262,7 +304,7 @@ class Run(Session):
     def execute(self) -> None:
         """Bring the part about."""
         self.refuse_taken_accounts()
-        self.packages()
+        self.software()
         with self.begun():
             self.plan(final=True)
             self.write(owe=True)
@@ -276,7 +318,7 @@ class Run(Session):
     def predict(self) -> None:
         """Say what `execute` would do."""
         self.refuse_taken_accounts()
-        self.packages()
+        self.software()
         self.plan(final=False)
         owed = self.store.owed(self.dests)
         self.changed_paths = set(self.paths) | self.store.owed_paths(owed)
@@ -288,9 +330,7 @@ class Run(Session):
         values = super().result()
         changed = values["changed"] or self.applied or self.packages_changed or any(self.done.values())
         if self.module._diff:
-            lines = [f"{title}: {text}\n" for key, title in (
-                ("installed", "install"), ("removed", "remove"), ("accounts", "create"), ("directories", "create or correct"), ("steps", "run"))
-                for text in self.done[key]]
+            lines = [f"{title}: {text}\n" for key, title in TITLES.items() for text in self.done[key]]
             values["diff"] += [{"prepared": "".join(lines)}] if lines else []
         return {**values, **self.done, "changed": bool(changed), "kept": self.kept, "applied": self.applied}
 
@@ -304,6 +344,14 @@ def main() -> None:
             "packages": {"type": "list", "elements": "str", "default": []},
             "packages_absent": {"type": "list", "elements": "str", "default": []},
             "start_services": {"type": "bool", "default": True},
+            "venvs": {"type": "list", "elements": "dict", "default": [], "options": {
+                "path": {"type": "path", "required": True},
+                "requirements": {"type": "str", "required": True},
+                "program": {"type": "str", "default": ""},
+                "python": {"type": "path", "default": "/usr/bin/python3"},
+                "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
+                "index_url": {"type": "str", "default": ""},
+            }},
             "units": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,

@@ -40,6 +40,9 @@ options:
     description: Account of the store, the only one that reads the users' file.
     type: str
     default: session-store
+  unit:
+    description: Unit of the store. It is started when the store does not run, once there are users.
+    type: str
 attributes:
   check_mode:
     description: Predicts what would change.
@@ -244,7 +247,7 @@ def main():
             "commands": {"type": "list", "elements": "str", "required": True},
             "directory": {"type": "path", "required": True}, "socket": {"type": "path", "required": True},
             "secrets_directory": {"type": "path", "default": "/etc/flask-secrets", "no_log": False},
-            "owner": {"type": "str", "default": "session-store"},
+            "owner": {"type": "str", "default": "session-store"}, "unit": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -257,6 +260,11 @@ def main():
                        or not users.file_is_right())
         if changed and not module.check_mode:
             users.save()
+        if module.params["unit"] and users.apps and users.store is None and not users.rejected:
+            # On a new host the store waits for its users.
+            changed = True
+            if not module.check_mode:
+                module.run_command(["systemctl", "start", module.params["unit"]], check_rc=True)
     except (OSError, Refused) as error:
         module.fail_json(msg=f"The users of the session store could not be changed: {error}")
     if users.rejected and not module.check_mode:

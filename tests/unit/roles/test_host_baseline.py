@@ -27,7 +27,8 @@ def test_a_look_at_the_files_is_a_choice_that_can_be_taken_back() -> None:
     chosen, left = (support.role_vars("host_baseline", host_baseline_watch_files=value) for value in (True, False))
     assert {"aide", "debsums"} <= set(chosen["__host_baseline_packages"]) - set(left["__host_baseline_packages"])
     gone = {entry["dest"] for entry in left["__host_baseline_no_watch_files"]}
-    assert gone and gone == {entry["dest"] for entry in chosen["__host_baseline_watch_files"] if "host-baseline" in entry["dest"]}
+    gone |= {f"/etc/systemd/system/{unit}" for unit, wanted in left["__host_baseline_no_watch_units"].items() if wanted == {"state": "absent"}}
+    assert gone == {entry["dest"] for entry in chosen["__host_baseline_watch_files"] if "host-baseline" in entry["dest"]}
     assert "changed files" in chosen["__host_baseline_running"] and "changed files" not in left["__host_baseline_running"]
 
 

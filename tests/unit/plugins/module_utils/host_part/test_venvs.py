@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.modules import locked_venv
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import venvs
 
 # An interpreter whose venvs contain a copy of it and the program `tool`; its pip fails when the file `fail` exists.
 PYTHON = r"""#!/bin/sh
@@ -53,8 +53,8 @@ def run(tmp_path: Path) -> Run:
     def once(requirements: str = "a==1 --hash=sha256:00", check_mode: bool = False, **options: Any) -> tuple[bool, Path]:
         params = {"path": str(tmp_path / "opt"), "requirements": requirements, "python": str(python),
                   "ca_bundle": "/ca.pem", "index_url": "", "program": "tool", **options}
-        module: Any = SimpleNamespace(params=params, check_mode=check_mode, run_command=command)
-        return locked_venv.present(module, tmp_path / "opt")
+        module: Any = SimpleNamespace(check_mode=check_mode, run_command=command)
+        return venvs.present(module, params)
 
     return once
 
@@ -83,9 +83,9 @@ def test_everything_is_hash_checked_and_nothing_compiled_from_source(run: Run, t
 
 
 def test_another_lock_makes_another_venv_and_keeps_one(run: Run, tmp_path: Path) -> None:
-    venvs = [run(f"a=={number}")[1] for number in (1, 2, 3)]
-    assert current(tmp_path) == venvs[2]
-    assert [venv.exists() for venv in venvs] == [False, True, True]
+    made = [run(f"a=={number}")[1] for number in (1, 2, 3)]
+    assert current(tmp_path) == made[2]
+    assert [venv.exists() for venv in made] == [False, True, True]
 
 
 def test_going_back_to_the_one_before_needs_no_download(run: Run, tmp_path: Path) -> None:
@@ -100,10 +100,10 @@ def test_going_back_to_the_one_before_needs_no_download(run: Run, tmp_path: Path
 def test_a_failed_build_leaves_what_was_there(run: Run, tmp_path: Path, output: str) -> None:
     before = run("a==1")[1]
     (tmp_path / "fail").write_text(output)
-    with pytest.raises(locked_venv.BuildError):
+    with pytest.raises(venvs.BuildError):
         run("a==2")
     assert current(tmp_path) == before
-    assert locked_venv.venvs(tmp_path / "opt") == [before]
+    assert venvs.venvs(tmp_path / "opt") == [before]
 
 
 def test_an_interrupted_build_is_done_again(run: Run, tmp_path: Path) -> None:
@@ -135,9 +135,9 @@ def test_a_venv_is_on_disk_before_it_is_marked_complete(run: Run, tmp_path: Path
     (tmp_path / "bin/sync").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     (tmp_path / "full").touch()
-    with pytest.raises(locked_venv.BuildError):
+    with pytest.raises(venvs.BuildError):
         run()
-    assert locked_venv.venvs(tmp_path / "opt") == []
+    assert venvs.venvs(tmp_path / "opt") == []
     (tmp_path / "full").unlink()
     assert run()[0]
 
@@ -154,7 +154,7 @@ def test_an_empty_program_is_installed_again(run: Run, tmp_path: Path) -> None:
 def test_a_program_that_does_not_print_its_version_is_not_linked(run: Run, tmp_path: Path, program: str, lock: str) -> None:
     before = run()[1]
     (tmp_path / "tool").write_text(program)
-    with pytest.raises(locked_venv.BuildError, match="tool --version does not print its version"):
+    with pytest.raises(venvs.BuildError, match="tool --version does not print its version"):
         run(lock)
     assert current(tmp_path) == before
 
@@ -172,18 +172,8 @@ def test_check_mode_predicts_on_a_host_without_anything(run: Run, tmp_path: Path
 
 
 def test_a_missing_interpreter_is_named(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(locked_venv.BuildError, match=r"nowhere is not a working Python"):
+    with pytest.raises(venvs.BuildError, match=r"nowhere is not a working Python"):
         run(python=str(tmp_path / "nowhere"))
-
-
-def test_removing_leaves_what_others_put_there(run: Run, tmp_path: Path) -> None:
-    run()
-    (tmp_path / "opt/notes.txt").touch()
-    locked_venv.remove(tmp_path / "opt")
-    assert [found.name for found in (tmp_path / "opt").iterdir()] == ["notes.txt"]
-    (tmp_path / "opt/notes.txt").unlink()
-    locked_venv.remove(tmp_path / "opt")
-    assert not (tmp_path / "opt").exists()
 
 
 @pytest.mark.parametrize(("output", "meaning"), [
@@ -196,12 +186,12 @@ def test_removing_leaves_what_others_put_there(run: Run, tmp_path: Path) -> None
     ("ERROR: No matching distribution found for acme==5.9.0", "no such version"),
 ])
 def test_each_failure_of_pip_has_a_cause(output: str, meaning: str) -> None:
-    assert meaning in locked_venv.explain(output).splitlines()[0]
+    assert meaning in venvs.explain(output).splitlines()[0]
 
 
 def test_errors_are_short_name_the_package_and_hide_passwords() -> None:
-    message = locked_venv.explain(UNREACHABLE)
+    message = venvs.explain(UNREACHABLE)
     assert "acme==5.9.0" in message and message.count("Retrying") == 1
-    message = locked_venv.explain(HASHES)
+    message = venvs.explain(HASHES)
     assert "acme==5.9.0 from https://***@mirror" in message and "s3cret" not in message
-    assert len(locked_venv.explain("line\n" * 500).splitlines()) <= 10
+    assert len(venvs.explain("line\n" * 500).splitlines()) <= 10

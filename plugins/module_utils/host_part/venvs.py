@@ -1,75 +1,13 @@
-#!/usr/bin/python
-"""Install the packages of a lock file into a virtual environment."""
+"""Virtual environments that hold exactly the packages of a lock file.
+
+A venv is built in a directory of its own, checked with `pip check` and its program, and flushed to disk before the link
+`<path>/current` moves to it. The previous venv stays for processes that still use it. The directory is named after the
+lock file and the interpreter, so a run without changes reads a few files only; an interrupted build is removed and
+repeated. The versioned interpreter, such as /usr/bin/python3.11, is used, so an upgrade of the distribution does not
+break a venv. Nothing is compiled from source.
+"""
 
 from __future__ import annotations
-
-DOCUMENTATION = r"""
-module: locked_venv
-short_description: Install a tool from a hash-locked requirements file into a venv of its own
-version_added: "0.1.0"
-description:
-  - Builds the venv in a directory of its own, checks it with C(pip check) and O(program), flushes it to disk, and moves
-    the link C(<path>/current) to it. The previous venv stays for processes that still use it.
-  - The directory is named after the lock file and the interpreter, so a run without changes reads a few files only. An
-    interrupted build is removed and repeated.
-  - The venv uses the versioned interpreter, such as C(/usr/bin/python3.11), so an upgrade of the distribution does not
-    break it. The next run builds a new one for the new interpreter, or when the old interpreter is gone.
-  - Requires python3-venv on the host, except in check mode. Does not compile anything from source.
-options:
-  path:
-    description: Directory of the tool.
-    type: path
-    required: true
-  requirements:
-    description: Text of the lock file, complete and with hashes. Required unless O(state=absent).
-    type: str
-  program:
-    description:
-      - Program of the venv that must print its version (C(--version)) before the link moves to the venv. Its version is
-        that of the package of the same name in O(requirements), if there is one.
-    type: str
-    default: ""
-  python:
-    description: Interpreter of the venv; a link is followed to the versioned name.
-    type: path
-    default: /usr/bin/python3
-  ca_bundle:
-    description: CA certificates trusted for downloads.
-    type: path
-    default: /etc/ssl/certs/ca-certificates.crt
-  index_url:
-    description:
-      - Package index; empty means PyPI, or the index of the host's environment.
-      - Put a password into root's C(.netrc) on the host, not here.
-    type: str
-    default: ""
-  state:
-    description: V(absent) removes the venvs, and O(path) if it is empty then.
-    type: str
-    choices: [present, absent]
-    default: present
-attributes:
-  check_mode:
-    description: Predicts whether the venv would be built or removed.
-    support: full
-author:
-  - The bulwark.flask authors (@bulwark)
-"""
-
-EXAMPLES = r"""
-- name: Install certbot
-  bulwark.flask.locked_venv:
-    path: /opt/certbot
-    requirements: "{{ lookup('ansible.builtin.file', 'certbot.txt') }}"
-    program: certbot
-"""
-
-RETURN = r"""
-venv:
-  description: Path of the venv that the link points to.
-  type: str
-  returned: always
-"""
 
 import hashlib
 import os
@@ -78,10 +16,10 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Problem
 
 # Patterns of pip's output and their meaning; the first match counts.
 CAUSES = (
@@ -122,7 +60,7 @@ def explain(output: str) -> str:
     return "\n".join(([cause] if cause else []) + [line[:400] for line in relevant])
 
 
-def python_version(module: AnsibleModule, python: str) -> Optional[str]:
+def python_version(module: Any, python: str) -> Optional[str]:
     """Major and minor version of an interpreter, None if it does not run."""
     if os.path.realpath(python) == os.path.realpath(sys.executable):
         return "{}.{}".format(*sys.version_info)
@@ -132,11 +70,11 @@ def python_version(module: AnsibleModule, python: str) -> Optional[str]:
     return out.strip() if rc == 0 else None
 
 
-def check_program(module: AnsibleModule, target: Path) -> None:
+def check_program(module: Any, options: dict[str, Any], target: Path) -> None:
     """Raise BuildError unless the program of the venv runs and has the version of the lock file."""
-    program = module.params["program"]
+    program = options["program"]
     if program:
-        locked = re.search(rf"^{re.escape(program)}==([^\s;\\]+)", module.params["requirements"], re.MULTILINE)
+        locked = re.search(rf"^{re.escape(program)}==([^\s;\\]+)", options["requirements"], re.MULTILINE)
         try:
             rc, out, err = module.run_command([str(target / "bin" / program), "--version"], handle_exceptions=False)
         except OSError as error:
@@ -145,9 +83,8 @@ def check_program(module: AnsibleModule, target: Path) -> None:
             raise BuildError(f"{program} --version does not print its version{f' {locked[1]}' if locked else ''}:\n{(out + err).strip()[-1000:]}")
 
 
-def build(module: AnsibleModule, python: str, target: Path) -> None:
+def build(module: Any, options: dict[str, Any], python: str, target: Path) -> None:
     """Build, check and flush the venv; a failure removes it."""
-    options = module.params
     environment = {"PIP_CERT": options["ca_bundle"], "PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1",
                    "PIP_NO_CACHE_DIR": "1", "PIP_NO_INPUT": "1", "PIP_RETRIES": "3", "LC_ALL": "C.UTF-8"}
     if options["index_url"]:
@@ -195,24 +132,14 @@ def is_complete(target: Path, program: str) -> bool:
             and (not program or script.is_file() and script.stat().st_size > 0))
 
 
-def remove(path: Path) -> None:
-    """Remove the venvs and the link."""
-    (path / "current").unlink(missing_ok=True)
-    for old in venvs(path):
-        shutil.rmtree(old)
-    (path / ".lock").unlink(missing_ok=True)
-    if not any(path.iterdir()):
-        path.rmdir()
-
-
-def present(module: AnsibleModule, path: Path) -> tuple[bool, Path]:
+def present(module: Any, options: dict[str, Any]) -> tuple[bool, Path]:
     """Install the venv; returns whether anything changed, and its path."""
     # The versioned name: after an upgrade of the distribution, python3 is another interpreter.
-    python, program = os.path.realpath(module.params["python"]), module.params["program"]
+    path, python, program = Path(options["path"]), os.path.realpath(options["python"]), options["program"]
     version = python_version(module, python)
     if version is None and not module.check_mode:
-        raise BuildError(f"{module.params['python']} is not a working Python interpreter.")
-    identity = f"{python}\n{version}\n{module.params['requirements']}"
+        raise BuildError(f"{options['python']} is not a working Python interpreter.")
+    identity = f"{python}\n{version}\n{options['requirements']}"
     target, link = path / hashlib.sha256(identity.encode()).hexdigest()[:12], path / "current"
     if link.is_symlink() and os.readlink(link) == target.name and is_complete(target, program):
         return False, target
@@ -224,47 +151,26 @@ def present(module: AnsibleModule, path: Path) -> tuple[bool, Path]:
             if not is_complete(target, program):
                 if target.exists():
                     shutil.rmtree(target)
-                build(module, python, target)
-            check_program(module, target)
+                build(module, options, python, target)
+            check_program(module, options, target)
             switch(path, target)
     return True, target
 
 
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "path": {"type": "path", "required": True},
-            "requirements": {"type": "str"},
-            "program": {"type": "str", "default": ""},
-            "python": {"type": "path", "default": "/usr/bin/python3"},
-            "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
-            "index_url": {"type": "str", "default": ""},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        },
-        required_if=[("state", "present", ["requirements"])],
-        supports_check_mode=True,
-    )
-    # Other accounts run these programs, whatever root's umask is.
-    os.umask(0o022)
-    path = Path(module.params["path"])
-    password = re.match(r"\w+://([^/\s@]+)@", module.params["index_url"])
+def ensure(module: Any, options: dict[str, Any]) -> bool:
+    """Install a venv, or predict it; returns whether anything changes. After a failure the previous one is untouched."""
+    path = options["path"]
+    password = re.match(r"\w+://([^/\s@]+)@", options["index_url"])
     if password:
         module.no_log_values.update({password[1], *password[1].split(":")} - {""})
-        module.fail_json(msg="index_url contains a password, which would end up in logs; put it into the host's /root/.netrc.")
-    if module.params["state"] == "absent":
-        there = bool(venvs(path)) or (path / "current").is_symlink()
-        if there and not module.check_mode:
-            remove(path)
-        module.exit_json(changed=there, venv="")
+        raise Problem("index_url contains a password, which would end up in logs; put it into the host's /root/.netrc.")
+    # Other accounts run these programs, whatever root's umask is.
+    umask = os.umask(0o022)
     try:
-        changed, venv = present(module, path)
+        return present(module, options)[0]
     except BuildError as error:
-        module.fail_json(msg=f"Could not install {path} from its lock file. {error}\nThe previous installation is untouched.")
+        raise Problem(f"Could not install {path} from its lock file. {error}\nThe previous installation is untouched.") from error
     except OSError as error:
-        module.fail_json(msg=f"Could not install {path}: {error}. The previous installation is untouched.")
-    module.exit_json(changed=changed, venv=str(venv))
-
-
-if __name__ == "__main__":
-    main()
+        raise Problem(f"Could not install {path}: {error}. The previous installation is untouched.") from error
+    finally:
+        os.umask(umask)
