@@ -10,6 +10,7 @@ A unit's template holds only its own lines, in the syntax of systemd, each besid
 - A directive that adds up in systemd (ADDITIVE) is added to the profile's lines of the same name.
 - Any other directive takes the place of the profile's lines of the same name.
 - A path that a unit names in ReadOnlyPaths, ReadWritePaths or a bind mount is not hidden from it, and neither is what lies below.
+- A path that a unit hides itself, in InaccessiblePaths or TemporaryFileSystem, is hidden in the unit's way alone.
 """
 
 from __future__ import annotations
@@ -89,9 +90,10 @@ def sandbox(own: str, changes: Mapping[str, Value] | None = None) -> str:
     own_lines = [*kept, *(["# Set by the operator.", *changed] if changed else [])]
     replaced = _replaced(own_lines)
     visible = [path for line in own_lines if _name(line) in REVEALING for path in _paths(line)]
+    hidden = {path for line in own_lines if _name(line) in HIDING for path in _paths(line)}
     parts = [own_lines, [HEADING]] if own_lines else [[HEADING]]
     for group in PROFILE.strip().split("\n\n"):
-        lines = [_without(line, visible) for line in group.splitlines() if _name(line) not in replaced]
+        lines = [_without(line, visible, hidden) for line in group.splitlines() if _name(line) not in replaced]
         if any(_name(line) for line in lines):
             parts.append([line for line in lines if line])
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
@@ -124,10 +126,12 @@ def _paths(line: str) -> Iterable[PurePosixPath]:
         yield PurePosixPath(rest.partition(":")[0] if rest.startswith("/") else source)
 
 
-def _without(line: str, visible: list[PurePosixPath]) -> str:
+def _without(line: str, visible: list[PurePosixPath], own: set[PurePosixPath]) -> str:
     """A line of the profile without the paths that the unit names itself; empty when it hides no other."""
     if _name(line) not in HIDING:
         return line
-    hidden = [word for word in line.partition("=")[2].split()
-              if not any(path == seen or seen in path.parents for path in _paths(f"={word}") for seen in visible)]
+    def is_named(path: PurePosixPath) -> bool:
+        return path in own or any(path == seen or seen in path.parents for seen in visible)
+
+    hidden = [word for word in line.partition("=")[2].split() if not any(map(is_named, _paths(f"={word}")))]
     return f"{_name(line)}={' '.join(hidden)}" if hidden else ""

@@ -90,6 +90,12 @@ def test_a_path_that_a_unit_names_is_not_hidden_from_it(line: str, visible: str,
 
 def test_a_directory_that_is_empty_in_the_profile_is_shown_to_a_unit_that_names_it() -> None:
     assert words(sandbox("ReadOnlyPaths=/run/systemd"), "TemporaryFileSystem") == ["/dev/shm:mode=1777"]
+
+
+def test_a_path_that_a_unit_hides_is_hidden_once() -> None:
+    text = sandbox("InaccessiblePaths=/dev/shm")
+    assert words(text, "TemporaryFileSystem") == ["/run/systemd:ro"]
+    assert "/dev/shm" in words(text, "InaccessiblePaths")
     assert "/run/systemd:ro" in words(sandbox("BindReadOnlyPaths=/run/systemd/system"), "TemporaryFileSystem")
 
 
