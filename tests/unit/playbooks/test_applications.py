@@ -17,9 +17,12 @@ PLAYBOOK = """\
   tasks:
     - ansible.builtin.include_tasks: {root}/playbooks/tasks/applications.yml
       vars: {{step: "{step}", keep_going: {keep_going}}}
+      tags: always
     - ansible.builtin.include_tasks: {root}/playbooks/tasks/applications.yml
       vars: {{step: "{step}", keep_going: {keep_going}}}
+      tags: always
     - ansible.builtin.include_tasks: {root}/playbooks/tasks/failures.yml
+      tags: always
 """
 STEP = """\
 - ansible.builtin.shell: echo {{ flask_app.name }} >>{{ playbook_dir }}/done
@@ -54,6 +57,11 @@ def test_an_application_that_fails_does_not_stop_the_others_and_is_left_out_afte
     assert done == ["first", "second", "third", "first", "third"]
     assert "Failed: second; the reason is above." in output
     assert "No new certificate" not in output
+
+
+def test_tags_select_tasks_of_a_step(tmp_path: Path) -> None:
+    status, output, done = run(tmp_path, "deploy", True, "--tags", "nginx_site")
+    assert (status, done) == (0, []), output
 
 
 def test_a_step_that_must_not_go_on_stops_at_the_first_failure(tmp_path: Path) -> None:
