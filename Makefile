@@ -7,7 +7,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
 PYTHON ?= python3
 LOCK = requirements/controller-$(shell $(PYTHON) -c 'import sys; print("py311" if sys.version_info < (3, 12) else "py312")').txt
-SCENARIOS = default release failures collection secrets sessions logs alarms baseline access nginx_site certs
+SCENARIOS = default release failures applications collection secrets sessions logs alarms baseline access nginx_site certs
 LINK = .ansible/collections/ansible_collections/bulwark/flask
 
 .PHONY: help
@@ -71,6 +71,10 @@ sample: hosts  ## The scenarios of `make test`: default and failures on both hos
 	@tools/scenario release debian13
 	@tools/scenario failures
 	@tools/scenario baseline debian12
+
+.PHONY: applications
+applications: hosts  ## Applications as people write them, deployed and used in a browser, on Debian 13
+	@tools/scenario applications debian13
 
 .PHONY: bench
 bench: hosts  ## Wall time and tasks of a first and of a no-op run; releases under load, for ten minutes

@@ -1,6 +1,6 @@
 """Use a site in headless Chromium, step by step. Reads JSON from standard input and prints JSON.
 
-Input: {"url": "https://shop.example.test", "steps": [step, ...]}, where a step is one of
+Input: {"url": "https://shop.example.test", "address": "192.0.2.7", "steps": [step, ...]}. Every name leads to the address. A step is one of
 
     {"open": "/path"}
     {"fill": {"field name": "text or file path", ...}, "form": "CSS selector, form by default"}    fills and submits
@@ -28,10 +28,11 @@ SECONDS = 20
 class Browser:
     """One browser with an empty profile."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, address: str) -> None:
         options = webdriver.ChromeOptions()
         for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run",
-                         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--lang=en"):
+                         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--lang=en",
+                         f"--host-resolver-rules=MAP * {address}"):
             options.add_argument(argument)
         # Its own store of CAs does not have the test network's; other tests look at the certificate.
         options.accept_insecure_certs = True
@@ -73,7 +74,7 @@ class Browser:
 def main() -> None:
     """Entry point."""
     journey = json.load(sys.stdin)
-    browser = Browser(journey["url"])
+    browser = Browser(journey["url"], journey["address"])
     done, failed, console = 0, "", []
     try:
         for step in journey["steps"]:
