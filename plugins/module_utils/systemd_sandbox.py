@@ -130,6 +130,7 @@ def _without(line: str, visible: list[PurePosixPath], own: set[PurePosixPath]) -
     """A line of the profile without the paths that the unit names itself; empty when it hides no other."""
     if _name(line) not in HIDING:
         return line
+
     def is_named(path: PurePosixPath) -> bool:
         return path in own or any(path == seen or seen in path.parents for seen in visible)
 
