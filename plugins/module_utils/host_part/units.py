@@ -142,7 +142,8 @@ def steps(wanted: list[Wanted], states: dict[str, State], changed: set[str], sta
         if unit.state == "stopped":
             then += [["stop", unit.name]] * state.runs
         elif state.runs:
-            then += [[action, unit.name]] if action else []
+            # Whether a unit of others runs is not ours to promise: one that only tries to start is left to systemd.
+            then += [[action if unit.state == "started" else f"try-{action}", unit.name]] if action else []
         elif unit.state == "started":
             then += [["reset-failed", unit.name]] * (state.active == "failed") + [["start", unit.name]]
     return first + then

@@ -53,7 +53,7 @@ def test_a_unit_that_systemd_has_not_read_anew_is_restarted() -> None:
 
 def test_a_unit_whose_state_is_not_given_is_restarted_only_where_it_runs() -> None:
     unit = Wanted("polkit.service", restart_on=("/etc/a",))
-    assert commands(RUNS, "/etc/a", wanted=unit) == ["restart polkit.service"]
+    assert commands(RUNS, "/etc/a", wanted=unit) == ["try-restart polkit.service"]
     assert commands(State(), "/etc/a", wanted=unit) == []
 
 
