@@ -135,7 +135,7 @@ def test_what_has_no_place_here_is_removed_and_what_is_needed_stays(server: Serv
     printed = again()
     assert not server.host.package("tftpd-hpa").is_installed
     assert server.host.package("rpcbind").is_installed
-    assert "rpcbind is unwanted and stays: nfs-common would have to go with it" in " ".join(printed.split())
+    assert "rpcbind is unwanted and stays: nfs-common would be removed with it" in " ".join(printed.split())
 
 
 def test_a_setting_changed_by_hand_is_set_again(server: Server, again: Callable[[], str]) -> None:
