@@ -111,14 +111,14 @@ def test_a_build_is_refused_everything_but_its_release(step: Callable[..., Any],
 # --- authorities ---------------------------------------------------------------------------------
 def test_an_authority_that_is_down_costs_nothing_but_the_certificate(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("authority down")
-    run.says("https://pebble:9/dir", "It is down, or cannot be reached from this host.", "/var/log/acme-cert/letsencrypt.log",
+    run.says("https://pebble:9/dir", "The CA is down, or this host cannot reach it.", "/var/log/acme-cert/letsencrypt.log",
              "Run the same command again when the cause is mended.", "No new certificate for edge, hostile")
     assert "not issued yet" in issuer(at("debian13"))
 
 
 def test_an_authority_that_refuses_a_name_is_quoted(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("authority refuses")
-    run.says("https://pebble:14000/dir", "Each name must lead to this host in DNS", "nowhere.debian13.example.test",
+    run.says("https://pebble:14000/dir", "Each name must resolve to this host in DNS", "nowhere.debian13.example.test",
              "/var/log/acme-cert/letsencrypt.log", "No new certificate for edge;")
     assert answers(at("debian13")) == 200
     assert "not issued yet" in issuer(at("debian13"))
@@ -133,7 +133,7 @@ def test_an_authority_that_wants_an_account_binding_says_so(step: Callable[..., 
 # --- releases that fail --------------------------------------------------------------------------
 def test_a_changed_package_is_refused_and_the_old_release_serves(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("authority refuses")
-    run.says("Installing the dependencies failed", "Hash mismatch", "build.log on the host", "what was live is live")
+    run.says("Installing the dependencies failed", "Hash mismatch", "build.log on the host", "the live release is unchanged")
     assert at("debian12").get("/healthz").status == 200
 
 
