@@ -142,8 +142,11 @@ def steps(wanted: list[Wanted], states: dict[str, State], changed: set[str], sta
         if unit.state == "stopped":
             then += [["stop", unit.name]] * state.runs
         elif state.runs:
-            # Whether a unit of others runs is not ours to promise: one that only tries to start is left to systemd.
-            then += [[action if unit.state == "started" else f"try-{action}", unit.name]] if action else []
+            if action and unit.state == "started":
+                then.append([action, unit.name])
+            elif action:
+                # Whether a unit without a state runs is not promised: one that is still starting may fail for reasons of its own.
+                then.append([*(["--no-block"] if state.active == "activating" else []), f"try-{action}", unit.name])
         elif unit.state == "started":
             then += [["reset-failed", unit.name]] * (state.active == "failed") + [["start", unit.name]]
     return first + then

@@ -57,6 +57,12 @@ def test_a_unit_whose_state_is_not_given_is_restarted_only_where_it_runs() -> No
     assert commands(State(), "/etc/a", wanted=unit) == []
 
 
+def test_a_unit_of_others_that_is_still_starting_is_not_waited_for() -> None:
+    unit = Wanted("polkit.service", restart_on=("/etc/a",))
+    starting = State("loaded", "activating", file="enabled")
+    assert commands(starting, "/etc/a", wanted=unit) == ["--no-block try-restart polkit.service"]
+
+
 def test_a_unit_that_is_to_be_absent_is_stopped() -> None:
     unit = Wanted("ship.service", state="absent")
     assert commands(RUNS, wanted=unit) == ["stop ship.service"]
