@@ -134,8 +134,7 @@ stderr:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Problem, clear_error
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Interrupted, Session, catch_signals
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Session
 
 
 class Run(Session):
@@ -168,20 +167,7 @@ def main() -> None:
     """Run the module."""
     spec = {**SPEC, "files": {**SPEC["files"], "required": True}, "_contents": {**SPEC["_contents"], "required": True}}
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    catch_signals()
-    run = Run(module)
-    try:
-        if module.check_mode:
-            run.plan(final=False)
-        else:
-            run.execute()
-    except Problem as error:
-        module.fail_json(**{**run.result(), "msg": str(error), **error.details})
-    except Interrupted as error:
-        module.fail_json(**{**run.result(), "msg": f"The run was ended by {error}; the next one finishes what is left"})
-    except OSError as error:
-        module.fail_json(**{**run.result(), "msg": clear_error(error, module.params["state_dir"])})
-    module.exit_json(**run.result())
+    Run(module).finish()
 
 
 if __name__ == "__main__":

@@ -200,8 +200,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, clear_error
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Interrupted, Session, catch_signals
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, packages, units, venvs
 
 # What is done, by kind: the key of the result, and the verb of the diff.
@@ -362,20 +362,7 @@ def main() -> None:
         wanted = units.wanted_of(module.params["units"])
     except ValueError as error:
         module.fail_json(msg=f"Nothing was changed, because:\n{error}")
-    catch_signals()
-    run = Run(module, wanted)
-    try:
-        if module.check_mode:
-            run.predict()
-        else:
-            run.execute()
-    except Problem as error:
-        module.fail_json(**{**run.result(), "msg": str(error), **error.details})
-    except Interrupted as error:
-        module.fail_json(**{**run.result(), "msg": f"The run was ended by {error}; the next one finishes what is left"})
-    except OSError as error:
-        module.fail_json(**{**run.result(), "msg": clear_error(error, module.params["state_dir"])})
-    module.exit_json(**run.result())
+    Run(module, wanted).finish()
 
 
 if __name__ == "__main__":

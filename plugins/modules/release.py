@@ -164,6 +164,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release import optio
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import Activation
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.build import Build
+from ansible_collections.bulwark.flask.plugins.module_utils.release.entry import finish
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import ROLLED_BACK
 
@@ -246,15 +247,8 @@ class Deploy:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    name = module.params["name"]
-    try:
-        deploy = Deploy(module.params)
-        result = deploy.predict() if module.check_mode else deploy.run()
-    except ReleaseError as error:
-        module.fail_json(msg=f"{name}: {error}", step=error.step)
-    for warning in result.pop("warnings", []):
-        module.warn(f"{name}: {warning}")
-    module.exit_json(**result)
+    deploy = Deploy(module.params)
+    finish(module, deploy.predict if module.check_mode else deploy.run)
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.release import options
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import Activation
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
-from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.entry import finish
 
 
 def switch(params: dict[str, Any], predict: bool) -> dict[str, Any]:
@@ -119,14 +119,7 @@ def main() -> None:
         argument_spec={**options.ARGUMENTS, "release": {"type": "str", "default": "previous"}},
         supports_check_mode=True,
     )
-    name = module.params["name"]
-    try:
-        result = switch(module.params, module.check_mode)
-    except ReleaseError as error:
-        module.fail_json(msg=f"{name}: {error}", step=error.step)
-    for warning in result.pop("warnings", []):
-        module.warn(f"{name}: {warning}")
-    module.exit_json(**result)
+    finish(module, lambda: switch(module.params, module.check_mode))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import signal
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset import plan as fileplan
@@ -173,3 +173,27 @@ class Session:
         if self.module._diff:
             values["diff"] = [part for change in self.changes for part in diff_of(change)]
         return values
+
+    def execute(self) -> None:
+        """Bring the set about."""
+        raise NotImplementedError
+
+    def predict(self) -> None:
+        """Find out what `execute` would do, for check mode."""
+        self.plan(final=False)
+
+    def finish(self) -> NoReturn:
+        """Do it, or predict it in check mode, and end the module with the result."""
+        catch_signals()
+        failure: dict[str, Any] = {}
+        try:
+            (self.predict if self.module.check_mode else self.execute)()
+        except Problem as error:
+            failure = {"msg": str(error), **error.details}
+        except Interrupted as error:
+            failure = {"msg": f"The run was ended by {error}; the next one finishes what is left"}
+        except OSError as error:
+            failure = {"msg": fileplan.clear_error(error, self.store.folder)}
+        if failure:
+            self.module.fail_json(**{**self.result(), **failure})
+        self.module.exit_json(**self.result())

@@ -14,7 +14,7 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -216,31 +216,28 @@ class Activation:
             log.write(f"{history.moment()} $ {line}\n{ran.output}{ran.errors}[{ran.result}, exit status {ran.status}]\n")
         return ran
 
-    def run_before(self, release: str, step: str) -> None:
-        """Run the commands that come before the switch; the first failure ends the deploy."""
-        commands = getattr(self.options, step)
-        if not commands:
+    def commands(self, release: str, step: str, failed: Callable[[str], None]) -> None:
+        """Run the operator's commands of a step; `failed` is called with what there is to say of each that fails."""
+        lines = getattr(self.options, step)
+        if not lines:
             return
         with self._task(release) as task:
-            for line in commands:
+            for line in lines:
                 ran = self.command(release, task, line)
                 if not ran.ok:
-                    raise ReleaseError(step, f"The command before the switch failed ({ran.result}, exit status "
-                                             f"{ran.status}): {line}\n{output_of(ran)}{self.advice(ran.errors)}")
+                    failed(f"A command of {step} failed ({ran.result}, exit status {ran.status}): {line}\n"
+                           f"{output_of(ran)}{self.advice(ran.errors)}")
         self.timed(step)
+
+    def run_before(self, release: str, step: str) -> None:
+        """Run the commands that come before the switch; the first failure ends the deploy."""
+        def failed(text: str) -> None:
+            raise ReleaseError(step, text)
+        self.commands(release, step, failed)
 
     def run_after(self, release: str) -> None:
         """Run the commands that come after the switch; a failure is a warning."""
-        commands = self.options.post_activate
-        if not commands:
-            return
-        with self._task(release) as task:
-            for line in commands:
-                ran = self.command(release, task, line)
-                if not ran.ok:
-                    self.warnings.append(f"The command after the switch failed ({ran.result}, exit status {ran.status}), "
-                                         f"{release} is live all the same: {line}\n{output_of(ran)}")
-        self.timed("post_activate")
+        self.commands(release, "post_activate", lambda text: self.warnings.append(f"{release} is live. {text}"))
 
     # --- start and health ----------------------------------------------------------------------------
 
