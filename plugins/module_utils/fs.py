@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
 import stat
@@ -10,6 +11,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Optional
+
+# How long a lock is waited for. What others do under it takes less, even on a slow host.
+WAIT_SECONDS = 300
 
 
 def unlink(path: str | os.PathLike[str]) -> None:
@@ -117,30 +121,64 @@ def make_private_directory(path: str | os.PathLike[str]) -> None:
     os.makedirs(path, mode=0o700, exist_ok=True)
 
 
+def process(pid: int | str) -> str:
+    """A process in words: its number and its program."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            words = stream.read().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        words = ""
+    return f"process {pid} ({words[:200]})" if words else f"process {pid}"
+
+
+def holders(path: str | os.PathLike[str]) -> list[str]:
+    """The processes that keep a file locked, in words.
+
+    Those that inherited the open file are among them, which /proc/locks does not name: it knows the one that took the lock.
+    """
+    wanted = os.stat(path)
+    found = []
+    for handle in glob.iglob("/proc/[0-9]*/fd/*"):
+        try:
+            if not os.path.samestat(os.stat(handle), wanted):
+                continue
+            with open(handle.replace("/fd/", "/fdinfo/"), encoding="ascii", errors="replace") as stream:
+                holds = any(line.startswith("lock:") for line in stream)
+        except OSError:  # it has ended since
+            continue
+        if holds:
+            found.append(handle.split("/")[2])
+    return [process(pid) for pid in dict.fromkeys(found)]
+
+
 class Locked(Exception):
-    """Another process holds the lock."""
+    """Another process holds a lock; the text says which process."""
+
+    def __init__(self, path: str | os.PathLike[str], wait_seconds: float) -> None:
+        who = " and ".join(holders(path)) or "a process that cannot be seen from here"
+        waited = f"has held {os.fspath(path)} for more than {wait_seconds:.0f} seconds" if wait_seconds else f"holds {os.fspath(path)}"
+        super().__init__(f"{who} {waited}. Run this again when it has ended.")
 
 
 @contextmanager
-def locked(path: str | os.PathLike[str], wait_seconds: Optional[float] = None, shared: bool = False) -> Iterator[int]:
+def locked(path: str | os.PathLike[str], wait_seconds: float = WAIT_SECONDS, shared: bool = False) -> Iterator[int]:
     """Hold the lock of a file (made where there is none) or of a directory; yields its open handle.
 
-    Waits `wait_seconds`, without an end by default, then raises Locked. The kernel releases the lock when the process ends.
+    Raises Locked after `wait_seconds`. The kernel releases the lock when the process ends; its children do not inherit it.
     """
     if os.path.isdir(path):
         handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     else:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        give_up = None if wait_seconds is None else time.monotonic() + wait_seconds
+        kind, give_up = fcntl.LOCK_SH if shared else fcntl.LOCK_EX, time.monotonic() + wait_seconds
         while True:
             try:
-                fcntl.flock(handle, kind if give_up is None else kind | fcntl.LOCK_NB)
+                fcntl.flock(handle, kind | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if give_up is None or time.monotonic() >= give_up:
-                    raise Locked(f"another process holds the lock {os.fspath(path)}") from None
+                if time.monotonic() >= give_up:
+                    raise Locked(path, wait_seconds) from None
                 time.sleep(0.1)
         yield handle
     finally:

@@ -110,6 +110,7 @@ from pathlib import Path
 from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import (
     ALREADY_REVOKED,
     NAME,
@@ -126,6 +127,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.names import is_addr
 PREFLIGHT = Path("/usr/local/sbin/acme-cert-preflight")
 LOG = "/var/log/acme-cert/letsencrypt.log"
 UNIT = Path("/etc/systemd/system/acme-cert-renew@.service")
+# The status of flock when another process keeps the lock.
+LOCKED = 75
 
 
 def placeholder(module: AnsibleModule, certificate: Certificate) -> bool:
@@ -177,15 +180,24 @@ def sandbox(unit: str) -> list[str]:
 def confined(module: AnsibleModule, *command: str, data: Optional[str] = None) -> tuple[int, str, str]:
     """Run a command in the sandbox of the renewal unit."""
     return module.run_command(
-        ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", *sandbox(UNIT.read_text(encoding="utf-8")),
+        ["systemd-run", "--quiet", "--collect", "--wait", "--pipe", "--property=RuntimeMaxSec=20min", *sandbox(UNIT.read_text(encoding="utf-8")),
          f"--setenv=REQUESTS_CA_BUNDLE={module.params['ca_bundle']}", *command], data=data)
+
+
+def alone(module: AnsibleModule, certificate: Certificate, *command: str) -> tuple[int, str, str]:
+    """Run certbot when no other one runs. Its hooks do not inherit the lock: a program that one leaves running would keep it."""
+    lock = certificate.state / "lock"
+    rc, out, err = confined(module, "flock", "--close", "--wait", str(fs.WAIT_SECONDS), f"--conflict-exit-code={LOCKED}", str(lock), *command)
+    if rc == LOCKED:
+        raise fs.Locked(lock, fs.WAIT_SECONDS)
+    return rc, out, err
 
 
 def certbot(module: AnsibleModule, certificate: Certificate) -> tuple[int, str]:
     """Request the certificate with certbot."""
     options = module.params
-    rc, out, err = confined(
-        module, "flock", "--wait", "300", str(certificate.state / "lock"), options["certbot"], "certonly",
+    rc, out, err = alone(
+        module, certificate, options["certbot"], "certonly",
         "--config", str(certificate.config / f"{certificate.name}.ini"), "--cert-name", certificate.name,
         "--force-renewal", "--renew-with-new-domains", *options_for(options["domains"]))
     return rc, f"{out}\n{err}"
@@ -262,7 +274,7 @@ def revoked(module: AnsibleModule, certificate: Certificate) -> None:
                    "--no-delete-after-revoke", "--non-interactive", "--server", kept["server"], "--account", kept["account"],
                    "--config-dir", str(certificate.config), "--work-dir", str(certificate.state / "work"),
                    "--logs-dir", "/var/log/acme-cert", "--max-log-backups", "0"]
-        rc, out, err = confined(module, "flock", "--wait", "300", str(certificate.state / "lock"), *command)
+        rc, out, err = alone(module, certificate, *command)
         if rc and not re.search(ALREADY_REVOKED, out + err):
             module.fail_json(msg=f"A new certificate is served, but the old one could not be revoked: {explain(out + err)}\n"
                                  f"To retry on the host: REQUESTS_CA_BUNDLE={module.params['ca_bundle']} {' '.join(command)}\n"
@@ -300,7 +312,10 @@ def main() -> None:
     if not module.params["settings"].get("server"):
         module.fail_json(msg="settings.server must be the URL of the CA's ACME directory.")
     module.params["settings"] = {key: str(value) for key, value in module.params["settings"].items()}
-    (issued if module.params["state"] == "issued" else revoked)(module, Certificate(name))
+    try:
+        (issued if module.params["state"] == "issued" else revoked)(module, Certificate(name))
+    except fs.Locked as error:
+        module.fail_json(msg=f"The CA was not asked: another certbot runs. {error}")
 
 
 if __name__ == "__main__":

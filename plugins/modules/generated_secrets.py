@@ -278,8 +278,11 @@ def main() -> None:
         fs.make_private_directory(folder)
     if not os.path.isdir(folder):
         module.exit_json(**run.execute())
-    with fs.locked(folder):
-        module.exit_json(**run.execute())
+    try:
+        with fs.locked(folder):
+            module.exit_json(**run.execute())
+    except fs.Locked as error:
+        module.fail_json(msg=f"Nothing was changed: {error}")
 
 
 if __name__ == "__main__":

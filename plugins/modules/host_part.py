@@ -201,12 +201,14 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Session
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, TIMED_OUT, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, packages, units, venvs
 
 # What is done, by kind: the key of the result, and the verb of the diff.
 TITLES = {"installed": "install", "removed": "remove", "venvs": "build", "accounts": "create", "directories": "create or correct",
           "steps": "run"}
+# The lock of everything that changes accounts, such as useradd. systemd-sysusers waits for it without an end.
+PASSWD_LOCK, PASSWD_SECONDS = "/etc/.pwd.lock", 60
 LATER = "The files are written and proven, but not everything is in effect; the next run tries again"
 
 
@@ -251,7 +253,11 @@ class Run(Session):
             if missing and not self.module.check_mode:
                 # Text on its standard input is all that it reads then.
                 text = accounts.with_numbers(text, self.record.get("users", {}))
-                rc, out, err = self.module.run_command(["systemd-sysusers", "-"], data=text)
+                rc, out, err = self.module.run_command(["timeout", str(PASSWD_SECONDS), "systemd-sysusers", "-"], data=text)
+                if rc == TIMED_OUT:
+                    who = " and ".join(fs.holders(PASSWD_LOCK)) or "a process that cannot be seen from here"
+                    raise Problem(f"{LATER}: `systemd-sysusers` of {entry.dest} waited {PASSWD_SECONDS} seconds for {PASSWD_LOCK}, "
+                                  f"which {who} holds")
                 if rc:
                     raise Problem(f"{LATER}: `systemd-sysusers` of {entry.dest} failed with status {rc}:\n{err or out}")
             self.done["accounts"] += missing

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
+import shutil
 import signal
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import 
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store, Transaction
 from ansible_collections.bulwark.flask.plugins.module_utils.redaction import hide
 
+# Other runs wait for the lock that is held while a command runs; 124 is the status of coreutils' timeout.
+COMMAND_SECONDS, TIMED_OUT = 600, 124
 STATE_DIR = "/var/lib/file_set"
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 COMMANDS: dict[str, Any] = {"type": "list", "elements": "list", "default": []}
@@ -100,8 +103,9 @@ class Session:
         """Run one command and return its output; a failure is a Problem that shows everything but secrets."""
         words = [str(word) for word in command]
         try:
+            limit = ["timeout", "--kill-after=10", str(COMMAND_SECONDS)] if shutil.which(words[0]) else []
             rc, out, err = self.module.run_command(
-                words, handle_exceptions=False, errors="replace", environ_update={"LC_ALL": "C.UTF-8"})
+                limit + words, handle_exceptions=False, errors="replace", environ_update={"LC_ALL": "C.UTF-8"})
         except OSError as error:
             rc, out, err = 127, "", fileplan.clear_error(error, words[0])
         if rc == 0:
@@ -111,6 +115,9 @@ class Session:
         texts = [data.decode("utf-8", "replace") for data in secrets]
         out, err = hide(out, texts), hide(err, texts)
         printed = err or out or "(it printed nothing)"
+        if rc == TIMED_OUT:
+            jobs = " `systemctl list-jobs` names the units that are waited for." * (words[0] == "systemctl")
+            printed = f"It did not end within {COMMAND_SECONDS} seconds and was stopped.{jobs}\n{printed}"
         raise Problem(f"{introduction}: `{shlex.join(words)}` failed with status {rc}:\n{printed}", command=words,
                       rc=rc, stdout=out, stderr=err)
 

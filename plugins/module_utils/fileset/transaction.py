@@ -76,16 +76,15 @@ class Store:
         self.folder = folder
 
     @contextmanager
-    def locked(self, wait_seconds: float = 300) -> Iterator[None]:
+    def locked(self, wait_seconds: float = fs.WAIT_SECONDS) -> Iterator[None]:
         """One set at a time on a host."""
         with ExitStack() as stack:
             try:
                 fs.make_private_directory(self.folder)
                 os.chmod(self.folder, 0o700)
                 stack.enter_context(fs.locked(os.path.join(self.folder, "lock"), wait_seconds))
-            except fs.Locked:
-                raise Problem("another run has been writing a set of files on this host for "
-                              f"{wait_seconds:.0f} seconds; nothing was changed") from None
+            except fs.Locked as error:
+                raise Problem(f"Nothing was changed: another run is writing files on this host. {error}") from None
             except OSError as error:
                 raise Problem(f"cannot use {clear_error(error, self.folder)}; nothing was changed") from error
             yield

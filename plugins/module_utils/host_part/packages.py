@@ -16,8 +16,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import 
 
 LISTS = "/var/lib/apt/lists"
 FRESH_SECONDS = 3600
-WAIT_SECONDS = 300
-# apt's and dpkg's locks. DPkg::Lock::Timeout covers the first two alone.
+# apt's and dpkg's locks. DPkg::Lock::Timeout covers the first two alone, for when they are taken just before apt-get.
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", f"{LISTS}/lock", "/var/cache/apt/archives/lock")
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 KEEP_SETTINGS = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
@@ -91,46 +90,43 @@ def holder(path: str) -> Optional[str]:
         return None
     if kind == fcntl.F_UNLCK:
         return None
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            words = stream.read().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        words = ""
-    return f"process {pid} ({words[:200]})" if words else f"process {pid}"
+    return fs.process(pid)
 
 
 class Apt:
-    """apt-get on this host, waiting for whoever uses it."""
+    """apt-get on this host, waiting for whoever uses it: `wait_seconds` in all, beside the time that it works."""
 
-    def __init__(self, module: Any, wait_seconds: float = WAIT_SECONDS) -> None:
+    def __init__(self, module: Any, wait_seconds: float = fs.WAIT_SECONDS) -> None:
         self.module = module
         self.wait_seconds = wait_seconds
+        self.waited = 0.0
         self.lock: Optional[int] = None
-        self.give_up = time.monotonic() + wait_seconds
 
     def _wait(self) -> None:
         """Wait until no process holds a lock."""
-        while True:
-            holders = {path: who for path in LOCKS if (who := holder(path))}
-            if not holders:
-                return
-            if time.monotonic() > self.give_up:
+        began = time.monotonic()
+        while holders := {path: who for path in LOCKS if (who := holder(path))}:
+            if self.waited + time.monotonic() - began >= self.wait_seconds:
                 path, who = next(iter(holders.items()))
                 raise Problem(f"{who} has held {path} for more than {self.wait_seconds:.0f} seconds. Run this again when it has ended.")
             time.sleep(1)
+        self.waited += time.monotonic() - began
 
     def run(self, *words: str, purpose: str) -> None:
         """One call of apt-get or dpkg; repeated when another process took a lock in between, or when dpkg was interrupted."""
         configured = False
         while True:
             self._wait()
-            # apt-get holds the lock of the policy too: it ends with the last of the two.
-            inherited = [] if self.lock is None else [self.lock]
+            # apt-get holds the lock of the policy too: it ends with the last of the two. dpkg alone would pass it on to
+            # whatever a package leaves running; apt-get closes it there.
+            inherited = [] if self.lock is None or words[0] != "apt-get" else [self.lock]
+            began = time.monotonic()
             rc, out, err = self.module.run_command(list(words), environ_update=ENVIRONMENT, pass_fds=inherited)
             if rc == 0:
                 return
             if "Could not get lock" in err or "is locked by another process" in err or "lock was locked" in err:
-                if time.monotonic() > self.give_up:
+                self.waited += time.monotonic() - began + 1
+                if self.waited >= self.wait_seconds:
                     raise Problem(f"{purpose}: another process took apt's lock again and again for {self.wait_seconds:.0f} seconds:\n"
                                   f"{err[-2000:]}")
                 time.sleep(1)
@@ -146,14 +142,18 @@ class Apt:
 
     def get(self, *words: str, purpose: str) -> None:
         """One call of apt-get."""
-        self.run("apt-get", "-q", "-y", "-o", f"DPkg::Lock::Timeout={self.wait_seconds:.0f}", *words, purpose=purpose)
+        self.run("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=10", *words, purpose=purpose)
 
     def install(self, names: list[str], start_services: bool) -> None:
         """Install packages, without what they recommend."""
-        with fs.locked(POLICY_LOCK) as self.lock, services_held(not start_services):
-            if lists_are_old():
-                self.get("update", purpose="Could not fetch the package lists")
-            self.get("install", "--no-install-recommends", *KEEP_SETTINGS, *names, purpose=f"Could not install {', '.join(names)}")
+        purpose = f"Could not install {', '.join(names)}"
+        try:
+            with fs.locked(POLICY_LOCK, self.wait_seconds) as self.lock, services_held(not start_services):
+                if lists_are_old():
+                    self.get("update", purpose="Could not fetch the package lists")
+                self.get("install", "--no-install-recommends", *KEEP_SETTINGS, *names, purpose=purpose)
+        except fs.Locked as error:
+            raise Problem(f"{purpose}: another run installs packages. {error}") from None
 
     def remove(self, names: list[str]) -> None:
         """Remove packages; their configuration stays."""

@@ -20,7 +20,10 @@ from typing import Any, Optional
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Problem
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import TIMED_OUT
 
+# No step takes longer than this on a host that can finish it. An index that sends a byte now and then has no end.
+STEP_SECONDS = 900
 # Patterns of pip's output and their meaning; the first match counts.
 CAUSES = (
     (r"DO NOT MATCH THE HASHES",
@@ -99,7 +102,9 @@ def build(module: Any, options: dict[str, Any], python: str, target: Path) -> No
                         [own_python, "-m", "pip", "check"],
                         # A power cut after the mark below must not find files that are not on disk yet.
                         ["sync", "--file-system", str(target)]):
-            rc, out, err = module.run_command(command, environ_update=environment)
+            rc, out, err = module.run_command(["timeout", "--kill-after=10", str(STEP_SECONDS), *command], environ_update=environment)
+            if rc == TIMED_OUT:
+                err += f"\n`{' '.join(command[1:4])}` did not end within {STEP_SECONDS} seconds."
             if rc:
                 if target.exists():
                     shutil.rmtree(target)
@@ -170,6 +175,8 @@ def ensure(module: Any, options: dict[str, Any]) -> bool:
         return present(module, options)[0]
     except BuildError as error:
         raise Problem(f"Could not install {path} from its lock file. {error}\nThe previous installation is untouched.") from error
+    except fs.Locked as error:
+        raise Problem(f"Could not install {path}: {error}") from error
     except OSError as error:
         raise Problem(f"Could not install {path}: {error}. The previous installation is untouched.") from error
     finally:

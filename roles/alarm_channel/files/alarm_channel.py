@@ -53,6 +53,8 @@ UNITS = ("nginx.service", "cron.service", "session-store.service", "logrotate.ti
 SPOOL_MAX, SPOOL_DAYS, EVENTS_MAX, SENT_MAX, TAIL_BYTES = 500, 7, 100, 200, 8 << 20
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, LATE_SECONDS = 60, 3600, 900
 TIMEOUT = 20
+# A check takes five minutes at most: its unit ends it then.
+LOCK_SECONDS = 330
 
 
 class Undeliverable(Exception):
@@ -89,8 +91,17 @@ def write(path: Path, text: str, mode: int) -> None:
 @contextmanager
 def locked(name: str) -> Iterator[None]:
     """Hold a lock of this name."""
-    with open(STATE / f".{name}.lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    path, deadline = STATE / f".{name}.lock", time.monotonic() + LOCK_SECONDS
+    with open(path, "w", encoding="utf-8") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise SystemExit(f"alarm-channel: another run holds {path} for more than {LOCK_SECONDS} seconds "
+                                     f"(`fuser -v {path}` shows it)") from None
+                time.sleep(0.1)
         yield
 
 

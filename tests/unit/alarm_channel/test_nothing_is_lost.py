@@ -235,3 +235,10 @@ def test_a_flood_of_events_becomes_several_messages(host: Any) -> None:
     host.units = [{"Id": f"u{n}.service", "ActiveState": "failed", "UnitFileState": "", "Result": "x"} for n in range(5)]
     host.check()
     assert [len(entry["message"]["events"]) for _, entry in host.program.spooled()] == [2, 2, 1]
+
+
+def test_a_run_that_waits_for_another_ends(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.program, "LOCK_SECONDS", 0.2)
+    text = r"another run holds .*state.lock for more than 0.2 seconds"
+    with host.program.locked("state"), pytest.raises(SystemExit, match=text), host.program.locked("state"):
+        pass

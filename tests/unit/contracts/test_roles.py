@@ -108,3 +108,10 @@ def test_the_example_inventory_is_short_and_explained():
     assert len(lines) <= 25
     for line in lines[5:]:
         assert "#" in line, line
+
+
+def test_a_unit_that_runs_to_its_end_has_a_limit():
+    # systemd's own limit for these is infinity, and whoever starts them waits.
+    for path in support.ROOT.glob("roles/*/templates/*.service.j2"):
+        text = path.read_text(encoding="utf-8")
+        assert "Type=oneshot" not in text or "TimeoutStartSec=" in text, path

@@ -340,6 +340,20 @@ def test_two_runs_wait_for_each_other(etc: Path, write: Write, state: Path) -> N
     os.waitpid(child, 0)
 
 
+def test_a_command_without_an_end_is_stopped(etc: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "COMMAND_SECONDS", 1)
+    result = write([{"dest": etc / "a", "content": "x"}], validate=[["sleep", "60"]])
+    assert "`sleep 60` failed with status 124:\nIt did not end within 1 seconds and was stopped." in result["msg"]
+    assert not (etc / "a").exists()
+
+
+def test_who_writes_already_is_named(etc: Path, write: Write, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Store.locked.__wrapped__, "__defaults__", (0,))
+    with Store(str(state)).locked():
+        assert f"process {os.getpid()} (" in write([{"dest": etc / "a", "content": "x"}])["msg"]
+    assert not (etc / "a").exists()
+
+
 def test_a_daemon_started_by_apply_does_not_hold_the_lock(etc: Path, write: Write, state: Path) -> None:
     write([{"dest": etc / "a", "content": "x"}], apply=[["sh", "-c", "sleep 2 >/dev/null 2>&1 &"]])
     with Store(str(state)).locked(wait_seconds=0):
@@ -362,7 +376,7 @@ def test_check_mode_after_a_killed_run_predicts_from_the_old_host(
     child = os.fork()
     if child == 0:
         try:
-            write(files, validate=[["sh", "-c", "kill -9 $PPID"]])
+            write(files, validate=[["sh", "-c", f"kill -9 {os.getpid()}"]])
         finally:
             os._exit(0)
     os.waitpid(child, 0)

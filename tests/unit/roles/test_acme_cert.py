@@ -189,7 +189,7 @@ STUBS = {
     "nginx": '[ ! -e "$ROOT/refuses" ]',
     "systemctl": ':',
     "chgrp": ':',
-    "flock": 'shift 3; exec "$@"',
+    "flock": 'shift 4; exec "$@"',
     "certbot": 'if [ "$1" = --version ]; then echo certbot 5.8.0; fi',
 }
 

@@ -87,8 +87,34 @@ def test_a_second_process_waits_and_then_is_told(tmp_path: Path, kind: str) -> N
          "else os.O_CREAT)); fcntl.flock(h, fcntl.LOCK_EX); print(1, flush=True); sys.stdin.read()", str(path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout and holder.stdout.readline()
-    with pytest.raises(fs.Locked, match="lock"), fs.locked(path, wait_seconds=0.2):
+    with pytest.raises(fs.Locked, match=rf"process {holder.pid} \(.*fcntl.*has held {path} for more than 0 seconds"), fs.locked(path, wait_seconds=0.2):
         pass
     holder.communicate()
     with fs.locked(path, wait_seconds=0):
         pass
+
+
+def test_no_lock_is_waited_for_without_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([0.0, 0.0, fs.WAIT_SECONDS - 1, fs.WAIT_SECONDS + 1])
+    monkeypatch.setattr(fs.time, "monotonic", lambda: next(seconds))
+    with fs.locked(tmp_path / "lock", wait_seconds=0), pytest.raises(fs.Locked), fs.locked(tmp_path / "lock"):
+        pass
+
+
+def test_a_process_that_inherited_a_lock_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with fs.locked(path) as handle:
+        heir = subprocess.Popen(["sleep", "60"], pass_fds=[handle])
+    with pytest.raises(fs.Locked, match=rf"^process {heir.pid} \(sleep 60\) holds {path}"), fs.locked(path, wait_seconds=0):
+        pass
+    heir.kill()
+    heir.wait()
+
+
+def test_a_program_that_is_started_under_a_lock_does_not_keep_it(tmp_path: Path) -> None:
+    with fs.locked(tmp_path / "lock"):
+        daemon = subprocess.Popen(["sleep", "60"], close_fds=False)
+    with fs.locked(tmp_path / "lock", wait_seconds=0):
+        pass
+    daemon.kill()
+    daemon.wait()

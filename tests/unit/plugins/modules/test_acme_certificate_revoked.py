@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate
 from ansible_collections.bulwark.flask.plugins.modules import acme_certificate
 
@@ -79,3 +81,17 @@ def test_one_that_is_revoked_already_is_done(certificate: Certificate, monkeypat
     told, result = revoke(certificate, monkeypatch, rc=1, said="urn:ietf:params:acme:error:alreadyRevoked")
     assert told == ["1"] and result["changed"]
     assert certificate.marked_for_revocation() == []
+
+
+def test_another_certbot_that_does_not_end_is_named(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def confined(_: Any, *command: str) -> tuple[int, str, str]:
+        asked.append(command)
+        return acme_certificate.LOCKED, "", ""
+
+    monkeypatch.setattr(acme_certificate, "confined", confined)
+    with fs.locked(certificate.state / "lock"), pytest.raises(fs.Locked, match=rf"process {os.getpid()} \(.*/lock for more than 300 seconds"):
+        acme_certificate.alone(Module(), certificate, "certbot")
+    # What a hook leaves running does not keep the lock.
+    assert "--close" in asked[0]

@@ -113,3 +113,36 @@ def test_a_removed_package_is_named_with_its_running_services() -> None:
     assert packages.running_units(Host(), "tftpd-hpa") == ["tftpd-hpa.service"]
     warning = packages.removal_warning("web1", {"telnetd": [], "tftpd-hpa": ["tftpd-hpa.service"]})
     assert "web1: unwanted packages are removed: telnetd, tftpd-hpa (in use: tftpd-hpa.service active)." in warning
+
+
+def test_another_run_that_installs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "POLICY_LOCK", str(tmp_path / "lock"))
+    with packages.fs.locked(tmp_path / "lock"), pytest.raises(packages.Problem, match=r"Could not install nginx: another run installs packages. process \d+ "):
+        packages.Apt(Runs(), wait_seconds=0).install(["nginx"], start_services=True)
+
+
+def test_all_waits_of_a_run_for_apt_have_one_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "LOCKS", ())
+    clock = [0.0]
+    monkeypatch.setattr(packages.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(packages.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    taken = (100, "", "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)")
+    with pytest.raises(packages.Problem, match="again and again for 300 seconds"):
+        packages.Apt(Runs(*[taken] * 400)).get("update", purpose="x")
+    assert clock[0] <= 301
+
+
+def test_what_dpkg_leaves_running_does_not_keep_the_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(packages, "LOCKS", ())
+    monkeypatch.setattr(packages, "POLICY_LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(packages, "lists_are_old", lambda: False)
+    monkeypatch.setattr(packages, "left_over", lambda: False)
+    inherited = {}
+
+    class Dpkg(Runs):
+        def run_command(self, command: list[str], **more: Any) -> tuple[int, str, str]:
+            inherited[command[0]] = bool(more["pass_fds"])
+            return super().run_command(command)
+
+    packages.Apt(Dpkg((100, "", "E: dpkg was interrupted"), (0, "", ""), (0, "", ""))).install(["nginx"], start_services=True)
+    assert inherited == {"apt-get": True, "dpkg": False}

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any, Callable
 
 import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Problem
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import venvs
 
 # An interpreter whose venvs contain a copy of it and the program `tool`; its pip fails when the file `fail` exists.
@@ -195,3 +197,21 @@ def test_errors_are_short_name_the_package_and_hide_passwords() -> None:
     message = venvs.explain(HASHES)
     assert "acme==5.9.0 from https://***@mirror" in message and "s3cret" not in message
     assert len(venvs.explain("line\n" * 500).splitlines()) <= 10
+
+
+def test_a_run_that_waits_for_another_ends_and_names_it(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fs.locked.__wrapped__, "__defaults__", (0, False))
+    (tmp_path / "opt").mkdir()
+    options = {"path": str(tmp_path / "opt"), "requirements": "a==1", "python": str(tmp_path / "python3"), "ca_bundle": "", "index_url": "",
+               "program": "tool"}
+    with fs.locked(tmp_path / "opt/.lock"), pytest.raises(Problem, match=rf"Could not install .*opt: process {os.getpid()} .* holds .*opt/.lock"):
+        venvs.ensure(SimpleNamespace(check_mode=False, run_command=command), options)
+
+
+def test_a_download_without_an_end_is_given_up(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(venvs, "STEP_SECONDS", 1)
+    python = tmp_path / "python3.13"
+    python.write_text(python.read_text().replace('case "$*" in', 'case "$*" in\n    *"pip install"*) sleep 60 ;;', 1))
+    with pytest.raises(venvs.BuildError, match="`-m pip install` did not end within 1 seconds"):
+        run()
+    assert venvs.venvs(tmp_path / "opt") == []
