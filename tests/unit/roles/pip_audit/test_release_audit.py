@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_three_results import FLASK, JINJA, OWN
+from pip_audit_output import FLASK, JINJA, OWN
 
 
 @pytest.fixture

@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-FLASK = {"name": "flask", "version": "3.1.3", "vulns": []}
-JINJA = {"name": "jinja2", "version": "2.10", "vulns": [
-    {"id": "PYSEC-2019-217", "fix_versions": ["2.10.1"], "aliases": ["CVE-2019-10906"]}]}
-OWN = {"name": "Shop.App", "skip_reason": "Dependency not found on PyPI"}
+from pip_audit_output import FLASK, JINJA, OWN
 
 
 def test_everything_looked_up_and_nothing_found_is_clean(host: Any) -> None:

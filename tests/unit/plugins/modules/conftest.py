@@ -1,4 +1,4 @@
-"""Run the module in this process."""
+"""Run file_set in this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.bulwark.flask.plugins.modules import file_set
-from file_set_host import ME
+from file_trees import ME
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Who runs the tests, and pictures of a directory tree."""
+"""The account that runs the tests, and pictures of a directory tree."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from file_set_host import ME
+from file_trees import ME
 from support import ansible_playbook
 
 CANARY = "canary-Xq7pLw92"
