@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from support import FACTS, SHOP, render, role_vars
+from support import FACTS, ROOT, SHOP, render, role_vars
 
 BOOKWORM = FACTS | {"distribution_major_version": "12"}
 SECURITY = ("Strict-Transport-Security", "Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options",
@@ -391,3 +391,14 @@ def test_an_address_is_written_as_in_a_url_and_gets_those_who_name_no_site() -> 
     assert "return 308 https://[2001:db8::1]$request_uri" in text
     assert servers(text)[2].count("if ($flask_shop_own = 0) {\n        return 444;") == 1 and "shop_own" not in servers(text)[1]
     assert "hostnames;\n    default 0;\n    [2001:db8::1] 1;\n    shop.example.com 1;\n" in text and "shop_own" not in site()
+
+
+def test_an_overlay_adds_locations_with_the_same_limits_and_headers() -> None:
+    overlay = ROOT / "templates/nginx_site_example.conf.j2"
+    text = render("nginx_site", str(overlay), {**SHOP, "nginx_site": {}}, ansible_facts=FACTS)
+    main = servers(text)[-1]
+    prices = main[main.index("location = /prices {"):main.index("    location / {")]
+    assert values(prices, "limit_req") == ["zone=flask_shop_rate burst=100 nodelay"]
+    assert values(prices, "proxy_pass") == ["http://flask_shop"]
+    assert 'X-Forwarded-Host ""' in values(prices, "proxy_set_header")
+    assert "map $http_cf_ipcountry $flask_shop_country {" in text
