@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Write what is generated from the roles' argument specifications.
 
-The tables of variables in the roles' READMEs, docs/flask_apps.md (every key an inventory may have) and
-docs/flask_apps.schema.json (the same for editors).
+The comments of the roles' defaults, the tables of variables in their READMEs, docs/flask_apps.md (every key of an
+inventory) and docs/flask_apps.schema.json (the same for editors).
 
     reference.py            write them
     reference.py --check    exit 1 and name the files that are not current
@@ -14,6 +14,7 @@ import ast
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def is_key(role: str, short: str) -> bool:
 
 
 def place(role: str, name: str, per_app: bool) -> str:
-    """Where an inventory says it."""
+    """Where an inventory sets it."""
     short = name[len(role) + 1:]
     if not per_app:
         return "host"
@@ -146,6 +147,28 @@ def readme(role: str, points: dict[str, Any]) -> str:
     head, _, tail = text.partition(BEGIN)
     _, _, rest = tail.partition(END)
     return f"{head}{BEGIN}\n\n{role_table(role, points)}\n\n{END}{rest}"
+
+
+def comment(option: dict[str, Any]) -> str:
+    """The description as the comment above a default, with the values and keys that the type allows."""
+    text = MARKED.sub(lambda mark: mark.group(1), plain(option))
+    if option.get("choices"):
+        text += f" One of {', '.join(option['choices'])}."
+    if option.get("options"):
+        text += f" Keys: {', '.join(option['options'])}."
+    return "\n".join(textwrap.wrap(text, 118, initial_indent="# ", subsequent_indent="# ", break_long_words=False, break_on_hyphens=False))
+
+
+def defaults(role: str, points: dict[str, Any]) -> str:
+    """A role's defaults/main.yml as it should be: each variable with its comment; order, values and headings stay."""
+    lines: list[str] = []
+    for line in (ROOT / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8").splitlines():
+        if found := re.match(r"(\w+):", line):
+            while lines[-1].startswith("#"):
+                lines.pop()
+            lines += [""] * bool(lines[-1]) + [comment(points["main"]["options"][found.group(1)])]
+        lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
 def entry_option(key: str, every: dict[str, Any]) -> dict[str, Any]:
@@ -253,6 +276,7 @@ def wanted() -> dict[Path, str]:
     """Every generated file, as it should be."""
     every = specs()
     return {**{ROOT / "roles" / role / "README.md": readme(role, points) for role, points in every.items()},
+            **{ROOT / "roles" / role / "defaults/main.yml": defaults(role, points) for role, points in every.items()},
             ROOT / "docs/flask_apps.md": reference(every), ROOT / "docs/flask_apps.schema.json": schema(every)}
 
 
