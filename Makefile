@@ -8,6 +8,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
 PYTHON ?= python3
 LOCK = requirements/controller-$(shell $(PYTHON) -c 'import sys; print("py311" if sys.version_info < (3, 12) else "py312")').txt
 SCENARIOS = default release failures applications collection secrets sessions logs alarms baseline access nginx_site certs
+SAMPLE = release/debian13 default failures baseline/debian12
 LINK = .ansible/collections/ansible_collections/bulwark/flask
 
 .PHONY: help
@@ -57,9 +58,14 @@ test-role: setup  ## Unit tests and contracts of one role: ROLE=nginx_site, half
 scenario: hosts  ## One Molecule scenario: NAME=secrets, on both hosts or on HOST=debian12; 3 to 15 minutes
 	@tools/scenario $(NAME) $(HOST)
 
+# scenario/NAME, or scenario/NAME/HOST. They have nothing in common, so each core runs one.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(shell nproc) --keep-going
+scenario/%:
+	@tools/scenario $(subst /, ,$*)
+
 .PHONY: molecule
 molecule: hosts  ## Every Molecule scenario, on Debian 13 and 12: more than an hour
-	@for scenario in $(SCENARIOS); do tools/scenario $$scenario; done
+	@$(SIDE_BY_SIDE) $(SCENARIOS:%=scenario/%)
 
 .PHONY: scanners
 scanners: hosts  ## Ratings of a host by scanners, and third-party applications behind the defaults: build/scanners.md
@@ -67,10 +73,7 @@ scanners: hosts  ## Ratings of a host by scanners, and third-party applications 
 
 .PHONY: sample
 sample: hosts  ## The scenarios of `make test`: default and failures on both hosts, release and baseline on one each
-	@tools/scenario default
-	@tools/scenario release debian13
-	@tools/scenario failures
-	@tools/scenario baseline debian12
+	@$(SIDE_BY_SIDE) $(SAMPLE:%=scenario/%)
 
 .PHONY: applications
 applications: hosts  ## Applications as people write them, deployed and used in a browser, on Debian 13

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A machine with other people's scanners beside the test hosts: a container of its own, nothing on this machine.
 
-    auditor.py up      make it, or start what is there; needs the hosts of `testhosts.py up molecule`, and lends them what
-                       a container lacks beside a machine
+    auditor.py up      make it, or start what is there; needs the hosts of the scenario that MOLECULE_SCENARIO_NAME names, and
+                       lends them what a container lacks beside a machine
     auditor.py down    remove it
 
 Debian's tools are in its image; those of PyPI and npm, by the hashes of molecule/scanners/tools, are below build/auditor,
@@ -17,7 +17,7 @@ import shlex
 import subprocess
 import sys
 
-from testhosts import ROOT, SUDO, Set, extra_certificates, image, podman
+from testhosts import ROOT, SUDO, extra_certificates, image, podman, scenario
 
 PACKAGES = ("systemd,python3,python3-venv,ca-certificates,curl,openssl,procps,iproute2,bsdextrautils,bind9-dnsutils,"
             "chromium,chromium-driver,libnginx-mod-stream,lynis,nginx-light,nmap,nodejs,npm,slowhttptest,testssl.sh")
@@ -35,7 +35,7 @@ class Auditor:
     """The container, on the network of the test hosts."""
 
     def __init__(self) -> None:
-        self.hosts = Set("molecule")
+        self.hosts = scenario()
         self.name = self.hosts.container("auditor")
 
     @property

@@ -1,16 +1,19 @@
 #!/usr/bin/env python3
 """Plain Debian hosts and an ACME authority in containers, for the demo and the tests.
 
-    testhosts.py up demo|bench|molecule      make what is missing, start what is stopped
-    testhosts.py down demo|bench|molecule    remove all of it
+    testhosts.py up demo|bench|SCENARIO         make what is missing, start what is stopped
+    testhosts.py down demo|bench|SCENARIO       remove all of it
+    testhosts.py down molecule                  the same for every scenario
 
-State is below build/<set>/: the SSH key, known_hosts, each host's address, the authority's root
-(ca.pem) and the certificate of its own listener. BULWARK_PREFIX names the containers, for two
-checkouts on one machine. Needs podman, mmdebstrap and root (or sudo).
+State is below build/demo/, build/bench/ and build/molecule/<scenario>/: the SSH key, known_hosts,
+each host's address, the authority's root (ca.pem) and the certificate of its own listener. Every set
+has containers and a network of its own. BULWARK_PREFIX begins their names, for two checkouts on one
+machine. Needs podman, mmdebstrap and root (or sudo).
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +22,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,14 +67,15 @@ def bench_hosts() -> list[Host]:
     return [Host("web", os.environ.get("DISTRO", "trixie"), ["demo.localhost"])]
 
 
-def molecule_hosts() -> list[Host]:
+def scenario_hosts() -> list[Host]:
     """Both supported releases side by side."""
     def names(host: str) -> list[str]:
         return [f"{name}{host}.example.test" for name in ("", "www.", "notes.", "httpbin.", "money.")]
     return [Host("debian13", "trixie", names("debian13")), Host("debian12", "bookworm", names("debian12"))]
 
 
-SETS = {"demo": demo_hosts, "bench": bench_hosts, "molecule": molecule_hosts}
+SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
+SETS = {**{name: scenario_hosts for name in SCENARIOS}, "demo": demo_hosts, "bench": bench_hosts}
 
 
 def run(*command: str, stdin: bytes | None = None, check: bool = True) -> str:
@@ -93,9 +99,25 @@ def extra_certificates() -> str:
     return Path("/etc/ssl/certs/ca-certificates.crt").read_text(encoding="utf-8")
 
 
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """What one scenario does at a time."""
+    (ROOT / "build").mkdir(exist_ok=True)
+    with (ROOT / "build" / f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def image(release: str, packages: str) -> str:
     """A base image from Debian's own packages; made once for each list of packages."""
     tag = f"localhost/bulwark-{release}:{hashlib.sha256(packages.encode()).hexdigest()[:12]}"
+    with locked("images"):
+        make_image(tag, release, packages)
+    return tag
+
+
+def make_image(tag: str, release: str, packages: str) -> None:
+    """Make it, unless it is there."""
     if subprocess.run([*SUDO, "podman", "image", "exists", tag], check=False).returncode:
         print(f"Building {tag} …", flush=True)
         archive = ROOT / "build" / f"{release}.tar"
@@ -103,7 +125,6 @@ def image(release: str, packages: str) -> str:
         run(*SUDO, "mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", release, str(archive))
         podman("import", "--quiet", str(archive), tag)
         run(*SUDO, "rm", str(archive))
-    return tag
 
 
 class Set:
@@ -112,7 +133,7 @@ class Set:
     def __init__(self, name: str) -> None:
         self.name = name
         self.hosts = SETS[name]()
-        self.folder = ROOT / "build" / name
+        self.folder = ROOT / "build" / ("molecule" if name in SCENARIOS else "") / name
         self.network = f"{PREFIX}-{name}"
 
     def container(self, host: str) -> str:
@@ -258,11 +279,20 @@ class Set:
             shutil.rmtree(self.folder)
 
 
+def scenario() -> Set:
+    """The hosts of the scenario that Molecule runs."""
+    return Set(os.environ["MOLECULE_SCENARIO_NAME"])
+
+
 def main(arguments: list[str]) -> None:
     """Entry point."""
-    if len(arguments) != 2 or arguments[0] not in ("up", "down") or arguments[1] not in SETS:
+    if arguments == ["down", "molecule"]:
+        for name in SCENARIOS:
+            Set(name).down()
+    elif len(arguments) == 2 and arguments[0] in ("up", "down") and arguments[1] in SETS:
+        getattr(Set(arguments[1]), arguments[0])()
+    else:
         sys.exit(__doc__)
-    getattr(Set(arguments[1]), arguments[0])()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from host.plugin import Server
-from testhosts import Set
+from testhosts import scenario
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -18,7 +18,7 @@ class Receiver:
     """What the mail server and the webhook in the neighbouring container got."""
 
     def __init__(self) -> None:
-        self.hosts = Set("molecule")
+        self.hosts = scenario()
         self.hosts.execute("pebble", "command -v aiosmtpd >/dev/null || { apt-get update -qq; apt-get install -qq -y --no-install-recommends "
                                      "python3-aiosmtpd; } >/dev/null 2>&1; rm -rf /tmp/got; mkdir -p /tmp/got; cat > /tmp/receiver.py",
                            (ROOT / "molecule/alarms/receiver.py").read_bytes())

@@ -6,9 +6,10 @@ import json
 import re
 
 import pytest
-from channel import ROOT, Channel, Receiver
+from channel import Channel, Receiver
+from testhosts import scenario
 
-SECRETS = [(ROOT / "build/molecule" / name).read_text().strip() for name in ("smtp-password", "webhook-token")]
+SECRETS = [(scenario().folder / name).read_text().strip() for name in ("smtp-password", "webhook-token")]
 
 
 def send(channel: Channel, key: str, *more: str) -> None:

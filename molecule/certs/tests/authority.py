@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from testhosts import PEBBLE, Set
+from testhosts import PEBBLE, scenario
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -111,7 +111,7 @@ class Authority:
     """Runs in the neighbouring container, on ports of its own."""
 
     def __init__(self, hosts: list[str]) -> None:
-        self.hosts = Set("molecule")
+        self.hosts = scenario()
         self.address = self.hosts.address("pebble")
         zone = ZONE.format(pebble=self.address)
         for host in hosts:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from testhosts import scenario
 
-FILES = Path(__file__).resolve().parents[3] / "build" / "molecule" / "certificates"
+FILES = scenario().folder / "certificates"
 PASSWORD = FILES / "vault-password"
 
 

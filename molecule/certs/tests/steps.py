@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from provided_files import FILES, PASSWORD
+from testhosts import scenario
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
 
-STATE = ROOT / "build" / "molecule"
+STATE = scenario().folder
 HOSTS = ("debian13", "debian12")
 PROVIDED = {"source": "provided", "provided_chain": str(FILES / "shop.pem"), "provided_key": str(FILES / "shop.key")}
 STRANGER = "/etc/nginx/conf.d/stranger.conf"

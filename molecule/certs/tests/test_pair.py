@@ -12,7 +12,7 @@ from typing import Any, Optional
 import pytest
 from cryptography import x509
 from steps import HOSTS, STATE, Run, Step, play
-from testhosts import Set
+from testhosts import scenario
 
 PAIR = {"rsa_certificate": True}
 SITES = "molecule/certs/sites.yml"
@@ -173,7 +173,7 @@ def test_a_second_one_that_cannot_be_renewed_fails_in_sight_and_does_not_hold_up
 
 
 def test_a_revocation_is_of_both(pair: Run, sites: list[Any]) -> None:
-    hosts = Set("molecule")
+    hosts = scenario()
 
     def status(serial: int) -> str:
         """What the authority says of one of its certificates."""

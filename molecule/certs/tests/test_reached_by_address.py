@@ -10,7 +10,7 @@ from cryptography import x509
 from steps import HOSTS, Run, Step, play
 from test_pair import SITES, settled
 from test_via_dns import RENEW
-from testhosts import PEBBLE, Set
+from testhosts import PEBBLE, scenario
 
 # It takes every name as proven: the network of the test hosts has no IPv6 it could come by.
 TRUSTING = """
@@ -81,7 +81,7 @@ def ipv4(step: Any, sites: list[Any]) -> Run:
 def ipv6(ipv4: Run, sites: list[Any]) -> Run:
     """A site with one beside its names."""
     pebble = PEBBLE.replace("$key", "none") % {"port": 14004, "management": 15004, "bound": "false"}
-    Set("molecule").execute("pebble", TRUSTING.format(pebble=pebble))
+    scenario().execute("pebble", TRUSTING.format(pebble=pebble))
     for site in sites:
         site.server.host.check_output("ip -6 address replace fd00:b::%s/64 dev eth0 nodad", site.server.name[-2:])
     return play(Step({"profile": "shortlived"}, directory_url="https://pebble:14004/dir", address="IPv6"), playbook=SITES)
@@ -121,7 +121,7 @@ def test_another_run_changes_nothing(ipv4: Run) -> None:
 
 def test_an_address_of_ipv6_is_certified_and_moves_to_the_name(ipv6: Run, sites: list[Any]) -> None:
     assert ipv6.recap("failed") == dict.fromkeys(HOSTS, 0)
-    root = Set("molecule").execute("pebble", "curl -sk https://localhost:15004/roots/0")
+    root = scenario().execute("pebble", "curl -sk https://localhost:15004/roots/0")
     for site in sites:
         assert site.ask(VISIT, address=f"fd00:b::{site.server.name[-2:]}", ca=root) == [308, f"https://{site.domain}/"]
         assert refused(site), "by IPv4 there is no address"

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testhosts import scenario
 
 ROOT = Path(__file__).resolve().parents[3]
 
-STATE = ROOT / "build" / "molecule"
+STATE = scenario().folder
 EAB_KEY = STATE / "eab-key"
 KILLED_AFTER_SECONDS = 4
 

@@ -1,6 +1,6 @@
 """A syslog collector beside the ACME authority: rsyslog over TLS, with certificates good and bad.
 
-Run as a program it prepares the collector and leaves its authority in build/molecule/collector.pem.
+Run as a program it prepares the collector and leaves its authority in build/molecule/<scenario>/collector.pem.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from testhosts import Set, podman
+from testhosts import podman, scenario
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -63,7 +63,7 @@ class Collector:
     """One collector for all hosts."""
 
     def __init__(self) -> None:
-        self.hosts = Set("molecule")
+        self.hosts = scenario()
 
     def run(self, script: str) -> str:
         """In its container."""

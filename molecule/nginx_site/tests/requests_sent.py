@@ -5,14 +5,12 @@ from __future__ import annotations
 import http.client
 import io
 import itertools
-from pathlib import Path
 from typing import Any
 
 from host.outside import Answer
+from testhosts import scenario
 
-ROOT = Path(__file__).resolve().parents[3]
-
-STATE = ROOT / "build" / "molecule"
+STATE = scenario().folder
 
 
 class _Bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from requests_sent import STATE, somebody
-from testhosts import Set
+from testhosts import scenario
 
 # What curl says of a connection that did not come about.
 NONE = ["0", "000", "none"]
@@ -62,7 +62,7 @@ def by_http3(site: Any, path: str) -> list[str]:
               f"--resolve {site.domain}:443:{site.server.target.address} "
               "--write-out '%{http_version} %{response_code} %header{strict-transport-security}' "
               f"https://{site.domain}{path} || echo none")
-    return Set("molecule").execute("pebble", script, (STATE / "ca.pem").read_bytes()).split()[-3:]
+    return scenario().execute("pebble", script, (STATE / "ca.pem").read_bytes()).split()[-3:]
 
 
 def test_http3_is_spoken_where_nginx_has_it_and_offered_by_name(edge: Any) -> None:

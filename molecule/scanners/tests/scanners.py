@@ -14,7 +14,7 @@ from typing import Any
 from auditor import Auditor
 from host.plugin import Server
 
-CERTIFICATE_ROOT = "/project/build/molecule/ca.pem"
+CERTIFICATE_ROOT = "/project/build/molecule/scanners/ca.pem"
 TRUSTED = "/etc/ssl/trusted.pem"
 # Without those that ask a server of its authors what came there, or look for Java, WordPress or LDAP.
 WAPITI = "backup,crlf,csrf,exec,file,htaccess,permanentxss,redirect,sql,upload,xss"
