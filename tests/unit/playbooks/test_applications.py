@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from support import ROOT, ansible_playbook
 
-ROOT = Path(__file__).resolve().parents[3]
 PLAYBOOK = """\
 - hosts: localhost
   gather_facts: false
@@ -35,9 +33,7 @@ ENTRY = "{domains: [a.example.com], wsgi: 'a:app', source: {path: /srv/a}}"
 
 def play_book(play: Path, *options: str) -> tuple[int, str]:
     """Exit status and output of a playbook that runs on this machine."""
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible/collections")}
-    result = subprocess.run(["ansible-playbook", "-i", "localhost,", "-c", "local", play, *options],
-                            capture_output=True, text=True, env=environment, check=False)
+    result = ansible_playbook(play.parent, "-i", "localhost,", "-c", "local", str(play), *options)
     return result.returncode, " ".join((result.stdout + result.stderr).split())
 
 

@@ -136,7 +136,7 @@ def server(tmp_path: Path) -> Iterator[str]:
     meta = {"meta": {"profiles": {"classic": "", "tlsserver": ""}, "caaIdentities": ["ours.example"]}}
     (tmp_path / "dir.json").write_text(json.dumps(meta))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Server, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield f"127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     server.server_close()

@@ -41,7 +41,7 @@ class Receiver(BaseHTTPRequestHandler):
 def url() -> Iterator[str]:
     Receiver.status, Receiver.got = 200, []
     server = HTTPServer(("127.0.0.1", 0), Receiver)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/hook"
     server.shutdown()
     server.server_close()

@@ -88,7 +88,7 @@ def osv(tmp_path: Path) -> Iterator[Callable[[dict[str, Any]], str]]:
     stub = _load(ROOT / "molecule/shared/osv_stub.py")
     stub.Handler.seed = tmp_path / "seed.json"
     server = ThreadingHTTPServer(("127.0.0.1", 0), stub.Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def start(seed: dict[str, Any]) -> str:
         stub.Handler.seed.write_text(json.dumps(seed))

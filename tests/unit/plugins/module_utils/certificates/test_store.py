@@ -137,7 +137,7 @@ class Server(http.server.SimpleHTTPRequestHandler):
 def port(shop: Certificate) -> Iterator[int]:
     handler = functools.partial(Server, directory=str(shop.webroot))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
     yield server.server_address[1]
     server.shutdown()
     server.server_close()

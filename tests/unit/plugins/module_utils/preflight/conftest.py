@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import secrets
+import select
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,17 +53,64 @@ def venv() -> Path:
     return place
 
 
+# What the examples import. Importing it takes longer than the inspection.
+PACKAGES = ("flask", "flask_limiter", "flask_wtf.csrf", "marshmallow", "redis", "werkzeug.middleware.proxy_fix")
+SERVER = """
+import importlib, json, os, runpy, sys
+del sys.path[0]
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+for line in sys.stdin:
+    run = json.loads(line)
+    child = os.fork()
+    if not child:
+        os.chdir(run["cwd"])
+        os.environ.clear()
+        os.environ.update(run["env"])
+        for number, path in ((0, os.devnull), (1, run["stdout"]), (2, run["stderr"])):
+            os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), number)
+        sys.argv = run["argv"]
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        os._exit(1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Interpreter:
+    """Runs a program as `python PROGRAM …`, in a fork of a process that has imported the packages of the examples."""
+
+    def __init__(self, venv: Path) -> None:
+        self.server = subprocess.Popen([venv / "bin/python", "-c", SERVER, *PACKAGES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                       env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"})
+
+    def run(self, argv: list[Any], cwd: Path, env: dict[str, str], output: Path) -> subprocess.CompletedProcess[str]:
+        """Run it; what it printed is kept below `output`."""
+        stdout, stderr = output / "stdout", output / "stderr"
+        run = {"argv": [str(word) for word in argv], "cwd": str(cwd), "env": env, "stdout": str(stdout), "stderr": str(stderr)}
+        assert self.server.stdin and self.server.stdout
+        self.server.stdin.write(json.dumps(run) + "\n")
+        self.server.stdin.flush()
+        assert select.select([self.server.stdout], [], [], 60)[0], f"{argv} takes longer than a minute"
+        return subprocess.CompletedProcess(argv, int(self.server.stdout.readline()), stdout.read_text(), stderr.read_text())
+
+    def end(self) -> None:
+        """End the server."""
+        self.server.kill()
+        self.server.communicate()
+
+
 class Host:
     """Where the applications of the tests are, and what runs the inspector on them."""
 
     def __init__(self, venv: Path, root: Path) -> None:
         self.venv, self.root = venv, root
+        self.interpreter = Interpreter(venv)
         self.key = secrets.token_hex(32)
         self.inspector = root / "inspector.zip"
         self.inspector.write_bytes(inspector_zip())
 
-    def inspect(self, source: Path, wsgi: str, env: dict[str, str | None], **question: Any) -> dict[str, Any]:
-        """The inspector's answer; its standard output must be one JSON document."""
+    def inspect(self, source: Path, wsgi: str, env: dict[str, str | None], new_process: bool = False, **question: Any) -> dict[str, Any]:
+        """The inspector's answer; its standard output must be one JSON document. `new_process` runs it as a host does."""
         source.mkdir(parents=True, exist_ok=True)
         asked = {"wsgi": wsgi, "source": str(source), "domains": DOMAINS, "proxies": 1, "body_max_mb": 1,
                  "account": "shop", **question}
@@ -71,8 +119,11 @@ class Host:
         (state / "question.json").write_text(json.dumps(asked))
         whole = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "STATE_DIRECTORY": str(state), "FLASK_SECRET_KEY": self.key,
                  "FLASK_TRUSTED_HOSTS": json.dumps(DOMAINS), "PYTHONDONTWRITEBYTECODE": "1", **env}
-        done = subprocess.run([self.venv / "bin/python", self.inspector, state / "question.json"], cwd=source, capture_output=True, text=True,
-                              check=False, timeout=60, env={name: value for name, value in whole.items() if value is not None})
+        argv, env = [self.inspector, state / "question.json"], {name: value for name, value in whole.items() if value is not None}
+        if new_process:
+            done = subprocess.run([self.venv / "bin/python", *argv], cwd=source, capture_output=True, text=True, check=False, timeout=60, env=env)
+        else:
+            done = self.interpreter.run(argv, source, env, state)
         assert done.returncode == 0, done.stderr
         assert self.key not in done.stdout
         return json.loads(done.stdout)
@@ -92,10 +143,10 @@ class Host:
             (source / path).write_text(text.replace("{KEY}", self.key))
         return source
 
-    def of(self, variant: Variant) -> dict[str, Any]:
+    def of(self, variant: Variant, new_process: bool = False) -> dict[str, Any]:
         """The inspector's answer about a variant."""
         wsgi = {"shop": "shop:create_app()", "minimal": "minimal:app"}[variant.base]
-        return self.inspect(self.example(variant), wsgi, variant.env, **variant.question)
+        return self.inspect(self.example(variant), wsgi, variant.env, new_process, **variant.question)
 
     def program(self, name: str, files: dict[str, str], wsgi: str, env: dict[str, str | None] | None = None, **question: Any) -> dict[str, Any]:
         """The inspector's answer about an application written for one test."""
@@ -107,8 +158,10 @@ class Host:
 
 
 @pytest.fixture(scope="session")
-def host(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Host:
-    return Host(venv, tmp_path_factory.mktemp("preflight"))
+def host(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    made = Host(venv, tmp_path_factory.mktemp("preflight"))
+    yield made
+    made.interpreter.end()
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ def results(answer):
 
 @pytest.mark.parametrize("base", ["shop", "minimal"])
 def test_the_examples_pass(host, base):
-    answer = host.of(Variant(f"clean-{base}", "", "", base=base))
+    answer = host.of(Variant(f"clean-{base}", "", "", base=base), new_process=True)
     assert answer["exception"] is None and answer["inspector"] == 1 and answer["flask"] and answer["python"]
     assert [(f["check"], f["result"]) for f in answer["findings"]] == [(check.id, "pass") for check in CHECKS]
 

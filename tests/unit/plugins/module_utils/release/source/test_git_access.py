@@ -92,7 +92,7 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     handler = type("Handler", (GitServer,), {"root": root, "password": TOKEN})
     with ThreadingHTTPServer(("localhost", 0), handler) as http:
         http.socket = context.wrap_socket(http.socket, server_side=True)
-        thread = threading.Thread(target=http.serve_forever, daemon=True)
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
         yield f"https://localhost:{http.server_address[1]}/shop.git", certificate, commit
         http.shutdown()
