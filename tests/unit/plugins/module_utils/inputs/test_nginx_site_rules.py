@@ -64,18 +64,18 @@ def test_good_values_pass(check: Callable[[str, Any], list[str]], value: Any) ->
     (client_networks, ["10.0.0.1/8"], "write 10.0.0.0/8"),
     (client_networks, ["10.0.0.1", "10.0.0.1"], "there twice"),
     (nginx_site.proxies, {"header": "X-Real-IP"}, "it.addresses is missing"),
-    (nginx_site.headers, {"Content-Length": "5"}, "server's own"),
-    (nginx_site.headers, {"X-A": "1", "x-a": "2"}, "there twice"),
+    (nginx_site.headers, {"Content-Length": "5"}, "set by nginx"),
+    (nginx_site.headers, {"X-A": "1", "x-a": "2"}, "is set twice"),
     (nginx_site.users, {"alice": "a password of hers"}, "make one with: openssl passwd -6"),
     (nginx_site.users, {"alice": 123456789012}, "must be the hash of a password"),
     (nginx_site.paths, {"/a": {"websockets": True}}, "did you mean websocket?"),
     (nginx_site.paths, {"/a": {"websocket": "yes"}}, "true or false"),
     (nginx_site.paths, {"/a": {}}, "mapping of settings"),
     (nginx_site.paths, {"/a/../b": {"hidden": True}}, "must begin with /"),
-    (nginx_site.paths, {"/a": {"hidden": True}, "/A/": {"hidden": True}}, "there twice"),
+    (nginx_site.paths, {"/a": {"hidden": True}, "/A/": {"hidden": True}}, "is set twice"),
     (nginx_site.paths, {"/a": {"rate_per_second": 1, "rate_per_minute": 1}}, "contradict"),
-    (nginx_site.paths, {"/a": {"rate_burst": 1}}, "goes with a rate"),
-    (nginx_site.paths, {"/a": {"methods": ["TRACE"]}}, "never served"),
+    (nginx_site.paths, {"/a": {"rate_burst": 1}}, "needs a rate"),
+    (nginx_site.paths, {"/a": {"methods": ["TRACE"]}}, "cannot be served"),
     (nginx_site.paths, {"/a": {"methods": []}}, "must be methods"),
     (nginx_site.paths, {"/a": {"allow": []}}, "must be a list"),
 ])
@@ -94,6 +94,6 @@ def agreed(site: dict[str, Any], static: tuple[str, ...] = ()) -> str:
 def test_settings_that_need_others_say_which() -> None:
     assert "alice is not in site.users" in agreed({"paths": {"/a": {"users": ["alice"]}}})
     assert "site.client_ca" in agreed({"paths": {"/a": {"client_certificate": True}}})
-    assert "among the files of /static/" in agreed({"paths": {"/static/x": {"users": ["alice"]}}, "users": PEOPLE}, ("/static/",))
+    assert "inside the files of /static/" in agreed({"paths": {"/static/x": {"users": ["alice"]}}, "users": PEOPLE}, ("/static/",))
     assert agreed({"paths": {"/a": {"users": ["alice"], "client_certificate": True}, "/static": {"hidden": True}}, "users": PEOPLE,
                    "client_ca": "/x"}, ("/static/", "/a/static/")) == ""
