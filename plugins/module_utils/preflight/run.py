@@ -40,8 +40,7 @@ class Inspection:
         self.hidden = hidden
         self.findings: list[dict[str, Any]] = []
         self.bandit_output = ""
-        self.imported: list[str] | None = None
-        self.from_prefixed_env = False
+        self.facts = tools.Facts()
         self.report: policy.Report | None = None
 
     @property
@@ -125,14 +124,14 @@ class Inspection:
                                                printed and f"The application printed:\n{printed}{advice(printed)}") if part)
             raise ReleaseError("preflight", f"{self.options['wsgi']} cannot be imported:\n{text}{advice(text)}")
         self.findings += tools.inspector_findings(ran.output)
-        self.imported, self.from_prefixed_env = tools.inspector_facts(ran.output)
+        self.facts = tools.inspector_facts(ran.output)
 
     def judge(self) -> dict[str, Any]:
         """Weigh the findings by the policy and keep the report with the release."""
         if self.bandit_output:
-            self.findings += tools.bandit_findings(self.bandit_output, str(self.source), self.imported)
+            self.findings += tools.bandit_findings(self.bandit_output, str(self.source), self.facts.imported)
         self.report = policy.judge(self.findings, self.policy, datetime.date.today())
-        report = self.report.as_dict()
+        report = {**self.report.as_dict(), "interface": self.facts.interface}
         text = json.dumps(report, indent=2, sort_keys=True) + "\n"
         fs.write(self.release / REPORT, text.encode(), gid=self.gid, mode=0o640)
         return {**report, "table": self.report.table(passed=False)}
@@ -147,5 +146,5 @@ class Inspection:
         if self.report is None:
             return "The application was not inspected."
         return (f"The application is not safe to serve:\n{self.report.table(passed=False)}\nCorrect it, or let this release through by "
-                f"these lines in the application's entry:\n\n{self.report.way_through(self.from_prefixed_env)}\n\n"
+                f"these lines in the application's entry:\n\n{self.report.way_through(self.facts.from_prefixed_env)}\n\n"
                 f"Whole report: {self.release / REPORT}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector import table
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Check, finding
@@ -34,14 +34,24 @@ def inspector_findings(json_text: str) -> list[dict[str, str]]:
     return found
 
 
-def inspector_facts(json_text: str) -> tuple[list[str] | None, bool]:
-    """The files that the application has imported, None where that is not known, and whether it calls from_prefixed_env."""
+class Facts(NamedTuple):
+    """What else the inspector has seen: the files that the application has imported, None where that is not known, whether it calls
+    from_prefixed_env, and how it is called, `wsgi`, `asgi` or empty."""
+
+    imported: list[str] | None = None
+    from_prefixed_env: bool = False
+    interface: str = ""
+
+
+def inspector_facts(json_text: str) -> Facts:
+    """The facts in an answer of the inspector."""
     try:
         answer = json.loads(json_text)
         inspected = any(one["check"] != table.APPLICATION.id for one in answer["findings"])
-        return (list(map(str, answer["imported"])) if inspected else None), bool(answer["from_prefixed_env"])
+        return Facts(list(map(str, answer["imported"])) if inspected else None, bool(answer["from_prefixed_env"]),
+                     answer["interface"] if answer["interface"] in ("wsgi", "asgi") else "")
     except (ValueError, TypeError, KeyError, AttributeError):
-        return None, False
+        return Facts()
 
 
 def _line(text: Any, limit: int = 2000) -> str:

@@ -7,6 +7,7 @@ library alone. The JSON file of one application has these keys:
   made: extensions read them, and whatever the application sets itself replaces them.
 - `config`: settings of the operator. They replace what the application sets, once it is loaded.
 - `refuse_cross_site` (bool) and `trusted_origins` (list of origins such as `https://www.example.com`).
+- `worker_class`: `auto`, `gthread` for WSGI applications, or `asgi`.
 
 A setting `{"env": "NAME"}` is the text of an environment variable; `{"env_json": "NAME"}` is its JSON.
 """
@@ -28,6 +29,7 @@ SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 BROWSERS_CREDENTIALS = re.compile(r"(basic|digest|negotiate|ntlm)\b", re.IGNORECASE)
 PORT = re.compile(r":\d+$")
 REFUSAL = b"This request comes from another site and carries your credentials. It was refused.\n"
+REFUSAL_HEADERS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(REFUSAL)).encode())]
 
 
 def resolve(value: Any) -> Any:
@@ -54,6 +56,7 @@ class Deployment:
             raise SystemExit("\n".join(missing))
         self.refuse_cross_site = given["refuse_cross_site"]
         self.trusted_origins = {origin.lower() for origin in given["trusted_origins"]}
+        self.worker_class = given["worker_class"]
         self.made: list[Any] = []
 
     def install(self) -> None:
@@ -93,14 +96,37 @@ class Deployment:
             return application
 
         def guard(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-            if environ["REQUEST_METHOD"] in SAFE_METHODS or not self.is_cross_site(environ):
+            if not self.refuses(environ):
                 return application(environ, start_response)
-            logging.getLogger("deployment").warning("Refused a cross-site request from the origin %s, see trusted_origins",
-                                                    environ.get("HTTP_ORIGIN") or "unknown")
-            start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(REFUSAL)))])
+            start_response("403 Forbidden", [(name.decode(), value.decode()) for name, value in REFUSAL_HEADERS])
             return [REFUSAL]
 
         return guard
+
+    def guarded_asgi(self, application: Callable[..., Any]) -> Callable[..., Any]:
+        """The ASGI application, with the same requests refused."""
+        if not self.refuse_cross_site:
+            return application
+
+        async def guard(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
+            if scope["type"] == "lifespan" or not self.refuses(environ_of(scope)):
+                await application(scope, receive, send)
+            elif scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1008})  # before it is accepted: status 403
+            else:
+                await send({"type": "http.response.start", "status": 403, "headers": REFUSAL_HEADERS})
+                await send({"type": "http.response.body", "body": REFUSAL})
+
+        return guard
+
+    def refuses(self, environ: dict[str, Any]) -> bool:
+        """Whether a request is refused, which is logged. The handshake of a WebSocket is a GET that opens a way to act."""
+        if environ["REQUEST_METHOD"] in SAFE_METHODS and not is_websocket(environ) or not self.is_cross_site(environ):
+            return False
+        logging.getLogger("deployment").warning("Refused a cross-site request from the origin %s, see trusted_origins",
+                                                environ.get("HTTP_ORIGIN") or "unknown")
+        return True
 
     def is_cross_site(self, environ: dict[str, Any]) -> bool:
         """Whether another site makes this request with the browser's credentials. Clients that are no browser never do."""
@@ -110,7 +136,24 @@ class Deployment:
         if origin in self.trusted_origins:
             return False
         fetched = environ.get("HTTP_SEC_FETCH_SITE", "")
-        if fetched:
+        # Browsers differ in what they call wss: and https: of one host, and all send the origin of a WebSocket.
+        if fetched and not (origin and is_websocket(environ)):
             return fetched not in ("same-origin", "none")
         host = PORT.sub("", environ.get("HTTP_HOST", "").lower())
         return bool(origin) and PORT.sub("", origin) != f"{environ.get('wsgi.url_scheme')}://{host}"
+
+
+def is_websocket(environ: dict[str, Any]) -> bool:
+    """Whether a request is the handshake of a WebSocket."""
+    return environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+
+
+def environ_of(scope: dict[str, Any]) -> dict[str, Any]:
+    """What the refusal reads of a request, as WSGI names it, from the scope of ASGI."""
+    environ = {"REQUEST_METHOD": scope.get("method", "GET"), "wsgi.url_scheme": {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])}
+    for name, value in scope["headers"]:
+        key, text = f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}", value.decode("latin-1")
+        environ[key] = f"{environ[key]},{text}" if key in environ else text
+    if scope["type"] == "websocket":
+        environ["HTTP_UPGRADE"] = "websocket"
+    return environ

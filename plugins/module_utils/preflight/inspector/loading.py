@@ -1,4 +1,4 @@
-"""Load the WSGI target as gunicorn does, and find the Flask applications below it."""
+"""Load the WSGI or ASGI target as gunicorn does, and find the Flask applications below it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 class CannotInspect(Exception):
     """There is no Flask application to inspect. The text says why, `cure` what to write.
 
-    The result is `error` where it could not be served either.
+    The result is `error` where it could not be served either. An empty `cure` means that nothing needs to be written.
     """
 
-    def __init__(self, text: str, result: str = "unknown", cure: str = "") -> None:
+    def __init__(self, text: str, result: str = "unknown", cure: str | None = None) -> None:
         super().__init__(text)
         self.result, self.cure = result, cure
 
@@ -44,10 +44,7 @@ def load(target: str) -> Any:
         raise CannotInspect(f"wsgi: the module {module} has no {name}") from None
     if call is not None:
         found = found(*call[0], **call[1])
-    if is_asgi(found):
-        raise CannotInspect(f"wsgi: {module}:{expression} is an ASGI application ({kind_of(found)}), and the server runs WSGI applications only",
-                            "error", "wrap it with a2wsgi: application = ASGIMiddleware(app)")
-    if call is None and inspect.isfunction(found):
+    if call is None and inspect.isfunction(found) and not is_asgi(found):
         try:
             inspect.signature(found).bind({}, None)
         except TypeError:
@@ -63,6 +60,15 @@ def is_asgi(thing: Any) -> bool:
         return False
     call = next((vars(kind)["__call__"] for kind in type(thing).__mro__ if "__call__" in vars(kind)), None)
     return inspect.iscoroutinefunction(thing) or inspect.iscoroutinefunction(call)
+
+
+def interface(target: str, found: Any, worker_class: str) -> str:
+    """How an application is called, `wsgi` or `asgi`; an error where the chosen class of workers calls it otherwise."""
+    kind = "asgi" if is_asgi(found) else "wsgi"
+    if {"asgi": "asgi", "gthread": "wsgi"}.get(worker_class, kind) != kind:
+        raise CannotInspect(f"wsgi: {target} is {'an ASGI' if kind == 'asgi' else 'a WSGI'} application ({kind_of(found)}), and "
+                            f"gunicorn_app.worker_class is {worker_class}", "error", "leave out worker_class")
+    return kind
 
 
 def kind_of(thing: Any) -> str:
@@ -82,7 +88,8 @@ def flask_apps(root: Any) -> list[Layered]:
     try:
         from flask import Flask
     except ImportError:
-        raise CannotInspect(f"Flask is not installed beside the application ({kind_of(root)})") from None
+        raise CannotInspect(f"{kind_of(root)} is no Flask application, and Flask is not installed; it is served, and the checks, "
+                            "which are for Flask, were left out", cure="") from None
     found: dict[int, Layered] = {}
     seen: set[int] = set()
 
@@ -125,5 +132,6 @@ def flask_apps(root: Any) -> list[Layered]:
 
     walk(root, [])
     if not found:
-        raise CannotInspect(f"wsgi names no Flask application but {kind_of(root)}, and none was found below it")
+        raise CannotInspect(f"wsgi names no Flask application but {kind_of(root)}, and none was found below it; it is served, "
+                            "and the checks, which are for Flask, were left out", cure="")
     return list(found.values())

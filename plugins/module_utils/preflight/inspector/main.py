@@ -9,7 +9,8 @@ printed. The standard output is one JSON document; all else that the application
 
 Question: {"wsgi": "shop:create_app()", "source": directory, "domains": [...], "proxies": 1, "body_max_mb": 16,
 "account": "shop", "deployment": [deployment.py, settings file] or nothing}
-Answer: {"inspector": 1, "python": "3.13.5", "flask": "3.1.3" or null, "exception": null or {type, text, traceback},
+Answer: {"inspector": 1, "python": "3.13.5", "flask": "3.1.3" or null, "interface": "wsgi",
+"asgi" or "" where it could not be loaded, "exception": null or {type, text, traceback},
 "imported": [files of the source], "from_prefixed_env": bool, "findings": [{check, result, found, why, fix}, ...]}.
 Every check has at least one finding. Its result is pass, warning, error, or unknown where nothing could be seen. A
 target that is no Flask application has one finding, of the check `application`.
@@ -29,7 +30,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.loading import CannotInspect, flask_apps, load
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.loading import CannotInspect, flask_apps, interface, kind_of, load
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Check, finding
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.subject import Subject, version
@@ -73,11 +74,16 @@ def _cure(check: Check, subject: Subject) -> str:
 def answer(question: dict[str, Any]) -> dict[str, Any]:
     """Import the application and inspect it."""
     redactor = Redactor(os.environ, VOCABULARY)
-    result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "findings": [], "exception": None,
+    result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "interface": "", "findings": [], "exception": None,
                               "imported": [], "from_prefixed_env": False}
     try:
         deployment = _deployment(question)
-        applications = flask_apps(load(question["wsgi"]))
+        target = load(question["wsgi"])
+        result["interface"] = interface(question["wsgi"], target, deployment.worker_class if deployment is not None else "auto")
+        if result["interface"] == "asgi":
+            raise CannotInspect(f"{question['wsgi']} is an ASGI application ({kind_of(target)}) and is served as such; "
+                                "the checks are for Flask and were left out", cure="")
+        applications = flask_apps(target)
         if deployment is not None:
             deployment.finish()
     except CannotInspect as error:

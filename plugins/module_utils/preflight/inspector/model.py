@@ -28,7 +28,7 @@ def check(title: str, severity: str, why: str, fix: str, setting: tuple | None =
     return lambda function: Check(function.__name__, title, severity, why, fix, setting, function)
 
 
-def finding(one: Check, result: str, found: str, fix: str = "") -> dict[str, str]:
-    """One finding. A pass needs no advice."""
-    advice = {} if result == "pass" else {"why": one.why, "fix": fix or one.fix}
+def finding(one: Check, result: str, found: str, fix: str | None = None) -> dict[str, str]:
+    """One finding with the check's own advice, or `fix`. A pass needs none, and neither does what has an empty `fix`."""
+    advice = {} if result == "pass" or fix == "" else {"why": one.why, "fix": one.fix if fix is None else fix}
     return {"check": one.id, "result": result, "found": found, "why": "", "fix": "", **advice}

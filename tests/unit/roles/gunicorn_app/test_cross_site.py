@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import runpy
 from pathlib import Path
@@ -18,7 +19,7 @@ ELSEWHERE = {"HTTP_ORIGIN": "https://attacker.example", "HTTP_SEC_FETCH_SITE": "
 def status(tmp_path: Path, method: str = "POST", trusted: tuple[str, ...] = (), refuse: bool = True, **environ: str) -> str:
     """What a client gets."""
     path = tmp_path / "settings.json"
-    path.write_text(json.dumps({"defaults": {}, "config": {}, "refuse_cross_site": refuse, "trusted_origins": trusted}))
+    path.write_text(json.dumps({"defaults": {}, "config": {}, "refuse_cross_site": refuse, "trusted_origins": trusted, "worker_class": "auto"}))
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         start_response("200 OK", [])
@@ -78,6 +79,70 @@ def test_it_can_be_turned_off(tmp_path: Path) -> None:
 def test_a_setting_from_a_variable_that_is_not_set_ends_the_start_with_its_name(tmp_path: Path) -> None:
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({"defaults": {"A": {"env": "NOT_SET_AT_ALL"}}, "config": {"KEY": {"env": "NOT_SET_AT_ALL"}},
-                                "refuse_cross_site": True, "trusted_origins": []}))
+                                "refuse_cross_site": True, "trusted_origins": [], "worker_class": "auto"}))
     with pytest.raises(SystemExit, match="config.KEY reads NOT_SET_AT_ALL from the environment, where it is not set; add it to env"):
         Deployment(str(path))
+
+
+# --- ASGI -----------------------------------------------------------------------------------------
+
+
+def asgi_status(tmp_path: Path, kind: str = "http", method: str = "POST", scheme: str = "https", **environ: str) -> int | str:
+    """The status of the response, or what a WebSocket's handshake came to."""
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"defaults": {}, "config": {}, "refuse_cross_site": True, "trusted_origins": [], "worker_class": "auto"}))
+    headers = [(name.removeprefix("HTTP_").lower().replace("_", "-").encode(), value.encode())
+               for name, value in {"HTTP_HOST": "shop.example.com", **environ}.items()]
+    scope = {"type": kind, "scheme": scheme, "headers": headers} | ({"method": method} if kind == "http" else {})
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": f"{kind}.connect" if kind == "websocket" else "http.request"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"} if kind == "websocket" else {"type": "http.response.start", "status": 200, "headers": []})
+
+    asyncio.run(Deployment(str(path)).guarded_asgi(application)(scope, receive, send))
+    return sent[0].get("status") or str(sent[0]["type"])
+
+
+def test_an_asgi_application_is_guarded_alike(tmp_path: Path) -> None:
+    own = {"HTTP_ORIGIN": "https://shop.example.com", "HTTP_SEC_FETCH_SITE": "same-origin"}
+    assert asgi_status(tmp_path, **COOKIE, **ELSEWHERE) == 403
+    assert asgi_status(tmp_path, **COOKIE, HTTP_ORIGIN="https://attacker.example") == 403
+    assert asgi_status(tmp_path, **COOKIE, **own) == 200
+    assert asgi_status(tmp_path, **ELSEWHERE) == 200
+    assert asgi_status(tmp_path, method="GET", **COOKIE, **ELSEWHERE) == 200
+
+
+@pytest.mark.parametrize(("environ", "result"), [
+    ({**COOKIE, **ELSEWHERE}, "websocket.close"),
+    ({**COOKIE, "HTTP_ORIGIN": "https://shop.example.com"}, "websocket.accept"),
+    # A browser that takes wss: and https: of one host for two sites.
+    ({**COOKIE, "HTTP_ORIGIN": "https://shop.example.com", "HTTP_SEC_FETCH_SITE": "cross-site"}, "websocket.accept"),
+    ({**ELSEWHERE}, "websocket.accept"),
+    ({**COOKIE}, "websocket.accept"),
+], ids=["other site", "own", "own, another scheme", "no credentials", "no browser"])
+def test_another_site_opens_no_websocket_with_the_clients_cookie(tmp_path: Path, environ: dict[str, str], result: str) -> None:
+    assert asgi_status(tmp_path, "websocket", scheme="wss", **environ) == result
+
+
+def test_neither_does_it_to_a_wsgi_application(tmp_path: Path) -> None:
+    upgrade = {**COOKIE, "HTTP_UPGRADE": "WebSocket"}
+    assert status(tmp_path, "GET", **upgrade, **ELSEWHERE) == "403"
+    assert status(tmp_path, "GET", **upgrade, HTTP_ORIGIN="https://shop.example.com") == "200"
+
+
+def test_the_start_and_the_end_of_an_asgi_application_pass(tmp_path: Path) -> None:
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps({"defaults": {}, "config": {}, "refuse_cross_site": True, "trusted_origins": [], "worker_class": "asgi"}))
+    seen: list[str] = []
+
+    async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    asyncio.run(Deployment(str(path)).guarded_asgi(application)({"type": "lifespan"}, None, None))
+    assert seen == ["lifespan"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
+import json
+
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.forms import without_token
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.templates import Template
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.policy import judge
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.tools import inspector_findings
 from support import ROOT
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
@@ -83,7 +88,7 @@ def test_a_protection_counts_where_it_refuses_another_site(host, name, code, exp
 
 
 def test_what_the_deployment_refuses_and_sets_is_no_error(host, tmp_path):
-    (tmp_path / "settings.json").write_text('{"defaults": {"SESSION_COOKIE_SECURE": true}, "config": {}, "refuse_cross_site": true, "trusted_origins": []}')
+    (tmp_path / "settings.json").write_text('{"defaults": {"SESSION_COOKIE_SECURE": true}, "config": {}, "refuse_cross_site": true, "trusted_origins": [], "worker_class": "auto"}')
     code = FLASK + "from flask import session\napp.secret_key = '7d865e959b2466918c9863afca942d0f'\n" + POST
     answer = host.program("deployment", {"web.py": code}, "web:app", NO_KEY,
                           deployment=[str(ROOT / "roles/gunicorn_app/files/deployment.py"), str(tmp_path / "settings.json")])
@@ -93,11 +98,33 @@ def test_what_the_deployment_refuses_and_sets_is_no_error(host, tmp_path):
     assert result(host.program("no-deployment", {"web.py": code}, "web:app", NO_KEY), "proxy_hops") == "warning"
 
 
-def test_an_asgi_application_is_named_in_one_line(host):
-    code = "class App:\n    async def __call__(self, scope, receive, send):\n        raise SystemExit('called')\n\n\napp = App()\n"
-    answer = host.program("asgi", {"web.py": code}, "web:app")
-    assert [(f["check"], f["result"]) for f in answer["findings"]] == [("application", "error")]
-    assert "is an ASGI application (web.App)" in answer["findings"][0]["found"]
+ASGI = "class App:\n    async def __call__(self, scope, receive, send):\n        raise SystemExit('called')\n\n\napp = App()\n"
+WSGI = "def app(environ, start_response):\n    raise SystemExit('called')\n"
+
+
+@pytest.mark.parametrize(("code", "interface", "words"), [
+    (ASGI, "asgi", "web:app is an ASGI application (web.App) and is served as such; the checks are for Flask and were left out"),
+    (WSGI, "wsgi", "wsgi names no Flask application but builtins.function, and none was found below it; it is served, "
+                   "and the checks, which are for Flask, were left out"),
+    ("async def app(scope, receive, send):\n    raise SystemExit('called')\n", "asgi", "is an ASGI application (builtins.function)"),
+])
+def test_what_is_no_flask_application_is_served_and_named_in_one_line(host, code, interface, words):
+    answer = host.program(f"other-{len(code)}", {"web.py": code}, "web:app")
+    assert (answer["interface"], answer["exception"]) == (interface, None)
+    (line,) = inspector_findings(json.dumps(answer))
+    assert (line["check"], line["result"], line["why"], line["fix"]) == ("application", "unknown", "", "")
+    assert words in line["found"]
+    assert judge([line], {}, datetime.date.today()).ok
+
+
+@pytest.mark.parametrize(("code", "chosen"), [(ASGI, "gthread"), (WSGI, "asgi")])
+def test_a_class_of_workers_that_cannot_run_the_application_is_an_error(host, tmp_path, code, chosen):
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"defaults": {}, "config": {}, "refuse_cross_site": True, "trusted_origins": [], "worker_class": chosen}))
+    answer = host.program(f"chosen-{chosen}", {"web.py": code}, "web:app", deployment=[str(ROOT / "roles/gunicorn_app/files/deployment.py"), str(settings)])
+    (line,) = answer["findings"]
+    assert (line["result"], line["fix"]) == ("error", "leave out worker_class")
+    assert line["found"].endswith(f"and gunicorn_app.worker_class is {chosen}")
 
 
 def test_redaction_hides_values_of_secrets_and_nothing_else():
