@@ -33,6 +33,7 @@ ENTRY = {
     "config": ("gunicorn_app", "{SESSION_COOKIE_SAMESITE: Strict}"),
     "static": ("nginx_site", "{/static/: shop/static}"),
     "shared": ("app_release", "[instance]"),
+    "files": ("app_secrets", '{isso.cfg: {content: "[general]"}}'),
     "health_path": ("app_release", "/healthz"),
     "body_max_mb": ("nginx_site", "16"),
     "session_store": ("", "true"),

@@ -40,6 +40,12 @@ options:
         type: list
         elements: str
         required: true
+      files:
+        description: >-
+          Paths below the application's directory that are links to C(/run/flask-files/<name>), which systemd passes to the unit. Path to
+          name.
+        type: dict
+        required: true
       static:
         description: >-
           URL prefix to directory with files the web server serves itself. The directory is looked for below the subdirectory, then below

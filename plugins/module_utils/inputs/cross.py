@@ -17,7 +17,7 @@ A_YEAR, TWO_YEARS = 31536000, 63072000
 
 def application(where: str, app: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
     """Settings of one application that only make sense together. `host` has the variables of the whole host."""
-    found = _directories(where, app)
+    found = _directories(where, app) + _files(where, app)
     allowed = number(setting(app, "nginx_site", "proxy_read_timeout_seconds"), 60)
     slowest = number(setting(app, "gunicorn_app", "timeout_seconds"), 30)
     if slowest >= allowed:
@@ -34,6 +34,21 @@ def application(where: str, app: Mapping[str, Any], host: Mapping[str, Any]) -> 
     section = section if isinstance(section, Mapping) else {}
     return found + acme_cert.agreement(lambda option: f"{where}.{option if option == 'domains' else f'acme_cert.{option}'}",
                                        {"directory_url": host.get("acme_cert_directory_url"), **section, "domains": app.get("domains")})
+
+
+def _files(where: str, app: Mapping[str, Any]) -> list[str]:
+    """Files against credentials, and against what releases share."""
+    files, credentials = app.get("files"), setting(app, "app_secrets", "credentials")
+    if not isinstance(files, Mapping):
+        return []
+    found = [f"{where}.files.{name} and {where}.app_secrets.credentials.{name} have the same name; keep one" for name in files
+             if isinstance(credentials, Mapping) and name in credentials]
+    shared = app.get("shared", ["instance"])
+    for name, file in files.items():
+        path = str(file.get("path") or "") if isinstance(file, Mapping) else ""
+        found += [f"{where}.files.{name}.path is below {entry} of {where}.shared, which the application writes; choose another path"
+                  for entry in (shared if isinstance(shared, list) else []) if f"{path}/".startswith(f"{str(entry).rstrip('/')}/")]
+    return found
 
 
 def _directories(where: str, app: Mapping[str, Any]) -> list[str]:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import secret_key as keys
-from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import Advice, Rule, between, domains, is_whole, must
-from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import BELOW_SOURCE, Advice, Rule, between, domains, is_whole, must
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles.app_secrets import CREDENTIAL, CREDENTIAL_MAX_BYTES
+from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME, nearest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import problems as shared_problems
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.kinds import problems as source
 
@@ -107,6 +108,26 @@ def shared(where: str, value: Any) -> list[str]:
     return [problem.replace("shared:", f"{where}:", 1) for problem in shared_problems(value)]
 
 
+def files(where: str, value: Any) -> list[str]:
+    """Configuration files of the application. No content is part of a message."""
+    if not isinstance(value, Mapping):
+        return [f"{where} must be a mapping of names to files, such as {{isso.cfg: {{content: …}}}}"]
+    found = []
+    for name, file in value.items():
+        at = f"{where}.{name}"
+        if not CREDENTIAL.fullmatch(str(name)):
+            found.append(f"{where}: the name of a file has up to 100 letters, digits, ., - and _, and no dot first")
+        elif not isinstance(file, Mapping) or not isinstance(file.get("content"), str):
+            found.append(f"{at} must have its content as a text, such as {{content: \"{{{{ lookup('ansible.builtin.file', '{name}') }}}}\"}}")
+        else:
+            found += [f"{at}.{key} is unknown{nearest(key, ('content', 'path'))}" for key in file if key not in ("content", "path")]
+            if len(file["content"].encode(errors="replace")) > CREDENTIAL_MAX_BYTES:
+                found.append(f"{at}.content is longer than the 1 MiB that systemd passes on")
+            if "path" in file and not (file["path"] and re.fullmatch(BELOW_SOURCE, str(file["path"]))):
+                found.append(f"{at}.path must be a path below the application's directory, such as {name}")
+    return list(dict.fromkeys(found))
+
+
 KEYS: dict[str, Rule] = {
     "domains": domains,
     "source": source,
@@ -114,6 +135,7 @@ KEYS: dict[str, Rule] = {
     "env": environment,
     "config": config,
     "shared": shared,
+    "files": files,
     "static": static,
     "health_path": must("must begin with / and be written as in a URL, such as /healthz",
                         lambda value: isinstance(value, str) and bool(re.fullmatch(r"/[A-Za-z0-9._~%!&'()*+,=:@/?-]*", value))),

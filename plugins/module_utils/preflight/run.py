@@ -65,7 +65,7 @@ class Inspection:
         sandbox = Sandbox(self.name, account, Path("/var/cache") / account, LOOK_SECONDS)
         confinement = ["SupplementaryGroups=" + self.name, f"InaccessiblePaths=-/var/lib/{self.name}"]
         try:
-            _unused, text = sandbox.run(tools.bandit_command(program, str(self.source)), step="preflight", folder=Path("/"),
+            _unused, text = sandbox.run(tools.bandit_command(program, str(self.source), self.options["files"]), step="preflight", folder=Path("/"),
                                         properties=confinement, check=False)
         except ReleaseError as error:
             text = str(error)

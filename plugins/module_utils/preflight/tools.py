@@ -59,11 +59,14 @@ def _line(text: Any, limit: int = 2000) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:limit]
 
 
-def bandit_command(program: str, source: str) -> list[str]:
-    """The command that reads the source; it exits 1 when it finds something. A .bandit file of the source's own does not count."""
+def bandit_command(program: str, source: str, files: Collection[str] = ()) -> list[str]:
+    """The command that reads the source; it exits 1 when it finds something. A .bandit file of the source's own does not count.
+
+    :param files: links to files that the application alone can read
+    """
     source = source.rstrip("/")
     # Patterns from the source on: a directory above it may be called test too.
-    left_out = ",".join(f"{source}/{name}/*,{source}/*/{name}/*" for name in UNSCANNED)
+    left_out = ",".join([f"{source}/{name}/*,{source}/*/{name}/*" for name in UNSCANNED] + [f"{source}/{path}" for path in files])
     return [program, "-r", "-f", "json", "-q", "--ini", "/dev/null", "-x", left_out, source]
 
 

@@ -28,6 +28,7 @@ class Options:
     subdirectory: str
     wsgi: str
     shared: list[str]
+    files: dict[str, Any]
     # the build
     static: dict[str, Any]
     build: list[str]

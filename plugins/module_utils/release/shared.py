@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
+FILES = "/run/flask-files"  # the drop-in of the role app_secrets puts them there
 SEED = "shared"  # below the release: what the source has in these places
 READ_ONLY = re.compile(r"\[Errno (?:30|13)\] (?:Read-only file system|Permission denied): '([^'\n]+)'")
 BELOW_SOURCE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?src/(.+)")
@@ -35,6 +36,29 @@ def problems(entries: Iterable[str]) -> list[str]:
     return found
 
 
+def _make_parents(key: str, folder: Path, path: Path, gid: int) -> None:
+    """Make the directories between the source and a place in it; a link on the way could lead anywhere."""
+    for parent in list(reversed(path.parents))[len(folder.parts):]:
+        if parent.is_symlink() or parent.exists() and not parent.is_dir():
+            raise ReleaseError(key, f"{key}: {parent.relative_to(folder)} is no directory of the source; "
+                                    f"remove {path.relative_to(folder)}.")
+        if not parent.exists():
+            parent.mkdir(mode=0o750)
+            os.chown(parent, 0, gid)
+
+
+def link_files(folder: Path, files: Mapping[str, str], gid: int) -> None:
+    """Put links to the files that systemd passes to the unit into a sealed release; they replace samples of the source."""
+    for entry, name in files.items():
+        path = folder / entry
+        _make_parents("files", folder, path, gid)
+        if path.is_dir() and not path.is_symlink():
+            raise ReleaseError("files", f"files: {entry} is a directory of the source; name a file in {name}.path.")
+        path.unlink(missing_ok=True)
+        path.symlink_to(Path(FILES) / name)
+        os.chown(path, 0, gid, follow_symlinks=False)
+
+
 class Shared:
     """The shared places of one application."""
 
@@ -47,7 +71,7 @@ class Shared:
         """Replace each place in a sealed release by its link. What the source has there is kept as its first contents."""
         for entry in self.entries:
             path = folder / entry
-            self._parents(folder, path, gid)
+            _make_parents("shared", folder, path, gid)
             if path.is_symlink():
                 if self.target.parent not in Path(os.path.normpath(path.parent / os.readlink(path))).parents:
                     raise ReleaseError("shared", f"shared: {entry} is a link in the source; remove the link or the entry.")
@@ -60,16 +84,6 @@ class Shared:
             os.chown(path, 0, gid, follow_symlinks=False)
         for seed_folder, _unused, _unused in os.walk(release / SEED):
             os.chown(seed_folder, 0, gid)
-
-    def _parents(self, folder: Path, path: Path, gid: int) -> None:
-        """Make the directories between the source and a place in it; a link on the way could lead anywhere."""
-        for parent in list(reversed(path.parents))[len(folder.parts):]:
-            if parent.is_symlink() or parent.exists() and not parent.is_dir():
-                raise ReleaseError("shared", f"shared: {parent.relative_to(folder)} is no directory of the source; "
-                                             f"remove {path.relative_to(folder)}.")
-            if not parent.exists():
-                parent.mkdir(mode=0o750)
-                os.chown(parent, 0, gid)
 
     def _is_file(self, release: Path, entry: str) -> bool:
         seed = release / SEED / entry

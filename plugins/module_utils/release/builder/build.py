@@ -26,7 +26,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.layout impor
 )
 from ansible_collections.bulwark.flask.plugins.module_utils.release.lock import now
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
-from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, problems
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, link_files, problems
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source import kinds
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.base import Host, Local
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.git import remove_stale_access
@@ -107,7 +107,7 @@ class Build:
             "source": [self.source.kind, self.identified],
             "python": [self.options.python, ".".join(version.split(".")[:2])],
             "gunicorn": hashlib.sha256(self.options.gunicorn_requirements.encode()).hexdigest(),
-            **{key: getattr(self.options, key) for key in ("subdirectory", "static", "requirements", "shared", "build")},
+            **{key: getattr(self.options, key) for key in ("subdirectory", "static", "requirements", "shared", "files", "build")},
         }
 
     # --- the three things a run can be ---------------------------------------------------------
@@ -221,6 +221,7 @@ class Build:
         self._copy_static(release, sorted((release / "venv").glob("lib/python3*/site-packages")) if not self.source.is_tree else [folder, source])
         if self.source.is_tree:
             Shared(self.name, self.options.shared).link(release, folder, self.gid)
+            link_files(folder, self.options.files, self.gid)
         subprocess.run(["sync", "--file-system", str(release)], check=False)
         self.timed("seal")
         manifest = {**self._manifest(release, found), **facts, "python": version, "built_at": f"{began:%Y-%m-%dT%H:%M:%SZ}",
