@@ -30,6 +30,7 @@ ENTRY = {
     "source": ("app_release", '{git: "https://git.example.com/shop.git", version: main}'),
     "wsgi": ("gunicorn_app", '"shop:create_app()"'),
     "env": ("app_secrets", "{FLASK_GREETING: hello}"),
+    "subdirectory": ("app_release", "backend"),
     "config": ("gunicorn_app", "{SESSION_COOKIE_SAMESITE: Strict}"),
     "static": ("nginx_site", "{/static/: shop/static}"),
     "shared": ("app_release", "[instance]"),

@@ -10,7 +10,7 @@ name: status_table
 short_description: What application_status found, as a table for people
 version_added: "0.1.0"
 description:
-  - One block of lines for all hosts, with what was done last below each application.
+  - One block of lines for all hosts, with what the sandbox denied and what was done last below each application.
 positional: _input
 options:
   _input:
@@ -77,6 +77,8 @@ def status_table(found: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
         for app in apps:
             if app["deploying"]:
                 lines.append(f"{host} {app['name']}: a deploy is under way")
+            if app["sandbox"]:
+                lines += [f"{host} {app['name']}: its sandbox or its limits denied", *(f"  {line}" for line in app["sandbox"])]
             if app["history"]:
                 lines += [f"{host} {app['name']}:", *(f"  {_done(entry)}" for entry in reversed(app["history"]))]
     return lines

@@ -54,7 +54,8 @@ RETURN = r"""
 applications:
   description:
     - One mapping per application, with C(name), C(release), C(instance), C(manifest), C(previous), C(unit),
-      C(certificate), C(audit), C(preflight), C(maintenance), C(deploying) and C(history). What is not there is null.
+      C(certificate), C(audit), C(preflight), C(maintenance), C(deploying), C(sandbox) and C(history). What is not there is null.
+    - C(sandbox) lists the errors of the live instance that its sandbox or its limits cause, each with the line that allows it.
   returned: always
   type: list
   elements: dict
@@ -68,6 +69,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history as release_record
+from ansible_collections.bulwark.flask.plugins.module_utils.release import symptoms
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import log_excerpt
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import Instances
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
 
@@ -104,6 +107,13 @@ def audit(name: str) -> dict[str, Any] | None:
     return {key: report.get(key) for key in ("state", "time", "release", "reason")} if report else None
 
 
+def sandbox(name: str, unit: str) -> list[str]:
+    """What the sandbox denied to a unit, as far as its log shows it."""
+    argv = ["journalctl", f"--namespace={name}", f"--unit={unit}", "--priority=warning", "--lines=1000", "--output=cat", "--quiet", "--no-pager"]
+    done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)
+    return symptoms.advice(map(log_excerpt.text_of, done.stdout.splitlines()))
+
+
 def status(app: dict[str, Any], count: int) -> dict[str, Any]:
     """One application."""
     base = Path(app["base"] or f"/srv/{app['name']}")
@@ -123,7 +133,8 @@ def status(app: dict[str, Any], count: int) -> dict[str, Any]:
         "certificate": certificate(app["domain"]), "audit": audit(app["name"]),
         "preflight": {key: preflight.get(key) for key in ("blocking", "warnings", "waived")} if preflight else None,
         "maintenance": Path(f"/etc/nginx/maintenance/{app['name']}.on").exists(),
-        "deploying": releases.lock.is_held(), "history": record.history()[-count:],
+        "deploying": releases.lock.is_held(), "sandbox": sandbox(app["name"], unit) if instance else [],
+        "history": record.history()[-count:],
     }
 
 

@@ -60,8 +60,9 @@ def _directories(where: str, app: Mapping[str, Any]) -> list[str]:
         found.append(f"{where}.nginx_site.current must be {base}/current, below app_release.base")
     elif base and setting(app, "app_secrets", "current") != f"{base}/current":
         found.append(f"{where}.app_secrets.current must be {base}/current, below app_release.base")
-    if setting(app, "gunicorn_app", "subdirectory", "") != setting(app, "app_release", "subdirectory", ""):
-        found.append(f"{where}.gunicorn_app.subdirectory and {where}.app_release.subdirectory must be the same")
+    source = app.get("source")
+    if app.get("subdirectory") and isinstance(source, Mapping) and source.get("package"):
+        found.append(f"{where}.subdirectory has no meaning for a package; leave it out")
     return found
 
 

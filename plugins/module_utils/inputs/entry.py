@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import secret_key as keys
-from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import BELOW_SOURCE, Advice, Rule, between, domains, is_whole, must
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import BELOW_SOURCE, Advice, Rule, between, domains, is_whole, matches, must
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles.app_secrets import CREDENTIAL, CREDENTIAL_MAX_BYTES
 from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME, nearest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import problems as shared_problems
@@ -136,6 +136,7 @@ KEYS: dict[str, Rule] = {
     "config": config,
     "shared": shared,
     "files": files,
+    "subdirectory": matches(BELOW_SOURCE, "must be a path below the source without .., such as backend"),
     "static": static,
     "health_path": must("must begin with / and be written as in a URL, such as /healthz",
                         lambda value: isinstance(value, str) and bool(re.fullmatch(r"/[A-Za-z0-9._~%!&'()*+,=:@/?-]*", value))),

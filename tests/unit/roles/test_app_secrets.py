@@ -38,3 +38,17 @@ def test_the_unit_names_every_credential_and_no_value(encrypt: Any, setting: str
     text = support.render("app_secrets", "credentials.conf.j2", app)
     assert f"\n{setting}=a.pem:/etc/flask-secrets/shop.credentials/a.pem\n{setting}=b:" in text
     assert "hunter" not in text
+
+
+def test_files_are_credentials_at_a_path_that_does_not_change() -> None:
+    app = support.SHOP | {"files": {"isso.cfg": {"content": "hunter2", "path": "conf/isso.cfg"}}, "app_secrets": {"credentials": {"a.pem": "b"}}}
+    text = support.render("app_secrets", "credentials.conf.j2", app)
+    assert "\nLoadCredentialEncrypted=isso.cfg:/etc/flask-secrets/shop.credentials/isso.cfg\nBindReadOnlyPaths=%d:/run/flask-files\n" in text
+    assert "hunter2" not in text
+    assert support.role_vars("app_secrets", app)["__app_secrets_passed"] == {"a.pem": "b", "isso.cfg": "hunter2"}
+    assert "flask-files" not in support.render("app_secrets", "credentials.conf.j2", support.SHOP | {"app_secrets": {"credentials": {"a": "b"}}})
+
+
+def test_the_build_is_told_where_files_are_linked_and_nothing_of_their_contents() -> None:
+    app = support.SHOP | {"files": {"isso.cfg": {"content": "hunter2"}, "wiki.py": {"content": "hunter3", "path": "src/wiki.py"}}}
+    assert support.role_vars("app_release", app)["__app_release_options"]["files"] == {"src/wiki.py": "wiki.py"}

@@ -38,7 +38,6 @@ RULES: dict[str, Rule] = {
     "prepare": COMMANDS,
     "requirements": matches(BELOW_SOURCE, "must be auto or a file below the source, such as requirements.txt"),
     "restart_on_change": each(UNIT_PATH, "must be absolute paths"),
-    "subdirectory": matches(BELOW_SOURCE, "must be a path below the source without .., such as backend"),
     "to": matches(r"previous|[0-9]{8}-[0-9]{6}-[0-9a-f]{8}", "must be a release's id, such as 20260131-101500-1f0c9a3e, or previous"),
     "unit": matches(r"[A-Za-z0-9:_.-]+", "must be a unit's name without @, such as gunicorn-shop"),
     "warm_up": each(r"/[!-~]*", "must be paths that begin with / and have no spaces, such as /products"),

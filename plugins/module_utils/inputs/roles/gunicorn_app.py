@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import (
-    BELOW_SOURCE,
     NATURAL,
     SANDBOX,
     UNIT_PATH,
@@ -22,7 +21,6 @@ RULES: dict[str, Rule] = {
     "memory_max_mb": NATURAL,
     "sandbox": SANDBOX,
     "socket_group": matches(ACCOUNT, "must be a group such as www-data"),
-    "subdirectory": matches(BELOW_SOURCE, "must be a path below the source without .., such as backend"),
     "threads": between(1, 1000, "a number of threads"),
     "trusted_origins": each(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?",
                             "must be origins in lower case without a path, such as https://www.example.com"),

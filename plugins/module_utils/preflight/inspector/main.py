@@ -74,8 +74,8 @@ def _cure(check: Check, subject: Subject) -> str:
 def answer(question: dict[str, Any]) -> dict[str, Any]:
     """Import the application and inspect it."""
     redactor = Redactor(os.environ, VOCABULARY)
-    result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "interface": "", "findings": [], "exception": None,
-                              "imported": [], "from_prefixed_env": False}
+    result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "interface": "", "findings": [],
+                              "exception": None, "imported": [], "from_prefixed_env": False}
     try:
         deployment = _deployment(question)
         target = load(question["wsgi"])

@@ -23,7 +23,7 @@ from typing import Any
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.run import Inspection
-from ansible_collections.bulwark.flask.plugins.module_utils.release import history
+from ansible_collections.bulwark.flask.plugins.module_utils.release import history, symptoms
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import HealthCheck
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import (
     Instances,
@@ -275,9 +275,9 @@ class Activation:
         self.timed("pages")
 
     def advice(self, text: str) -> str:
-        """The line that cures a failure to write below the release, on a line of its own; otherwise empty."""
+        """The lines that cure what the read-only release or the sandbox causes, each on a line of its own."""
         found = self.shared.advice(text, self.options.subdirectory)
-        return f"\n{found}" if found else ""
+        return "".join(f"\n{line}" for line in ([found] if found else []) + symptoms.advice([text]))
 
     def _prepare_shared(self, release: str) -> None:
         """Make the places that the release shares with others; the application may have removed them."""
@@ -292,11 +292,13 @@ class Activation:
         """The log of the application while it started."""
         namespace = f"--namespace={self.name}"
         subprocess.run(["journalctl", "--sync", namespace], capture_output=True, check=False)
-        text = subprocess.run(
-            ["journalctl", namespace, f"--unit={self.units.service(instance)}", "--quiet", f"--since=@{int(since)}",
-             "--lines=200", "--output=cat", "--no-pager"],
-            capture_output=True, text=True, errors="replace", check=False).stdout
-        return self.hidden(explain(text.splitlines(), "/src/"))
+        lines: list[str] = []
+        # Before there is a process, systemd's own lines say why; they are in the system's journal.
+        for place in ([namespace], []):
+            command = ["journalctl", *place, f"--unit={self.units.service(instance)}", "--quiet", f"--since=@{int(since)}", "--lines=200",
+                       "--output=cat", "--no-pager"]
+            lines = lines or subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout.splitlines()
+        return self.hidden(explain(lines, "/src/"))
 
     # --- the switch ----------------------------------------------------------------------------------
 

@@ -17,6 +17,12 @@ def _entry(line: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {"message": line}
 
 
+def text_of(line: str) -> str:
+    """What one line of a log says, with its exception."""
+    entry = _entry(line)
+    return "\n".join(str(entry[key]) for key in ("message", "exception") if entry.get(key))
+
+
 def _from_own_code(traceback: str, own: str) -> str:
     """A traceback without the frames of the server and the import machinery above the application's."""
     lines = traceback.rstrip().splitlines()
@@ -25,12 +31,17 @@ def _from_own_code(traceback: str, own: str) -> str:
 
 
 def explain(lines: list[str], own: str) -> str:
-    """The first exception in the log, or its last lines when there is none.
+    """The first exception in the log, and the last lines that the application wrote beside it.
 
-    `own` is a part of the path of the application's own files.
+    Without an exception gunicorn's warnings and errors are among the lines. `own` is a part of the path of the application's
+    own files.
     """
     entries = [_entry(line) for line in lines]
-    for entry in entries:
-        if entry.get("exception"):
-            return _from_own_code(str(entry["exception"]), own)
-    return "\n".join(str(entry.get("message", "")) for entry in entries[-TAIL:]) or "(no output)"
+    shown = next((entry for entry in entries if entry.get("exception")), None)
+    said = [str(entry.get("message", "")) for entry in entries if entry is not shown and (
+        entry.get("source") != "gunicorn" or shown is None and entry.get("level") not in ("debug", "info"))]
+    # A worker that ends is started again, and says the same again.
+    last = list(dict.fromkeys(line for line in said if line.strip()))[-TAIL:]
+    if shown is not None:
+        return "\n".join([_from_own_code(str(shown["exception"]), own), *last])
+    return "\n".join(last or [str(entry.get("message", "")) for entry in entries[-TAIL:]]) or "(no output)"

@@ -173,3 +173,37 @@ def test_an_address_is_written_plainly_and_one_for_each_host(tmp_path):
     assert not good and "192.0.2.2 cannot be served, as flask_apps.shop has an address of IPv4 already" in text
     assert said(shop=["192.0.2.1"], wiki=["2001:db8::1"])[0]
     assert check(tmp_path, {"flask_apps": {"shop": {**GOOD, "domains": ["192.0.2.1"]}}, "acme_cert_directory_url": "https://ca.example.com/dir"})[0]
+
+
+def test_files_have_a_content_a_plain_name_and_a_path_of_their_own(tmp_path):
+    good, text = check(tmp_path, {"flask_apps": {
+        "shop": {**GOOD, "files": {"isso.cfg": {"content": "hunter2", "path": "instance/isso.cfg", "mode": "0644"}, "../a": {"content": "hunter3"},
+                                   "b.yml": "hunter4", "key.pem": {"content": "hunter5", "path": "/etc/key.pem"}},
+                 "app_secrets": {"credentials": {"isso.cfg": "hunter6"}}},
+        "notes": {**GOOD, "domains": ["notes.example.com"], "files": {"isso.cfg": {"content": "text", "path": "conf/isso.cfg"}}},
+    }})
+    assert not good
+    assert "hunter" not in text and "flask_apps.notes" not in text
+    for part in ("shop.files.isso.cfg.mode is unknown", "files.isso.cfg.path is below instance of flask_apps.shop.shared",
+                 "files.isso.cfg and flask_apps.shop.app_secrets.credentials.isso.cfg have the same name",
+                 "files: the name of a file has", "files.b.yml must have its content as a text", "files.key.pem.path must be a path below"):
+        assert part in " ".join(text.split()), part
+
+
+def test_the_directory_of_an_application_is_written_once(tmp_path):
+    good, text = check(tmp_path, {"flask_apps": {
+        "shop": {**GOOD, "app_release": {"subdirectory": "backend"}}, "notes": {**GOOD, "domains": ["notes.example.com"], "subdirectory": "backend"},
+        "wiki": {**GOOD, "domains": ["wiki.example.com"], "subdirectory": "../wiki"},
+        "isso": {**GOOD, "domains": ["isso.example.com"], "subdirectory": "isso", "source": {"package": "isso==0.13.0"}},
+    }})
+    text = " ".join(text.split())
+    assert not good and "flask_apps.notes" not in text
+    assert "shop.app_release.subdirectory belongs one level up; write flask_apps.shop.subdirectory" in text
+    assert "wiki.subdirectory must be a path below the source without" in text
+    assert "isso.subdirectory has no meaning for a package; leave it out" in text
+
+
+def test_every_role_takes_the_directory_from_the_entry():
+    app = support.SHOP | {"subdirectory": "backend"}
+    assert support.role_vars("app_release", app)["__app_release_options"]["subdirectory"] == "backend"
+    assert "WorkingDirectory=/srv/shop/instances/%i/release/src/backend" in support.render("gunicorn_app", "gunicorn.service.j2", app).splitlines()

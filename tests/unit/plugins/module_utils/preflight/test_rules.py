@@ -88,7 +88,8 @@ def test_a_protection_counts_where_it_refuses_another_site(host, name, code, exp
 
 
 def test_what_the_deployment_refuses_and_sets_is_no_error(host, tmp_path):
-    (tmp_path / "settings.json").write_text('{"defaults": {"SESSION_COOKIE_SECURE": true}, "config": {}, "refuse_cross_site": true, "trusted_origins": [], "worker_class": "auto"}')
+    (tmp_path / "settings.json").write_text('{"defaults": {"SESSION_COOKIE_SECURE": true}, "config": {}, "refuse_cross_site": true, '
+                                            '"trusted_origins": [], "worker_class": "auto"}')
     code = FLASK + "from flask import session\napp.secret_key = '7d865e959b2466918c9863afca942d0f'\n" + POST
     answer = host.program("deployment", {"web.py": code}, "web:app", NO_KEY,
                           deployment=[str(ROOT / "roles/gunicorn_app/files/deployment.py"), str(tmp_path / "settings.json")])

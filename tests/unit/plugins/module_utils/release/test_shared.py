@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, problems
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, link_files, problems
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -109,3 +109,22 @@ def test_a_write_below_a_release_is_answered_with_the_line_to_write(release: Pat
 
 def test_other_failures_get_no_such_advice(release: Path) -> None:
     assert shared(release, "instance").advice("OSError: [Errno 30] Read-only file system: '/etc/hosts'") == ""
+
+
+# --- files that systemd passes --------------------------------------------------------------------
+
+
+def test_a_file_of_the_entry_is_a_link_at_its_path_and_replaces_a_sample(release: Path) -> None:
+    source = release / "src"
+    (source / "wikiconfig.py").write_text("sample")
+    link_files(source, {"wikiconfig.py": "wikiconfig.py", "conf/app/isso.cfg": "isso.cfg"}, NOBODY.pw_gid)
+    assert os.readlink(source / "wikiconfig.py") == "/run/flask-files/wikiconfig.py"
+    assert os.readlink(source / "conf/app/isso.cfg") == "/run/flask-files/isso.cfg"
+
+
+@pytest.mark.parametrize(("path", "words"), [("conf", "conf is a directory of the source"), ("away/isso.cfg", "away is no directory of the source")])
+def test_a_file_replaces_no_directory_and_leads_through_no_link(release: Path, path: str, words: str) -> None:
+    (release / "src" / "conf").mkdir()
+    (release / "src" / "away").symlink_to("/etc")
+    with pytest.raises(ReleaseError, match=words):
+        link_files(release / "src", {path: "isso.cfg"}, NOBODY.pw_gid)

@@ -1,5 +1,6 @@
 """Instances: which one is live, what may go, and when nobody is connected any more."""
 
+import json
 import os
 
 import pytest
@@ -71,7 +72,7 @@ def test_health_is_what_was_asked_for(status, expected, good):
 
 
 def test_the_applications_own_traceback_is_what_is_shown():
-    lines = ['{"message": "Starting gunicorn"}',
+    lines = ['{"message": "Starting gunicorn", "source": "gunicorn", "level": "info"}',
              '{"message": "Exception in worker process", "exception": "Traceback (most recent call last):\\n'
              '  File \\"/srv/shop/releases/r/venv/gunicorn/arbiter.py\\", line 1, in x\\n    load()\\n'
              '  File \\"/srv/shop/releases/r/src/app.py\\", line 1, in <module>\\n    raise RuntimeError(\\"no database\\")\\n'
@@ -84,3 +85,17 @@ def test_the_applications_own_traceback_is_what_is_shown():
 def test_a_log_without_an_exception_is_shown_by_its_end():
     assert explain(["plain", '{"message": "json"}'], "/src/") == "plain\njson"
     assert explain([], "/src/") == "(no output)"
+
+
+def line(message: str, source: str = "app", level: str = "info", **more: str) -> str:
+    return json.dumps({"message": message, "source": source, "level": level, **more})
+
+
+def test_what_an_application_says_before_it_ends_is_shown_whatever_is_around_it():
+    start = [line("Starting gunicorn", "gunicorn"), line("Booting worker with pid: 7", "gunicorn"), line("connecting")]
+    end = [line("Worker exiting (pid: 7)", "gunicorn"), line("no database", level="warning"), line("Worker (pid:7) exited with code 1.", "gunicorn", "error")]
+    assert explain([*start, *end, *start, *end], "/src/").splitlines() == ["connecting", "no database", "Worker (pid:7) exited with code 1."]
+    # An exception that it survived is not the reason.
+    handled = line("retrying", level="error", exception="Traceback (most recent call last):\nOSError: refused\n")
+    assert explain([*start, handled, *end], "/src/").splitlines() == [
+        "Traceback (most recent call last):", "OSError: refused", "connecting", "no database"]

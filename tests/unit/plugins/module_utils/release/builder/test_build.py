@@ -61,6 +61,7 @@ def _of(make_options: Make) -> Callable[..., str]:
         {"source": {"archive": "https://x/y.zip", "sha256": "a" * 64}},
         {"source": {"git": "https://x/y", "version": "a" * 40}},
         {"shared": ["instance", "uploads"]},
+        {"files": {"wikiconfig.py": "wikiconfig.py"}},
         {"build": ["flask translate compile"]},
         {"source": {"path": "x"}, "local": {"digest": "abc"}},
     ],
