@@ -16,8 +16,10 @@ description:
   - A file of the set below C(/etc/sysusers.d) or C(/etc/tmpfiles.d) is in effect after each run. The accounts and paths
     that it names are looked at in every run and made again when they are missing or have another owner or mode. An
     account that was deleted gets the number that it had.
-  - An account of C(/etc/sysusers.d) that exists and can log in is refused before anything is changed. A service never
-    takes over the account of a person.
+  - An account of C(/etc/sysusers.d) that exists and was not made by this module is refused before anything is changed. A
+    service never takes over the account of a person or of another program.
+  - A file that exists and was not written by this collection is not replaced, unless its entry has C(backup), or a Debian
+    package has installed it and nobody has changed it.
 options:
   name:
     description: Name of the part, unique on the host. What belongs to it is recorded in C(<state_dir>/parts/<name>.json).
@@ -95,6 +97,13 @@ options:
         files since they changed.
     type: dict
     default: {}
+  packaged_absent:
+    description:
+      - Configuration files of Debian packages, or links to them, that are removed while they are as the package installed them.
+      - One that was changed stays, and is named in a warning.
+    type: list
+    elements: path
+    default: []
   state_dir:
     description: Directory on the host, accessible to root only, for journals and records.
     type: path
@@ -202,7 +211,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, TIMED_OUT, Session
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, packages, units, venvs
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, packages, units, venvs
 
 # What is done, by kind: the key of the result, and the verb of the diff.
 TITLES = {"installed": "install", "removed": "remove", "venvs": "build", "accounts": "create", "directories": "create or correct",
@@ -218,7 +227,8 @@ class Run(Session):
     def __init__(self, module: AnsibleModule, wanted: list[units.Wanted]) -> None:
         super().__init__(module, [Entry(path, "absent") for path in units.removed_paths(wanted)])
         self.wanted = wanted
-        self.record_path = os.path.join(self.store.folder, "parts", f"{module.params['name']}.json")
+        self.parts = os.path.join(self.store.folder, "parts")
+        self.record_path = os.path.join(self.parts, f"{module.params['name']}.json")
         self.record = fs.read_json(self.record_path) or {}
         # What was or would be done, by kind, in the words of the result.
         self.done: dict[str, list[str]] = {key: [] for key in TITLES}
@@ -231,11 +241,35 @@ class Run(Session):
         """The files of the set in a directory of systemd's."""
         return [entry for entry in self.entries if entry.kind == "file" and os.path.dirname(entry.dest) == folder]
 
-    def refuse_taken_accounts(self) -> None:
-        """Fail when an account of the set belongs to a person."""
-        problems = [text for entry in self.below("/etc/sysusers.d") for text in accounts.taken(entry.data.decode())]
+    def known_accounts(self) -> set[str]:
+        """Accounts that earlier runs have made: by the records, and by the files of sysusers.d that a killed run has written."""
+        known = {name for record in claims.records(self.parts) for name in record.get("users", {})}
+        for path in self.store.managed():
+            if os.path.dirname(path) == "/etc/sysusers.d" and os.path.isfile(path):
+                with open(path, encoding="utf-8", errors="replace") as stream:
+                    known.update(accounts.names(stream.read()))
+        return known
+
+    def refuse(self) -> None:
+        """Fail when an account of the set is not of this collection."""
+        known = self.known_accounts()
+        problems = [text for entry in self.below("/etc/sysusers.d") for text in accounts.taken(entry.data.decode(), known)]
         if problems:
             raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+    def plan(self, final: bool) -> None:
+        """As every set; a file that this collection has not written is not replaced."""
+        for path in self.module.params["packaged_absent"]:
+            if os.path.lexists(path) and not claims.as_packaged(path):
+                self.module.warn(f"{path} is not as a Debian package installed it, and stays. Remove it if nothing uses it.")
+            else:
+                self.entries.append(Entry(path, "absent"))
+        super().plan(final)
+        refused = claims.replaced(self.changes, self.store.managed())
+        if refused:
+            self.changes = []
+            raise Problem("Nothing was changed, because these files are on the host and this collection has not written them. "
+                          "Move them away:\n" + "\n".join(f"- {path}" for path in refused))
 
     def software(self) -> None:
         """Install and remove packages, then build virtual environments; or predict it."""
@@ -309,7 +343,7 @@ class Run(Session):
 
     def execute(self) -> None:
         """Bring the part about."""
-        self.refuse_taken_accounts()
+        self.refuse()
         self.software()
         with self.begun():
             self.plan(final=True)
@@ -323,7 +357,7 @@ class Run(Session):
 
     def predict(self) -> None:
         """Say what `execute` would do."""
-        self.refuse_taken_accounts()
+        self.refuse()
         self.software()
         self.plan(final=False)
         owed = self.store.owed(self.dests)
@@ -359,6 +393,7 @@ def main() -> None:
                 "index_url": {"type": "str", "default": ""},
             }},
             "units": {"type": "dict", "default": {}},
+            "packaged_absent": {"type": "list", "elements": "path", "default": []},
         },
         supports_check_mode=True,
     )

@@ -8,6 +8,7 @@ import os
 import pwd
 import shlex
 import stat
+from collections.abc import Container
 from typing import Optional
 
 # The first account of a person, in /etc/login.defs of Debian.
@@ -65,12 +66,18 @@ def _password(name: str, shadow: str) -> bool:
     return not fields[1].startswith(("!", "*"))
 
 
-def taken(text: str, shadow: str = "/etc/shadow") -> list[str]:
-    """A sentence for each user of a file of sysusers.d that is a person's or another program's account on this host."""
+def taken(text: str, known: Container[str] = (), shadow: str = "/etc/shadow") -> list[str]:
+    """A sentence for each user of a file of sysusers.d that is a person's or another program's account on this host.
+
+    `known` are the accounts that earlier runs have made.
+    """
     problems = []
     for name in names(text):
         user = _user(name)
         if user is None:
+            if name not in known and _group(name) is not None:
+                problems.append(f"the group {name} exists already, and a service of that name would have its rights: choose another name, "
+                                f"or remove the group with `delgroup {name}`")
             continue
         signs = [f"its number is {user.pw_uid}"] * (FIRST_PERSON <= user.pw_uid < 65534)
         signs += [f"its shell is {user.pw_shell}"] * (user.pw_shell not in NO_SHELLS)
@@ -78,6 +85,9 @@ def taken(text: str, shadow: str = "/etc/shadow") -> list[str]:
         if signs:
             problems.append(f"the account {name} exists already and can log in ({', '.join(signs)}). A service does not take over "
                             f"such an account: choose another name, or remove the account with `deluser {name}`")
+        elif name not in known:
+            problems.append(f"the account {name} exists already and another program may use it: choose another name, or remove the "
+                            f"account with `deluser {name}`")
     return problems
 
 

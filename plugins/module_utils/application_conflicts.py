@@ -1,0 +1,159 @@
+"""What a host has in the way of an application: things under its name, and server blocks with its domains. No Ansible imports.
+
+The table is the layout of an application on a host. A contract test compares it with the files of the roles.
+"""
+
+from __future__ import annotations
+
+import glob
+import grp
+import os
+import pwd
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+STATE = "/var/lib/file_set"
+ACCOUNTS = ("{name}", "{name}-build")
+DIRECTORIES = {
+    "{base}": "releases",
+    "/var/lib/{name}": "data of the application",
+    "/var/cache/{name}-build": "cache of builds",
+    "/var/log/nginx/{name}": "logs of the web server",
+}
+UNITS = "/etc/systemd/system"
+FILES = (
+    "/etc/sysusers.d/flask-{name}.conf", "/etc/tmpfiles.d/flask-{name}.conf", "/etc/tmpfiles.d/flask-logs-{name}.conf",
+    f"{UNITS}/gunicorn-{{name}}@.service", f"{UNITS}/gunicorn-{{name}}@.socket", "/etc/gunicorn/{name}.conf.py",
+    "/etc/gunicorn/{name}.settings.json", "/etc/systemd/journald@{name}.conf", "/etc/logrotate.d/nginx-{name}",
+    "/etc/nginx/sites-enabled/{name}.conf", "/etc/pip-audit/{name}.json", "/etc/cron.d/pip-audit-{name}",
+    f"{UNITS}/pip-audit-{{name}}@.service", f"{UNITS}/pip-audit-{{name}}.socket", "/etc/sysusers.d/pip-audit-{name}.conf",
+    "/etc/tmpfiles.d/pip-audit-{name}.conf", "/etc/acme-cert/{name}.ini", "/etc/acme-cert/{name}.rsa.ini", "/etc/acme-cert/{name}.dns.ini",
+)
+# Parts that make an application's accounts and directories: a record of one says that the name is ours.
+ROLES = ("app_release", "gunicorn_app")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing on the host. `final`: it is never taken over."""
+
+    kind: str
+    name: str
+    text: str
+    final: bool = False
+
+
+def is_ours(name: str, managed: Iterable[str], parts: str = f"{STATE}/parts") -> bool:
+    """Whether an earlier run has made this application. The file of its accounts is the mark of runs without records."""
+    return any(os.path.exists(f"{parts}/{role}-{name}.json") for role in ROLES) or f"/etc/sysusers.d/flask-{name}.conf" in managed
+
+
+def _account(name: str) -> Optional[Found]:
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        try:
+            members = grp.getgrnam(name).gr_mem
+        except KeyError:
+            return None
+        text = f"with the members {', '.join(members)}" if members else "without members"
+        return Found("group", name, f"the group {name}, {text}: its rights would be the application's", final=True)
+    groups = sorted(group.gr_name for group in grp.getgrall() if name in group.gr_mem)
+    more = f", member of {', '.join(groups)}" if groups else ""
+    return Found("account", name, f"the account {name}, number {user.pw_uid}, home {user.pw_dir}{more}", final=user.pw_uid >= 1000 or bool(groups))
+
+
+def _has_contents(path: str) -> bool:
+    if os.path.islink(path) or not os.path.isdir(path):
+        return os.path.lexists(path)
+    with os.scandir(path) as entries:
+        return next(entries, None) is not None
+
+
+def found(name: str, base: str, managed: Iterable[str], root: str = "") -> list[Found]:
+    """What is on the host under the name of an application and was not made by this collection."""
+    ours = set(managed)
+    things = [thing for pattern in ACCOUNTS if (thing := _account(pattern.format(name=name)))]
+    for pattern, what in DIRECTORIES.items():
+        path = pattern.format(name=name, base=base)
+        if path not in ours and _has_contents(root + path):
+            things.append(Found("directory", path, f"{path}, where the {what} would be"))
+    for pattern in FILES:
+        path = pattern.format(name=name)
+        if path not in ours and os.path.lexists(root + path):
+            things.append(Found("file", path, f"{path}, which would be replaced"))
+    return things
+
+
+TOKENS = re.compile(r'''"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*|[{};]|[^\s{};"']+''')
+
+
+def _statements(text: str) -> Iterator[list[str]]:
+    """The directives of an nginx configuration, blocks opened or not."""
+    words: list[str] = []
+    for token in TOKENS.findall(text):
+        if token.startswith("#"):
+            continue
+        if token in "{};":
+            if words:
+                yield words
+            words = []
+        else:
+            words.append(token.strip("\"'"))
+
+
+def server_names(path: str = "/etc/nginx/nginx.conf", root: str = "", seen: Optional[set[str]] = None) -> Iterator[tuple[str, str]]:
+    """Each file of nginx's configuration with each name that a server block in it has.
+
+    The files are read here, as `nginx -T` would also open the logs, and prints nothing where a file is broken.
+    """
+    seen = set() if seen is None else seen
+    if path in seen:
+        return
+    seen.add(path)
+    try:
+        with open(root + path, encoding="utf-8", errors="replace") as stream:
+            text = stream.read()
+    except OSError:
+        return
+    for words in _statements(text):
+        if words[0] == "server_name":
+            yield from ((path, name.lower()) for name in words[1:])
+        elif words[0] == "include" and len(words) == 2:
+            for included in sorted(glob.glob(root + os.path.join("/etc/nginx", words[1]))):
+                yield from server_names(included[len(root):], root, seen)
+
+
+def served_by_others(domains: dict[str, list[str]], names: Iterable[tuple[str, str]], managed: Iterable[str]) -> list[str]:
+    """A line for each server block of another file that has a domain of an application."""
+    ours, lines = set(managed), []
+    for path, name in names:
+        for app, own in domains.items():
+            if name not in own or path == f"/etc/nginx/sites-enabled/{app}.conf":
+                continue
+            if path in ours:
+                other = os.path.basename(path)[:-len(".conf")]
+                lines.append(f"{app}: {name} is served by the application {other} ({path}). Remove that application from the host first: "
+                             f"ansible-playbook playbooks/remove.yml -e app={other}")
+            else:
+                lines.append(f"{app}: {name} is served by {path}, which this collection has not written. nginx would choose one of two "
+                             "server blocks with the same name: remove the name there, or the file")
+    return lines
+
+
+def refusal(things: dict[str, list[Found]]) -> list[str]:
+    """The lines of a run that stops before its first change."""
+    lines = []
+    for name, found_things in things.items():
+        if not found_things:
+            continue
+        lines.append(f"{name}: the host has things of this name that this collection has not made:")
+        lines += [f"  - {thing.text}" for thing in found_things]
+        if any(thing.final for thing in found_things):
+            lines.append("  Give the entry of flask_apps another name: an account of a person or of another program is not taken over.")
+        else:
+            lines.append("  Give the entry of flask_apps another name, or move them away, or have them archived and taken over: "
+                         f"ansible-playbook playbooks/adopt.yml -e app={name}")
+    return lines

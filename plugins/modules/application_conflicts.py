@@ -1,0 +1,159 @@
+#!/usr/bin/python
+"""Find what a host has in the way of applications."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: application_conflicts
+short_description: Find what a host has in the way of applications
+version_added: "0.1.0"
+description:
+  - Fails when the host has accounts, groups, directories or files under the name of an application that this collection
+    has not made, or when another server block of nginx has one of its domains. All of it is named, for all applications.
+  - Without conflicts it changes nothing.
+options:
+  applications:
+    description: The applications.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: Name of the application.
+        type: str
+        required: true
+      domains:
+        description: Its domains.
+        type: list
+        elements: str
+        required: true
+      base:
+        description: Directory of its releases. Default C(/srv/<name>).
+        type: path
+  adopt:
+    description:
+      - Take over what is under the names instead of failing. Directories and files are first archived below
+        C(/var/backups/bulwark). Files are then removed, directories stay, and C(current), C(releases) and C(instances) in
+        the directory of releases are renamed.
+      - An account of a person, one with further groups, and a group of another program are never taken over.
+    type: bool
+    default: false
+attributes:
+  check_mode:
+    description: Finds conflicts; with O(adopt) it names what would be taken over.
+    support: full
+author:
+  - The bulwark.flask authors (@bulwark)
+"""
+
+EXAMPLES = r"""
+- name: Find what is in the way of the shop
+  bulwark.flask.application_conflicts:
+    applications: [{name: shop, domains: [shop.example.com]}]
+"""
+
+RETURN = r"""
+adopted:
+  description: What was taken over, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+archives:
+  description: The archives with what was there before.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import os
+import tarfile
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims
+
+ARCHIVES = "/var/backups/bulwark"
+
+
+def archive(name: str, things: list[conflicts.Found]) -> str:
+    """Keep directories and files in an archive that only root can read; it is complete or not there."""
+    fs.make_private_directory(ARCHIVES)
+    path = f"{ARCHIVES}/{name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.tar.gz"
+    temporary = fs.temporary_name(path)
+    fs.unlink(temporary)
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+                for thing in things:
+                    if thing.kind in ("directory", "file"):
+                        tar.add(thing.name)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        fs.unlink(temporary)
+        raise
+    fs.sync_directory(ARCHIVES)
+    return path
+
+
+def adopt(store: Store, name: str, base: str, things: list[conflicts.Found]) -> str:
+    """Archive what is under a name, make room for the first release, and record that the name is ours."""
+    kept = archive(name, things)
+    for thing in things:
+        if thing.kind == "file":
+            fs.unlink(thing.name)
+    for part in ("current", "releases", "instances"):
+        path = f"{base}/{part}"
+        if os.path.lexists(path):
+            os.rename(path, f"{path}.before-adoption")
+    users = accounts.numbers("".join(f"u {thing.name} -\n" for thing in things if thing.kind == "account"))
+    record: dict[str, Any] = {"packages": [], "venvs": [], "files": [], "users": users, "units": {}}
+    parts = os.path.join(store.folder, "parts")
+    fs.make_private_directory(parts)
+    fs.write_json(os.path.join(parts, f"app_release-{name}.json"), record)
+    return kept
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "applications": {"type": "list", "elements": "dict", "required": True, "options": {
+                "name": {"type": "str", "required": True},
+                "domains": {"type": "list", "elements": "str", "required": True},
+                "base": {"type": "path"},
+            }},
+            "adopt": {"type": "bool", "default": False},
+        },
+        supports_check_mode=True,
+    )
+    store = Store(conflicts.STATE)
+    bases = {app["name"]: app["base"] or f"/srv/{app['name']}" for app in module.params["applications"]}
+    domains = {app["name"]: [domain.lower() for domain in app["domains"]] for app in module.params["applications"]}
+    parts = os.path.join(store.folder, "parts")
+    ours = store.managed().union(*(record.get("files", []) for record in claims.records(parts)))
+    things = {name: [] if conflicts.is_ours(name, ours, parts) else conflicts.found(name, base, ours) for name, base in bases.items()}
+    taken = {name: found for name, found in things.items() if found and module.params["adopt"] and not any(thing.final for thing in found)}
+    problems = conflicts.refusal({name: found for name, found in things.items() if name not in taken})
+    gone = {thing.name for found in taken.values() for thing in found}
+    problems += conflicts.served_by_others(domains, [pair for pair in conflicts.server_names() if pair[0] not in gone], ours)
+    if problems:
+        module.fail_json(msg="Nothing was changed, because:\n" + "\n".join(problems))
+    archives = []
+    try:
+        for name, found in taken.items():
+            if not module.check_mode:
+                with store.locked():
+                    archives.append(adopt(store, name, bases[name], found))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or ARCHIVES}: {error.strerror or error}", archives=archives)
+    module.exit_json(changed=bool(taken), adopted=[thing.text for found in taken.values() for thing in found], archives=archives)
+
+
+if __name__ == "__main__":
+    main()

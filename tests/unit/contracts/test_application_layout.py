@@ -1,0 +1,28 @@
+"""The table of what an application has on a host names every file and directory that roles write for it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
+from role_files import ROLES, text
+
+# What belongs to a role's own directory is not in the way of others.
+OWN = ("/etc/flask-logs/", "/etc/flask-secrets/", "/etc/nginx/maintenance/", "/etc/nginx/users/", "/etc/ssl/acme-cert/", "/var/lib/pip-audit/")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_path_with_the_name_of_the_application_is_in_the_table(role: str) -> None:
+    known = {path.format(name="shop", base="/srv/shop") for path in (*conflicts.FILES, *conflicts.DIRECTORIES)}
+    written = text(role, "tasks", "vars", "defaults").replace("{{ __pip_audit_units }}", "/etc/systemd/system")
+    for path in re.findall(r'["\' ]((?:/(?:etc|var|srv)/)[^"\',}]*?\{\{ ' + role + r"_name \}\}[^\"',} \n]*)", written):
+        dest = path.replace("{{ " + role + "_name }}", "shop")
+        assert dest in known or dest.startswith(OWN) or any(dest.startswith(one + "/") for one in known), dest
+
+
+def test_the_table_holds_nothing_else() -> None:
+    sources = "\n".join(text(role, "tasks", "vars", "defaults", "templates") for role in ROLES)
+    for path in conflicts.FILES:
+        stem = path.rpartition("/")[2].partition("{name}")[0]
+        assert not stem or stem in sources, path

@@ -1,0 +1,83 @@
+"""What is in the way of an application on a host: things of its name, and server blocks with its domains."""
+
+from __future__ import annotations
+
+import pwd
+from pathlib import Path
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
+
+SITE = """# server_name commented.example.com;
+server { listen 80; server_name "blog.example.com" www.blog.example.com; location / { return 200 'server_name a;'; } }
+"""
+
+
+@pytest.fixture(name="root")
+def _root(tmp_path: Path) -> Path:
+    for folder in ("etc/nginx/sites-enabled", "srv", "var/lib", "etc/cron.d"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "etc/nginx/nginx.conf").write_text("http { include /etc/nginx/sites-enabled/*; include nginx.conf; }")
+    return tmp_path
+
+
+def found(root: Path, *managed: str) -> list[str]:
+    return [thing.name for thing in conflicts.found("noapp", "/srv/noapp", managed, str(root))]
+
+
+def test_a_host_without_the_name_has_no_conflict(root: Path) -> None:
+    (root / "srv/noapp").mkdir()  # empty: nothing is lost
+    assert found(root) == []
+
+
+def test_directories_with_contents_and_files_are_named(root: Path) -> None:
+    for folder in ("srv/noapp/current", "var/lib/noapp/data"):
+        (root / folder).mkdir(parents=True)
+    (root / "etc/cron.d/pip-audit-noapp").touch()
+    (root / "etc/nginx/sites-enabled/noapp.conf").symlink_to("/nowhere")
+    assert found(root) == ["/srv/noapp", "/var/lib/noapp", "/etc/nginx/sites-enabled/noapp.conf", "/etc/cron.d/pip-audit-noapp"]
+    assert found(root, "/srv/noapp", "/var/lib/noapp", "/etc/cron.d/pip-audit-noapp") == ["/etc/nginx/sites-enabled/noapp.conf"]
+
+
+def test_a_link_in_place_of_a_directory_is_named(root: Path) -> None:
+    (root / "srv/noapp").symlink_to("/home")
+    assert found(root) == ["/srv/noapp"]
+
+
+@pytest.mark.parametrize(("uid", "final"), [(990, False), (1000, True)])
+def test_an_account_of_a_person_is_never_taken(root: Path, monkeypatch: pytest.MonkeyPatch, uid: int, final: bool) -> None:
+    entry = pwd.struct_passwd(("noapp", "x", uid, uid, "", "/home/noapp", "/bin/bash"))
+    monkeypatch.setattr(conflicts.pwd, "getpwnam", lambda name: entry if name == "noapp" else pwd.getpwuid(-1))
+    [thing] = conflicts.found("noapp", "/srv/noapp", [], str(root))
+    assert (thing.kind, thing.final) == ("account", final)
+    lines = conflicts.refusal({"noapp": [thing]})
+    assert ("adopt.yml -e app=noapp" in lines[-1]) is not final
+
+
+def test_a_group_of_another_program_is_never_taken(root: Path) -> None:
+    [thing] = conflicts.found("adm", "/srv/adm", [], str(root))
+    assert thing.kind == "group" and thing.final
+
+
+def test_the_name_is_ours_after_a_run_and_after_a_run_that_was_killed(tmp_path: Path) -> None:
+    assert not conflicts.is_ours("noapp", [], str(tmp_path))
+    assert conflicts.is_ours("noapp", ["/etc/sysusers.d/flask-noapp.conf"], str(tmp_path))
+    (tmp_path / "app_release-noapp.json").touch()
+    assert conflicts.is_ours("noapp", [], str(tmp_path))
+
+
+def test_names_of_server_blocks_are_read_from_included_files(root: Path) -> None:
+    (root / "etc/nginx/sites-enabled/old").write_text(SITE)
+    names = list(conflicts.server_names(root=str(root)))
+    assert names == [("/etc/nginx/sites-enabled/old", "blog.example.com"), ("/etc/nginx/sites-enabled/old", "www.blog.example.com")]
+
+
+def test_a_domain_that_others_serve_is_named_with_the_remedy() -> None:
+    domains = {"blog": ["blog.example.com"]}
+    foreign = conflicts.served_by_others(domains, [("/etc/nginx/sites-enabled/old", "blog.example.com")], [])
+    assert len(foreign) == 1 and "remove the name there, or the file" in foreign[0]
+    former = "/etc/nginx/sites-enabled/journal.conf"
+    renamed = conflicts.served_by_others(domains, [(former, "blog.example.com")], [former])
+    assert len(renamed) == 1 and "remove.yml -e app=journal" in renamed[0]
+    own = "/etc/nginx/sites-enabled/blog.conf"
+    assert conflicts.served_by_others(domains, [(own, "blog.example.com"), (own, "other.example.com")], [own]) == []
