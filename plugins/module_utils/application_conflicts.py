@@ -154,6 +154,6 @@ def refusal(things: dict[str, list[Found]]) -> list[str]:
         if any(thing.final for thing in found_things):
             lines.append("  Give the entry of flask_apps another name: an account of a person or of another program is not taken over.")
         else:
-            lines.append("  Give the entry of flask_apps another name, or move them away, or have them archived and taken over: "
+            lines.append("  Give the entry of flask_apps another name, or have them moved aside: "
                          f"ansible-playbook playbooks/adopt.yml -e app={name}")
     return lines

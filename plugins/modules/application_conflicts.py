@@ -32,9 +32,8 @@ options:
         type: path
   adopt:
     description:
-      - Take over what is under the names instead of failing. Directories and files are first archived below
-        C(/var/backups/bulwark). Files are then removed, directories stay, and C(current), C(releases) and C(instances) in
-        the directory of releases are renamed.
+      - Move aside what is under the names instead of failing, and take over the account. Directories get the suffix
+        C(.before-<time>); files move below C(/var/backups/bulwark).
       - An account of a person, one with further groups, and a group of another program are never taken over.
     type: bool
     default: false
@@ -58,17 +57,16 @@ adopted:
   returned: success
   type: list
   elements: str
-archives:
-  description: The archives with what was there before.
+moved:
+  description: Where directories and files are now.
   returned: success
   type: list
   elements: str
 """
 
 import os
-import tarfile
+import shutil
 import time
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
@@ -76,47 +74,25 @@ from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims
 
-ARCHIVES = "/var/backups/bulwark"
+BACKUPS = "/var/backups/bulwark"
 
-
-def archive(name: str, things: list[conflicts.Found]) -> str:
-    """Keep directories and files in an archive that only root can read; it is complete or not there."""
-    fs.make_private_directory(ARCHIVES)
-    path = f"{ARCHIVES}/{name}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.tar.gz"
-    temporary = fs.temporary_name(path)
-    fs.unlink(temporary)
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            with tarfile.open(fileobj=stream, mode="w:gz") as tar:
-                for thing in things:
-                    if thing.kind in ("directory", "file"):
-                        tar.add(thing.name)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        fs.unlink(temporary)
-        raise
-    fs.sync_directory(ARCHIVES)
-    return path
-
-
-def adopt(store: Store, name: str, base: str, things: list[conflicts.Found]) -> str:
-    """Archive what is under a name, make room for the first release, and record that the name is ours."""
-    kept = archive(name, things)
+def adopt(store: Store, name: str, things: list[conflicts.Found]) -> list[str]:
+    """Move aside what is under a name, and record that the name is ours. Returns the new paths."""
+    moved, stamp = [], time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for thing in things:
-        if thing.kind == "file":
-            fs.unlink(thing.name)
-    for part in ("current", "releases", "instances"):
-        path = f"{base}/{part}"
-        if os.path.lexists(path):
-            os.rename(path, f"{path}.before-adoption")
+        if thing.kind == "directory":
+            moved.append(f"{thing.name}.before-{stamp}")
+            os.rename(thing.name, moved[-1])
+        elif thing.kind == "file":
+            # Not beside the others: nginx, cron and systemd read every name in their directories.
+            moved.append(f"{BACKUPS}/{name}-{stamp}{thing.name}")
+            fs.make_private_directory(os.path.dirname(moved[-1]))
+            shutil.move(thing.name, moved[-1])
     users = accounts.numbers("".join(f"u {thing.name} -\n" for thing in things if thing.kind == "account"))
-    record: dict[str, Any] = {"packages": [], "venvs": [], "files": [], "users": users, "units": {}}
     parts = os.path.join(store.folder, "parts")
     fs.make_private_directory(parts)
-    fs.write_json(os.path.join(parts, f"app_release-{name}.json"), record)
-    return kept
+    fs.write_json(os.path.join(parts, f"app_release-{name}.json"), {"packages": [], "venvs": [], "files": [], "users": users, "units": {}})
+    return moved
 
 
 def main() -> None:
@@ -144,15 +120,15 @@ def main() -> None:
     problems += conflicts.served_by_others(domains, [pair for pair in conflicts.server_names() if pair[0] not in gone], ours)
     if problems:
         module.fail_json(msg="Nothing was changed, because:\n" + "\n".join(problems))
-    archives = []
+    moved: list[str] = []
     try:
         for name, found in taken.items():
             if not module.check_mode:
                 with store.locked():
-                    archives.append(adopt(store, name, bases[name], found))
+                    moved += adopt(store, name, found)
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or ARCHIVES}: {error.strerror or error}", archives=archives)
-    module.exit_json(changed=bool(taken), adopted=[thing.text for found in taken.values() for thing in found], archives=archives)
+        module.fail_json(msg=f"{error.filename or BACKUPS}: {error.strerror or error}")
+    module.exit_json(changed=bool(taken), adopted=[thing.text for found in taken.values() for thing in found], moved=moved)
 
 
 if __name__ == "__main__":
