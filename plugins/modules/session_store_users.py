@@ -15,10 +15,17 @@ description:
   - Users that were changed in the running store or in the file are corrected.
 options:
   apps:
-    description: The applications. All others lose user and password. A user's keys begin with its name and a colon.
+    description:
+      - The applications that get a user. A user's keys begin with its name and a colon.
+      - Applications that got one from an earlier run keep it, unless O(absent) names them.
     type: list
     elements: str
     required: true
+  absent:
+    description: Applications that lose user and password.
+    type: list
+    elements: str
+    default: []
   commands:
     description: Commands that an application may run.
     type: list
@@ -152,13 +159,14 @@ class Users:
         self.params = params
         self.acl = os.path.join(params["directory"], "users.acl")
         self.administrator = os.path.join(params["directory"], "root.password")
-        self.apps = list(dict.fromkeys(params["apps"]))
+        known = [name[:-len(SUFFIX)] for name in self._files()]
+        self.removed = [app for app in known if app in params["absent"] and app not in params["apps"]]
+        self.apps = list(dict.fromkeys([*params["apps"], *(app for app in known if app not in self.removed)]))
         self.new = {}
         self.passwords = {app: self._password(app) for app in self.apps}
-        known = text_of(self.administrator, 0o600, os.geteuid()).strip()
-        self.root_is_new = not PASSWORD.fullmatch(known)
-        self.root = secrets.token_urlsafe(48) if self.root_is_new else known
-        self.removed = [name[:-len(SUFFIX)] for name in self._files() if name[:-len(SUFFIX)] not in self.apps]
+        password = text_of(self.administrator, 0o600, os.geteuid()).strip()
+        self.root_is_new = not PASSWORD.fullmatch(password)
+        self.root = secrets.token_urlsafe(48) if self.root_is_new else password
         self.store, self.rejected = None, False
         self.wrong, self.unwanted = [], []
 
@@ -244,6 +252,7 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "apps": {"type": "list", "elements": "str", "required": True},
+            "absent": {"type": "list", "elements": "str", "default": []},
             "commands": {"type": "list", "elements": "str", "required": True},
             "directory": {"type": "path", "required": True}, "socket": {"type": "path", "required": True},
             "secrets_directory": {"type": "path", "default": "/etc/flask-secrets", "no_log": False},

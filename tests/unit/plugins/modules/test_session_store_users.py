@@ -20,8 +20,8 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dic
     """Run the module and return what it says, which is never a password."""
     (tmp_path / "store").mkdir()
 
-    def _run(*apps: str, check: bool = False, commands: tuple[str, ...] = ("get", "set")) -> dict[str, Any]:
-        arguments = {"apps": list(apps), "commands": list(commands), "directory": str(tmp_path / "store"), "owner": getpass.getuser(),
+    def _run(*apps: str, absent: tuple[str, ...] = (), check: bool = False, commands: tuple[str, ...] = ("get", "set")) -> dict[str, Any]:
+        arguments = {"apps": list(apps), "absent": list(absent), "commands": list(commands), "directory": str(tmp_path / "store"), "owner": getpass.getuser(),
                      "socket": str(tmp_path / "none.sock"), "secrets_directory": str(tmp_path / "secrets"), "_ansible_check_mode": check}
         with patch_module_args(arguments), pytest.raises(SystemExit):
             session_store_users.main()
@@ -65,15 +65,23 @@ def test_another_application_changes_nobody_elses_password(tmp_path: Path, run: 
     assert password(tmp_path, "shop") == first
 
 
-def test_who_is_not_named_any_more_loses_user_and_password(tmp_path: Path, run: Callable[..., Any]) -> None:
+def test_an_application_that_a_run_does_not_name_keeps_its_user(tmp_path: Path, run: Callable[..., Any]) -> None:
+    run("blog")
+    first = password(tmp_path, "blog")
+    assert run("shop") == {"changed": True, "generated": ["shop"], "removed": []}
+    assert run("shop")["changed"] is False
+    assert password(tmp_path, "blog") == first and any(line.startswith("user blog ") for line in acl(tmp_path))
+
+
+def test_an_application_that_is_to_be_absent_loses_user_and_password(tmp_path: Path, run: Callable[..., Any]) -> None:
     run("shop", "blog")
     (tmp_path / "secrets/blog.env").write_text("OTHER=1\n")
-    assert run("shop")["removed"] == ["blog"]
+    assert run("shop", absent=("blog", "unknown"))["removed"] == ["blog"]
     assert not any(line.startswith("user blog ") for line in acl(tmp_path))
     assert sorted(path.name for path in (tmp_path / "secrets").iterdir()) == ["blog.env", "shop.session.env"]
-    assert run()["removed"] == ["shop"]
+    assert run(absent=("shop", "blog"))["removed"] == ["shop"]
     assert [line.split()[1] for line in acl(tmp_path)] == ["default", "root"]
-    assert run()["changed"] is False
+    assert run(absent=("shop", "blog"))["changed"] is False
 
 
 def test_check_mode_predicts_and_writes_nothing(tmp_path: Path, run: Callable[..., Any]) -> None:
@@ -81,7 +89,7 @@ def test_check_mode_predicts_and_writes_nothing(tmp_path: Path, run: Callable[..
     assert list((tmp_path / "store").iterdir()) == []
     run("shop")
     assert run("shop", check=True)["changed"] is False
-    assert run(check=True)["removed"] == ["shop"]
+    assert run(absent=("shop",), check=True)["removed"] == ["shop"]
     assert password(tmp_path, "shop")
 
 
