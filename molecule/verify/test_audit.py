@@ -32,7 +32,7 @@ else:
         shutil.chown(state, "pip-audit", "pip-audit")
         with open(config, "w") as stream:
             json.dump(settings, stream)
-        print(json.dumps(run("--answer")))
+        print(json.dumps(run("--serve")))
     finally:
         if os.path.exists(config):
             os.unlink(config)

@@ -81,7 +81,7 @@ def test_a_service_that_does_not_answer_in_time_is_could_not_audit(channel: Chan
 TWO_AUDITS = """
 pip-audit-app shop >/dev/null 2>&1 & first=$!
 for n in $(seq 150); do pgrep -u pip-audit -f /opt/pip-audit/.*/bin/pip-audit >/dev/null && break; sleep 0.1; done
-pid=$(pgrep -u pip-audit -f -- --answer | head -n 1)
+pid=$(pgrep -u pip-audit -f -- --serve | head -n 1)
 grep -E '^(NoNewPrivs|Seccomp|CapBnd):' /proc/$pid/status
 echo "User: $(ps -o user= -p $pid)"
 awk '$5 == "/" {print "Root: " $6}' /proc/$pid/mountinfo

@@ -112,7 +112,7 @@ def test_a_build_is_refused_everything_but_its_release(step: Callable[..., Any],
 def test_an_authority_that_is_down_costs_nothing_but_the_certificate(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("authority down")
     run.says("https://pebble:9/dir", "The CA is down, or this host cannot reach it.", "/var/log/acme-cert/letsencrypt.log",
-             "Run the same command again when the cause is mended.", "No new certificate for edge, hostile")
+             "Run the same command again when the cause is fixed.", "No new certificate for edge, hostile")
     assert "not issued yet" in issuer(at("debian13"))
 
 

@@ -199,7 +199,7 @@ def test_a_rollback_goes_back_and_stays_until_there_is_something_new(servers: li
 def test_an_application_nobody_knows_is_refused_by_name(playbooks: Playbooks) -> None:
     for name in ("rollback", "deploy", "maintenance", "status"):
         run = playbooks.run(name, app="shpo", state="on")
-        assert run.rc != 0 and "app=shpo is none of the applications; there are: shop" in run.words, run.output
+        assert run.rc != 0 and "app=shpo is not an application of the inventory; there are: shop" in run.words, run.output
 
 
 def test_the_status_is_a_table_and_json(servers: list[Any], playbooks: Playbooks, live: str, tmp_path: Any) -> None:

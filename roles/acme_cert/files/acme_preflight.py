@@ -1,5 +1,5 @@
 #!/opt/certbot/current/bin/python -I
-"""Find what a CA would refuse before it is asked: names, port 80, CAA records, the clock.
+"""Check what a CA checks before it issues a certificate: names, port 80, CAA records, the clock.
 
 Owned by the role acme_cert, which runs it in the sandbox of certbot. It reads the request as JSON from standard input and
 prints all problems as JSON. Names are resolved in DNS, not in /etc/hosts. CAs limit failed requests; this check is free.

@@ -393,14 +393,14 @@ def trim() -> int:
 
 HELP = {
     "alert": "A current alert.",
-    "audit_state": "State of the last audit of an application's packages; one of the three is 1.",
+    "audit_state": "Result of the last audit of an application's packages: 1 for the current state, 0 for the others.",
     "audit_timestamp_seconds": "Time of the last audit.",
     "audit_findings": "Known vulnerabilities in the live release.",
-    "certificate_not_before_seconds": "Begin of the served certificate.",
-    "certificate_not_after_seconds": "End of the served certificate.",
-    "http_responses": "Responses within the period of the alert on 5xx.",
-    "http_5xx_responses": "5xx responses within that period.",
-    "spooled_messages": "Messages that wait for delivery.",
+    "certificate_not_before_seconds": "Start of the validity of the served certificate.",
+    "certificate_not_after_seconds": "End of the validity of the served certificate.",
+    "http_responses": "Responses within errors_minutes.",
+    "http_5xx_responses": "5xx responses within errors_minutes.",
+    "spooled_messages": "Messages waiting for delivery.",
     "dropped_messages": "Discarded messages.",
     "last_check_timestamp_seconds": "Time of the last check.",
 }

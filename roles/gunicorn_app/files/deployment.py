@@ -1,10 +1,10 @@
-"""What the deployment lays over an application: settings of Flask, and the refusal of cross-site requests.
+"""Settings of Flask that the deployment adds to an application, and the refusal of cross-site requests.
 
-gunicorn and the inspection both load this file, so that what is inspected is what is served. It needs the standard
-library alone. The JSON file of one application has these keys:
+gunicorn and the inspection both load this file, so the inspection sees the settings of the server. It needs only the
+standard library. The JSON file of one application has these keys:
 
-- `defaults`: settings for what the application does not set. They are in its configuration from the moment that it is
-  made: extensions read them, and whatever the application sets itself replaces them.
+- `defaults`: settings that the application does not set. They are in its configuration when Flask creates it, so
+  extensions read them, and the application's own settings replace them.
 - `config`: settings of the operator. They replace what the application sets, once it is loaded.
 - `refuse_cross_site` (bool) and `trusted_origins` (list of origins such as `https://www.example.com`).
 - `worker_class`: `auto`, `gthread` for WSGI applications, or `asgi`.
@@ -25,7 +25,7 @@ from typing import Any
 
 MISSING = object()
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
-# What a browser attaches by itself; a bearer token is attached by a script that knows it.
+# Credentials that a browser attaches by itself; only a script attaches a bearer token.
 BROWSERS_CREDENTIALS = re.compile(r"(basic|digest|negotiate|ntlm)\b", re.IGNORECASE)
 PORT = re.compile(r":\d+$")
 REFUSAL = b"This request comes from another site and carries your credentials. It was refused.\n"
@@ -33,7 +33,7 @@ REFUSAL_HEADERS = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-l
 
 
 def resolve(value: Any) -> Any:
-    """A setting with its environment variable read; MISSING where that is not set or empty."""
+    """The value of a setting, read from its environment variable; MISSING where that is not set or empty."""
     if isinstance(value, dict) and len(value) == 1:
         (kind, name), = value.items()
         if kind in ("env", "env_json"):
@@ -50,7 +50,7 @@ class Deployment:
         defaults = {key: resolve(value) for key, value in given["defaults"].items()}
         self.defaults = {key: value for key, value in defaults.items() if value is not MISSING}
         self.config = {key: resolve(value) for key, value in given["config"].items()}
-        missing = [f"config.{key} reads {', '.join(given['config'][key].values())} from the environment, where it is not set; add it to env"
+        missing = [f"config.{key} reads {', '.join(given['config'][key].values())} from the environment, which does not have it; add it to env"
                    for key, value in self.config.items() if value is MISSING]
         if missing:
             raise SystemExit("\n".join(missing))
@@ -84,14 +84,14 @@ class Deployment:
             made.update(self.config)
 
     def source_of(self, key: str, value: Any) -> str:
-        """Who has set a value: `config` or `defaults` of the deployment, or an empty text for the application."""
+        """The origin of a value: `config` or `defaults` of the deployment, or an empty string for the application."""
         for part in ("config", "defaults"):
             if getattr(self, part).get(key, MISSING) == value:
                 return part
         return ""
 
     def guarded(self, application: Callable[..., Any]) -> Callable[..., Any]:
-        """The WSGI application, with cross-site requests refused where that is asked for."""
+        """The WSGI application, which refuses cross-site requests where `refuse_cross_site` is set."""
         if not self.refuse_cross_site:
             return application
 
@@ -129,7 +129,7 @@ class Deployment:
         return True
 
     def is_cross_site(self, environ: dict[str, Any]) -> bool:
-        """Whether another site makes this request with the browser's credentials. Clients that are no browser never do."""
+        """Whether another site makes this request with the browser's credentials. Only browsers do."""
         if not environ.get("HTTP_COOKIE") and not BROWSERS_CREDENTIALS.match(environ.get("HTTP_AUTHORIZATION", "")):
             return False
         origin = environ.get("HTTP_ORIGIN", "").lower()

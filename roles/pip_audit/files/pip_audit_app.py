@@ -1,24 +1,24 @@
 #!/usr/bin/python3 -I
-"""Audit the packages one application really runs: `pip-audit-app <name>`.
+"""Audit the installed packages of one application: `pip-audit-app <name>`.
 
     --json               print the whole report as one line of JSON instead of a summary
-    --release DIRECTORY  audit this release instead of the live one, before it goes live: prints the report
-                         as --json does, writes and announces nothing
-    --scheduled          begin at a random moment of the next minute
+    --release DIRECTORY  audit this release instead of the live one, before its activation; print the report
+                         as --json does, without a change of the stored report or the journal
+    --scheduled          start at a random time within the next minute
 
-The audit itself runs in the sandbox of pip-audit-<name>@.service, whoever asks: this program asks over
-/run/pip-audit/<name>.sock, and systemd starts it again (with --answer) at the other end.
+The audit itself always runs in the sandbox of pip-audit-<name>@.service: this program connects to
+/run/pip-audit/<name>.sock, and systemd starts a second process of it (with --serve) for the connection.
 
-Owned by the role pip_audit. Every run ends in exactly one of three results, the same one in the exit
+Owned by the role pip_audit. Every run has one of three results, which is in the exit
 status, in the journal (`journalctl -t pip-audit-<name>`) and in /var/lib/pip-audit/<name>/report.json:
 
   0  clean            every package was looked up, none has a known vulnerability that is not ignored
   1  vulnerable       at least one has
   2  could-not-audit  anything else: a package or all of them could not be looked up, no live release,
-                      advisory service down or talking nonsense, time-out, another audit running
+                      advisory service down or with an invalid response, timeout, another audit running
 
-A report keeps what is known as `standing`: a run that could not look everything up adds to it and takes
-nothing away. What a run found `new` or `gone` is announced in the journal, once.
+`standing` in a report has all known vulnerabilities: a run that could not look up every package adds to it and
+removes none. Each vulnerability that is `new` or `gone` is written to the journal once.
 """
 
 from __future__ import annotations
@@ -45,30 +45,30 @@ CACHE = Path("/var/cache/pip-audit")
 SOCKETS = Path("/run/pip-audit")
 TOOL = "/opt/pip-audit/current/bin/pip-audit"
 ACCOUNT = "pip-audit"
-PATIENCE_SECONDS = 600
+LOCK_TIMEOUT_SECONDS = 600
 STATUS = {"clean": 0, "vulnerable": 1, "could-not-audit": 2}
 PRIORITY = {"clean": syslog.LOG_INFO, "vulnerable": syslog.LOG_ERR, "could-not-audit": syslog.LOG_WARNING}
-# pip-audit says so on stderr and then leaves the advisory out, as if there were none.
+# pip-audit writes this to stderr and omits the advisory from its result.
 DROPPED = re.compile(r"WARNING:pip_audit\._service\S*:(.*)")
 
 
 class CouldNotAudit(Exception):
-    """Why there is no answer."""
+    """The reason why an audit has no result."""
 
 
 def one_line(text: object, limit: int = 500) -> str:
-    """Text that can neither split nor forge a log line."""
+    """Text that cannot split or forge a log line."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def canonical(name: str) -> str:
-    """A package's name as indexes compare it."""
+    """The normalized name of a package."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def packages_of(release: Path) -> tuple[str, Path]:
-    """Id and site-packages of a release; a switch of the link it may be changes neither."""
+    """Id and site-packages of a release. A link is resolved first, so that an activation during the audit has no effect."""
     try:
         resolved = release.resolve(strict=True)
         found = sorted((resolved / "venv" / "lib").glob("python3*/site-packages"))
@@ -79,9 +79,8 @@ def packages_of(release: Path) -> tuple[str, Path]:
     return resolved.name, found[0]
 
 
-def ask(config: dict, packages: Path) -> tuple[str, str]:
-    """Run pip-audit; its two outputs. It exits 1 for findings and for every error alike, so that the
-    status says nothing."""
+def run_pip_audit(config: dict, packages: Path) -> tuple[str, str]:
+    """Run pip-audit and return its two outputs. Its exit status is 1 for findings and for errors, so it is not used."""
     command = [TOOL, "--path", str(packages), "--vulnerability-service", config["service"], "--format", "json",
                "--desc", "off", "--aliases", "on", "--progress-spinner", "off", "--cache-dir", str(CACHE),
                "--timeout", str(config["request_timeout_seconds"])]
@@ -95,29 +94,29 @@ def ask(config: dict, packages: Path) -> tuple[str, str]:
         try:
             return running.communicate(timeout=config["timeout_seconds"])
         except subprocess.TimeoutExpired:
-            # pip-audit has children of its own.
+            # pip-audit starts child processes.
             os.killpg(running.pid, signal.SIGKILL)
-            raise CouldNotAudit(f"no answer within {config['timeout_seconds']} seconds") from None
+            raise CouldNotAudit(f"no result within {config['timeout_seconds']} seconds") from None
 
 
 def cause(errors: str) -> str:
-    """The line of a traceback that says most: the last exception with a text of its own."""
-    lines = [line for line in errors.splitlines() if line.strip()] or ["it said nothing"]
+    """The last exception of a traceback that has a message, or the last line."""
+    lines = [line for line in errors.splitlines() if line.strip()] or ["no output"]
     return (re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Timeout): .+)$", errors, re.MULTILINE) or lines)[-1]
 
 
 def names_of(finding: dict) -> set[str]:
-    """Every name an advisory has: services differ in which of them comes first."""
+    """The id of an advisory and its aliases; services differ in which one is the id."""
     return {name.upper() for name in (finding["id"], *finding["aliases"])}
 
 
 def same(one: dict, other: dict) -> bool:
-    """Whether two findings are of one advisory and one package, whatever version is installed."""
+    """Whether two findings have the same advisory and package, regardless of the installed version."""
     return canonical(one["package"]) == canonical(other["package"]) and bool(names_of(one) & names_of(other))
 
 
 def apply_ignores(config: dict, body: dict, today: str) -> None:
-    """Move what the operator has a reason to ignore out of the findings, until the day that was given."""
+    """Move findings that the operator ignores to `ignored`, until the last day of the rule."""
     counted = []
     for finding in body["findings"]:
         rule = next((rule for rule in config["ignores"] if rule["id"].upper() in names_of(finding) and today <= rule["until"]), None)
@@ -129,8 +128,8 @@ def apply_ignores(config: dict, body: dict, today: str) -> None:
     body["expired_ignores"] = [rule for rule in config["ignores"] if rule["until"] < today]
 
 
-def read_answer(config: dict, output: str, errors: str, today: str) -> dict:
-    """What pip-audit found, as the body of a report."""
+def parse(config: dict, output: str, errors: str, today: str) -> dict:
+    """The output of pip-audit as the body of a report."""
     try:
         dependencies = json.loads(output)["dependencies"]
         known = [d for d in dependencies if "skip_reason" not in d]
@@ -153,13 +152,13 @@ def read_answer(config: dict, output: str, errors: str, today: str) -> dict:
         body["reason"] = f"the advisory service sent what pip-audit cannot read: {dropped[0]}"
     elif not known:
         body["reason"] = "no package was looked up"
-    # What was found is true, even where something else could not be looked up.
+    # A vulnerability counts even when another package could not be looked up.
     body["state"] = "vulnerable" if body["findings"] else "could-not-audit" if body["reason"] else "clean"
     return body
 
 
 def compare(report: dict, before: list[dict]) -> None:
-    """What stands now, and what of it is news. Only a complete audit can tell that something is gone."""
+    """Set `new`, `gone` and `standing`. Only a complete audit shows that a finding is gone."""
     report["new"] = [f for f in report["findings"] if not any(same(f, old) for old in before)]
     left = [old for old in before if not any(same(old, f) for f in report["findings"])]
     kept = [old for old in left if report["reason"] and not any(same(old, f) for f in report["ignored"])]
@@ -168,13 +167,13 @@ def compare(report: dict, before: list[dict]) -> None:
 
 
 def shown(finding: dict) -> str:
-    """One finding, for people."""
+    """One finding as text."""
     fixed = f"fixed in {finding['fixed'][0]}" if finding["fixed"] else "no fix"
     return f"{finding['package']} {finding['installed']} {finding['id']} ({fixed})"
 
 
 def summary(report: dict) -> str:
-    """The one line of a run."""
+    """The result of a run as one line."""
     counts, where = report["counts"], f"release {report['release']}"
     extras = [f"ignored {f['package']} {f['id']} until {f['until']}: {f['reason']}" for f in report["ignored"]]
     extras += [f"the ignore of {rule['id']} expired on {rule['until']}" for rule in report["expired_ignores"]]
@@ -189,8 +188,8 @@ def summary(report: dict) -> str:
     return "; ".join([text, *extras])
 
 
-def announce(report: dict) -> None:
-    """Tell the journal the result, and what is news."""
+def log_result(report: dict) -> None:
+    """Write the result, and findings that are new or gone, to the journal."""
     syslog.openlog(f"pip-audit-{report['application']}", 0, syslog.LOG_CRON)
     for finding in report["new"]:
         syslog.syslog(syslog.LOG_ERR, one_line(f"new finding: {shown(finding)}, release {report['release']}"))
@@ -212,7 +211,7 @@ def write_report(path: Path, report: dict) -> None:
 
 
 def words(error: Exception) -> str:
-    """An exception as a reason."""
+    """The text of an exception, as a reason."""
     return one_line(error if isinstance(error, CouldNotAudit) else f"{type(error).__name__}: {error}")
 
 
@@ -229,7 +228,7 @@ def now() -> str:
 
 
 def standing_before(path: Path) -> list[dict]:
-    """What the last report knew; a first audit, or one after a damaged report, knows nothing."""
+    """`standing` of the last report; empty when there is none or it is damaged."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["standing"]
         return [f for f in found if isinstance(f["package"] + f["id"] + f["installed"], str) and f["aliases"] + f["fixed"] is not None]
@@ -238,57 +237,57 @@ def standing_before(path: Path) -> list[dict]:
 
 
 def examine(name: str, report: dict, release: Path | None) -> None:
-    """Fill in the report; whatever goes wrong is a result too."""
+    """Audit and fill in the report. An error is a result too."""
     try:
         config = json.loads((CONFIG / f"{name}.json").read_text(encoding="utf-8"))
         report["service"] = config["osv_url"] if config["service"] == "osv" else config["service"]
         report["release"], packages = packages_of(release or Path(config["release"]))
-        report |= read_answer(config, *ask(config, packages), now()[:10])
+        report |= parse(config, *run_pip_audit(config, packages), now()[:10])
     except Exception as error:  # pylint: disable=broad-exception-caught
         report["reason"] = words(error)
     report["time"] = now()
 
 
-def take(lock: object, patience_seconds: float) -> None:
-    """Two audits of one application never overlap."""
-    deadline = time.monotonic() + patience_seconds
+def acquire(lock: object, timeout_seconds: float) -> None:
+    """Take the lock: audits of one application do not overlap."""
+    deadline = time.monotonic() + timeout_seconds
     while True:
         try:
             return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
-                raise CouldNotAudit("another audit of it is running, whose report is to come") from None
+                raise CouldNotAudit("another audit of this application is running") from None
             time.sleep(0.5)
 
 
 def audit(name: str, release: Path | None = None) -> dict:
-    """One audit under the lock. That of the live release waits for nobody and leaves its report on disk;
-    that of another waits for the other audit, which is of something else."""
+    """One audit under the lock. An audit of the live release does not wait for another one, and stores its report. An
+    audit of another release waits, because the running audit has a different subject."""
     report, path = empty(name), STATE / name / "report.json"
     try:
         with open(STATE / name / "lock", "w", encoding="utf-8") as lock:
-            take(lock, PATIENCE_SECONDS if release else 0)
+            acquire(lock, LOCK_TIMEOUT_SECONDS if release else 0)
             examine(name, report, release)
             if release is None:
                 compare(report, standing_before(path))
                 write_report(path, report)
     except Exception as error:  # pylint: disable=broad-exception-caught
-        # A result that nobody can read later is none.
+        # A report that cannot be stored is a failure.
         report |= {"state": "could-not-audit", "reason": words(error)}
     return report
 
 
-def answer(name: str, asked: TextIO, told: TextIO) -> None:
-    """The end of the socket that audits: a line with what is wanted comes in, a report goes out."""
-    wanted = json.loads(asked.readline() or "{}").get("release")
+def serve(name: str, request: TextIO, response: TextIO) -> None:
+    """The server side of the socket: read the request, one line of JSON, and write the report."""
+    wanted = json.loads(request.readline() or "{}").get("release")
     report = audit(name, Path(wanted) if wanted else None)
     if not wanted:
-        announce(report)
-    print(json.dumps(report), file=told, flush=True)
+        log_result(report)
+    print(json.dumps(report), file=response, flush=True)
 
 
-def wish(name: str, release: Path | None) -> dict:
-    """The end of the socket that asks."""
+def request_audit(name: str, release: Path | None) -> dict:
+    """The client side of the socket: request an audit and return its report."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(str(SOCKETS / f"{name}.sock"))
@@ -296,44 +295,44 @@ def wish(name: str, release: Path | None) -> dict:
             connection.shutdown(socket.SHUT_WR)
             report = json.loads(b"".join(iter(lambda: connection.recv(65536), b"")) or "null")
         if not isinstance(report, dict) or report.get("state") not in STATUS:
-            raise CouldNotAudit(f"the audit ended without an answer; see: journalctl -u 'pip-audit-{name}@*'")
+            raise CouldNotAudit(f"the audit ended without a report; see: journalctl -u 'pip-audit-{name}@*'")
         return report
     except Exception as error:  # pylint: disable=broad-exception-caught
         report = empty(name, words(error))
         if release is None:
-            announce(report)
+            log_result(report)
         return report
 
 
 def name_of(text: str) -> str:
-    """An application's name."""
+    """The name of an application."""
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", text):
         raise argparse.ArgumentTypeError("not an application's name")
     return text
 
 
 def directory(text: str) -> Path:
-    """A release's directory."""
+    """The directory of a release."""
     if not text.startswith("/"):
         raise argparse.ArgumentTypeError("not an absolute path")
     return Path(text)
 
 
 def main() -> int:
-    """Audit, say the result, and return the exit status."""
+    """Audit, print the result, and return the exit status."""
     parser = argparse.ArgumentParser(prog="pip-audit-app", allow_abbrev=False)
     parser.add_argument("application", type=name_of)
     parser.add_argument("--json", action="store_true", help="print the whole report as one line of JSON")
     parser.add_argument("--release", type=directory, metavar="DIRECTORY", help="audit this release instead of the live one")
-    parser.add_argument("--scheduled", action="store_true", help="begin at a random moment of the next minute")
-    parser.add_argument("--answer", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--scheduled", action="store_true", help="start at a random time within the next minute")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.answer:
-        answer(given.application, sys.stdin, sys.stdout)
+    if given.serve:
+        serve(given.application, sys.stdin, sys.stdout)
         return 0
     if given.scheduled:
         time.sleep(random.SystemRandom().uniform(0, 60))
-    report = wish(given.application, given.release)
+    report = request_audit(given.application, given.release)
     print(json.dumps(report) if given.json or given.release else one_line(summary(report), 2000))
     return STATUS[report["state"]]
 

@@ -80,7 +80,7 @@ def test_a_setting_from_a_variable_that_is_not_set_ends_the_start_with_its_name(
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({"defaults": {"A": {"env": "NOT_SET_AT_ALL"}}, "config": {"KEY": {"env": "NOT_SET_AT_ALL"}},
                                 "refuse_cross_site": True, "trusted_origins": [], "worker_class": "auto"}))
-    with pytest.raises(SystemExit, match="config.KEY reads NOT_SET_AT_ALL from the environment, where it is not set; add it to env"):
+    with pytest.raises(SystemExit, match="config.KEY reads NOT_SET_AT_ALL from the environment, which does not have it; add it to env"):
         Deployment(str(path))
 
 

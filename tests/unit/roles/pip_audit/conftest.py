@@ -69,7 +69,7 @@ class Host:
 
             def serve() -> None:
                 with listener.accept()[0] as connection, connection.makefile("r") as asked, connection.makefile("w") as told:
-                    self.program.answer("shop", asked, told)
+                    self.program.serve("shop", asked, told)
 
             thread = threading.Thread(target=serve)
             thread.start()

@@ -104,10 +104,10 @@ def test_news_are_announced_beside_the_result(host: Any, monkeypatch: pytest.Mon
     monkeypatch.setattr(host.program.syslog, "syslog", lambda level, line: said.append(line))
     host.says([JINJA])
     for _ in range(2):
-        host.program.announce(host.audit())
+        host.program.log_result(host.audit())
     assert [line.split(":")[0] for line in said] == ["new finding", "vulnerable", "vulnerable"]
     host.says([FIXED])
-    host.program.announce(host.audit())
+    host.program.log_result(host.audit())
     assert said[3].startswith("finding gone: jinja2 2.10 PYSEC-2019-217")
 
 

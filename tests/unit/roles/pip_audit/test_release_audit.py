@@ -70,7 +70,7 @@ def test_it_waits_for_the_audit_that_is_running(
 
 def test_it_does_not_wait_for_ever(
         host: Any, candidate: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    host.program.PATIENCE_SECONDS = 0
+    host.program.LOCK_TIMEOUT_SECONDS = 0
     with open(host.root / "state/shop/lock", "w", encoding="utf-8") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert run(host, monkeypatch, candidate) == 2
