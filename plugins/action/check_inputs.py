@@ -1,4 +1,4 @@
-"""Refuse bad input before anything on the host is changed, all problems at once."""
+"""Check the inputs before a host is changed, and report all problems at once."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from ansible_collections.bulwark.flask.plugins.plugin_utils import certificates,
 
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 MISSING: Any = object()
-# The fact by which a role knows that a playbook has checked its variables: a digest of them for each role.
+# The fact that records which variables of each role a playbook has checked: a digest for each role.
 CHECKED = "__bulwark_flask_checked"
-# An entry as the playbooks of this collection pass it to a role: that of the inventory, which they have checked.
+# An entry as the playbooks of this collection pass it to a role. They have checked it with the inventory.
 FROM_INVENTORY = re.compile(
     r"\{\{\s*flask_apps \| bulwark\.flask\.app_entries\(flask_app_defaults \| default\(\{\}\), \w+\) \| first\s*\}\}")
-# What playbooks are told with -e for one run. From an inventory, where the name may mean something else, none is taken.
+# Variables of playbooks that are set with -e for one run. A variable of the same name in an inventory is ignored.
 OF_A_RUN = ("app", "json", "names", "reason", "sign_everybody_out", "state", "to")
 # Ansible imports this module once and forks a worker for each task: all of them share the key and what is read below.
 _KEY = secrets.token_bytes(32)
@@ -61,7 +61,7 @@ for _role in specs():
 
 
 def duplicate_applications(apps: Any) -> list[str]:
-    """Applications that are written twice; YAML keeps the last of them and says nothing."""
+    """Applications that are written twice; YAML silently keeps the last one."""
     path, root = yaml_source.file_of(apps)
     found: list[str] = []
     for key, node in yaml_source.mappings(root) if path else ():
@@ -73,7 +73,7 @@ def duplicate_applications(apps: Any) -> list[str]:
 
 
 def misread(where: str, env: Any) -> list[str]:
-    """Values that YAML has read as something else than they say: NO, 0644, 12:30, 1.10. No text has a value, but for booleans."""
+    """Values that YAML reads as another type than intended: NO, 0644, 12:30, 1.10. Only booleans appear in the messages."""
     found = []
     for name, text in yaml_source.plain_scalars(env).items() if isinstance(env, Mapping) else ():
         value = env.get(name)
@@ -85,7 +85,7 @@ def misread(where: str, env: Any) -> list[str]:
 
 
 def _reason(error: BaseException) -> str:
-    """Why a value cannot be rendered, without a word that may be a part of it."""
+    """The reason why a value cannot be rendered, without any part of the value."""
     if isinstance(error, AnsibleUndefinedVariable):
         return f"{str(error).splitlines()[0]}; define it, or leave this out"
     cause: BaseException | None = error
@@ -97,20 +97,20 @@ def _reason(error: BaseException) -> str:
 
 
 def _set_by_operator(role: str, variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Variables with the role's name before them that are not what its defaults say."""
+    """Variables with the role's prefix whose values differ from the role's defaults."""
     defaults = _defaults(role)
     return ((name, raw) for name, raw in variables.items()
             if name.startswith(f"{role}_") and not (name in defaults and raw == defaults[name]))
 
 
 def _digest(role: str, variables: Mapping[str, Any]) -> str:
-    """What a role is given, as it is written. The key makes it one of this run, and tells nobody the values."""
+    """A digest of a role's variables as they are written. It is keyed for this run, so it does not reveal values."""
     given = [*_set_by_operator(role, variables), *((name, variables.get(name)) for name in engine.KNOWN)]
     return hmac.new(_KEY, repr(sorted(given, key=lambda item: item[0])).encode(), hashlib.sha256).hexdigest()
 
 
 class ActionModule(ActionBase):
-    """Runs on the controller alone; the host is not asked."""
+    """Runs on the controller only; there is no connection to the host."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -148,14 +148,14 @@ class ActionModule(ActionBase):
         return bool(from_inventory) and hmac.compare_digest(str(checked.get(role, "")), _digest(role, variables))
 
     def _read(self, where: str, raw: Any, found: list[str]) -> Any:
-        """A value with every template in it rendered; what cannot be rendered is left out and said."""
+        """A value with all templates rendered. Parts that cannot be rendered are left out and reported."""
         if where == "ansible_facts":
             return {key: raw[key] for key in ("distribution", "distribution_major_version") if key in raw}
         try:
             value = raw if isinstance(raw, (Mapping, list)) else self._templar.template(raw)
         except AnsibleValueOmittedError:
             return MISSING
-        except Exception as error:  # noqa: BLE001 - whatever the reason, the others are checked too
+        except Exception as error:  # noqa: BLE001 - the other values are checked after any error
             found.append(f"{where} cannot be read: {_reason(error)}")
             return MISSING
         if isinstance(value, Mapping):
@@ -167,7 +167,7 @@ class ActionModule(ActionBase):
         return value
 
     def _item(self, where: str, container: Any, key: Any, found: list[str]) -> Any:
-        """One item; containers that templates made render theirs when they are asked for it."""
+        """One item. Containers that a template returned render their items on access."""
         try:
             raw = container[key]
         except AnsibleValueOmittedError:
@@ -178,7 +178,7 @@ class ActionModule(ActionBase):
         return self._read(where, raw, found)
 
     def _provided(self, at: Callable[[str], str], given: Mapping[str, Any], domains: Any) -> list[str]:
-        """What is wrong with a certificate of the operator's own."""
+        """Problems of a provided certificate."""
         chain, key = given.get("provided_chain"), given.get("provided_key")
         if given.get("source") != "provided" or not all(isinstance(value, str) and value for value in (chain, key)):
             return []
@@ -189,7 +189,7 @@ class ActionModule(ActionBase):
         return found or certificates.problems(at("provided_chain"), chain, at("provided_key"), key, names, datetime.now(timezone.utc))
 
     def _whole(self, known: dict[str, Any], chosen: list[str], variables: Mapping[str, Any]) -> list[str]:
-        """Everything an inventory says: for a playbook, before any role runs."""
+        """Check the whole inventory, for a playbook, before a role runs."""
         found: list[str] = []
         readable = {}
         ours = tuple(f"{role}_" for role in known)
@@ -198,7 +198,7 @@ class ActionModule(ActionBase):
                 value = self._read(name, raw, found)
                 if value is not MISSING:
                     readable[name] = value
-        # Of other variables the name is enough: it may be one of ours, misspelt.
+        # Of other variables only the name is checked: it may be a misspelt variable of a role.
         readable |= {name: None for name in variables if not name.startswith((*ours, "ansible_", "__"))
                      and name not in (*engine.KNOWN, *(["flask_app"] if "flask_apps" in variables else []))}
         apps = self._read("flask_apps", variables["flask_apps"], found) if "flask_apps" in variables else MISSING
@@ -229,7 +229,7 @@ class ActionModule(ActionBase):
         return misread(f"{where}.env", entry_given.get("env")) if isinstance(entry_given, Mapping) else []
 
     def _single(self, role: str, known: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
-        """One role's own variables, wherever they come from."""
+        """Check the variables of one role, from any source."""
         found: list[str] = []
         spec, defaults, app = known[role], _defaults(role), variables.get("flask_app")
         app = self._read("flask_app", app, []) if isinstance(app, str) else app
@@ -247,7 +247,7 @@ class ActionModule(ActionBase):
             if errors and own:
                 found += errors
             elif value is MISSING or errors:
-                # A default that cannot be rendered lacks what another problem is about.
+                # A default that cannot be rendered depends on a variable that has its own problem.
                 hint = "; set it, or give the role an entry of flask_apps as flask_app" if app is None and of_entry else ""
                 found += [f"{where} is required{hint}"] if option.get("required") else []
             else:

@@ -1,4 +1,4 @@
-"""Check a set of files, render it on the controller and hand it to the module in one piece."""
+"""Check a set of files, render it on the controller and pass the whole set to the module."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMANDS = ("validate", "apply")
 OPTIONS = ("files", "purge", *COMMANDS, "state_dir")
 SOURCES = ("template", "content", "link", "state")
 ALWAYS = ("dest", "owner", "group", "sensitive")
-# Which keys mean something for which kind of entry.
+# The keys that apply to each kind of entry.
 KEYS = {
     "template": (*ALWAYS, "template", "mode", "backup", "vars"),
     "content": (*ALWAYS, "content", "mode", "backup"),
@@ -42,7 +42,7 @@ def _absolute(value: Any) -> bool:
 
 
 def kind_of(entry: dict[str, Any]) -> str:
-    """What an entry describes: the key of its source, or its state."""
+    """The kind of an entry: the key of its source, or its state."""
     source = next((key for key in SOURCES if key in entry), "")
     return str(entry["state"]) if source == "state" else source
 
@@ -85,7 +85,7 @@ def _entry_problems(entry: dict[str, Any]) -> list[str]:
 
 
 def _set_problems(entries: list[dict[str, Any]]) -> list[str]:
-    """What is wrong between entries."""
+    """Problems between entries."""
     dests = [entry["dest"] for entry in entries]
     found = [f"{dest} is in the set {dests.count(dest)} times" for dest in sorted({d for d in dests if dests.count(d) > 1})]
     leaves = [entry["dest"] for entry in entries if kind_of(entry) != "directory"]
@@ -114,7 +114,7 @@ def _is_command(command: Any) -> bool:
 
 
 def problems_of(arguments: dict[str, Any], known: tuple[str, ...] = OPTIONS, commands: tuple[str, ...] = COMMANDS) -> list[str]:
-    """Everything that is wrong with the arguments of a task, in words."""
+    """All problems of a task's arguments."""
     found = [f"unknown option {key}{_nearest(key, known)}" for key in arguments if key not in known]
     lists: dict[str, list[Any]] = {}
     for key in ("files", "purge", *commands):
@@ -179,7 +179,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"{where}: {error.message}") from error
 
     def packed(self, arguments: dict[str, Any], variables: dict[str, Any], commands: tuple[str, ...]) -> dict[str, Any]:
-        """The rendered set and its commands, as the module takes them."""
+        """The rendered set and its commands, as arguments of the module."""
         files, contents = [], []
         for entry in arguments["files"]:
             kind, sensitive = kind_of(entry), boolean(entry.get("sensitive", False))

@@ -13,7 +13,7 @@ from ansible_collections.bulwark.flask.plugins.action import file_set
 MODULE = "bulwark.flask.guarded_files"
 COMMANDS = ("validate", "apply", "effective")
 REST = ("units", "sshd_config", "firewall", "confirm_seconds")
-# First on the command line, where they win over settings that share an existing connection.
+# First on the command line, so that they take precedence over settings that share an existing connection.
 NEW_CONNECTION = "-o ControlMaster=no -o ControlPath=none"
 # Pauses in seconds before each attempt. Few, as sshd and fail2ban count failed logins.
 PAUSES = (0, 1, 5)

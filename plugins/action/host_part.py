@@ -1,4 +1,4 @@
-"""Render the files of a part of a host on the controller and hand the whole part to the module in one piece."""
+"""Render the files of a part of a host on the controller and pass the whole part to the module."""
 
 from __future__ import annotations
 

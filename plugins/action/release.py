@@ -1,4 +1,4 @@
-"""Deploy a release: the controller's side packs what is on the controller, and uploads it only when needed."""
+"""Deploy a release: pack a local source on the controller, and upload it only when the host lacks it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ActionModule(ActionBase):
         name = arguments.get("name")
         try:
             source = kinds.parse(arguments.get("source"), on_controller=True)
-            # Ansible keeps whole arguments out of the host's log, but not a secret inside of a dict.
+            # Ansible can keep whole arguments out of the host's log, but not a secret inside a dict.
             arguments["source"], arguments["source_secrets"] = source.split_secrets()
             local = source.read_local()
             arguments |= {"built_by": operator(), "local": asdict(local) if local else None}
@@ -51,7 +51,7 @@ class ActionModule(ActionBase):
             self._make_tmp_path()
         remote = shell.join_path(shell.tmpdir, "source")
         with tempfile.TemporaryDirectory() as folder:
-            local = source.read_local()  # what is packed decides, should a file have changed meanwhile
+            local = source.read_local()  # the digest of the packed files, in case one has changed since
             self._transfer_file(str(source.pack(Path(folder))), remote)
         if local is None:
             raise AnsibleActionFail("the source has nothing that could be packed on the controller")

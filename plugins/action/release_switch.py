@@ -1,4 +1,4 @@
-"""Switch to a release that is on the host: the controller's side says who asks."""
+"""Activate a release that is on the host: adds the operator's name on the controller."""
 
 from __future__ import annotations
 

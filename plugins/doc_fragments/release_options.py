@@ -1,4 +1,4 @@
-"""Documentation of what the modules release and release_switch share."""
+"""Documentation of the options that the modules release and release_switch share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   options:
-    description: What decides about releases of an application and their activation. The role app_release has the defaults.
+    description: Options of releases and their activation. The role app_release has the defaults.
     type: dict
     required: true
     suboptions:
@@ -108,7 +108,7 @@ options:
         required: true
       policy:
         description: >-
-          What the inspection does with its findings. C(mode) is V(enforce), V(warn) or V(off); C(checks) has a mode for single checks;
+          The policy of the inspection. C(mode) is V(enforce), V(warn) or V(off); C(checks) has a mode for single checks;
           C(waivers) is a list of mappings with C(check), C(reason) and C(until); C(csrf) names another protection than Flask-WTF's;
           C(proxies) is the number of proxies in front of the application.
         type: dict

@@ -1,4 +1,4 @@
-"""The filter that makes a list of complete entries from the operator's dictionary of applications."""
+"""The filter that lists the complete entries of `flask_apps`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def app_entries(apps: Any, defaults: Any = None, only: str = "") -> list[dict[str, Any]]:
-    """Every application's complete entry, or that of one."""
+    """The complete entry of every application, or of one."""
     if not isinstance(apps, Mapping):
         raise AnsibleFilterError("flask_apps must be a mapping with one key per application, such as "
                                  "{shop: {domains: [shop.example.com], ...}}")

@@ -48,12 +48,12 @@ _value:
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 NOT_UNICODE = re.compile("[\ud800-\udfff\ufdd0-\ufdef" + "".join(
     chr(plane << 16 | end) for plane in range(17) for end in (0xFFFE, 0xFFFF)) + "]")
-# The kernel's MAX_ARG_STRLEN, with the terminating zero: a longer one keeps the process from starting.
+# The kernel's MAX_ARG_STRLEN, with the terminating zero: the process does not start with a longer one.
 MAX_BYTES = 131071
 
 
 class _Refused(Exception):
-    """Why a value cannot be written; never holds the value."""
+    """The reason why a value cannot be written, without the value."""
 
 
 def _plain(value: Any) -> Any:
@@ -71,7 +71,7 @@ def _plain(value: Any) -> Any:
 
 
 def _text(name: str, value: Any) -> str:
-    """The value as the process gets it."""
+    """The value as text in the process's environment."""
     value = _plain(value)
     if value is None and not name.startswith("FLASK_"):
         raise _Refused("has no value; write '' for an empty one, or leave it out")
@@ -105,7 +105,7 @@ def _assignment(name: Any, value: Any) -> str:
 
 
 def _written(variables: Any) -> tuple[list[str], list[str]]:
-    """The lines, and what is wrong."""
+    """The lines, and the problems."""
     if not isinstance(variables, Mapping):
         return [], ["the environment must be a mapping of names to values"]
     lines, found = [], []
@@ -118,7 +118,7 @@ def _written(variables: Any) -> tuple[list[str], list[str]]:
 
 
 def problems(variables: Any) -> list[str]:
-    """Everything that keeps the mapping from being written, in words; names only, never values."""
+    """All problems of the mapping, with names and without values."""
     return _written(variables)[1]
 
 

@@ -1,4 +1,4 @@
-"""The filter that makes nginx's locations of what an operator says about paths."""
+"""The filter that makes nginx locations from `nginx_site_paths`."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _own(given: Mapping[str, Any], number: int) -> dict[str, Any]:
 
 
 def site_paths(paths: Mapping[str, Any], static: Iterable[str] = ()) -> list[dict[str, Any]]:
-    """Locations, each with everything that holds for it."""
+    """Locations, each with all settings that apply to it."""
     owns = {path: _own(given or {}, number) for number, (path, given) in enumerate(paths.items(), 1)}
     outermost_first = sorted(owns, key=lambda path: len(path.rstrip("/")))
     found = []

@@ -1,4 +1,4 @@
-"""The filter that lays what `application_status` found out as a table."""
+"""The filter that formats the result of `application_status` as a table."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _done(entry: Mapping[str, Any]) -> str:
 
 
 def status_table(found: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
-    """The table's lines, then what was done last."""
+    """The lines of the table, then the last action of each application."""
     rows = [HEAD, *(_row(host, app) for host, apps in found.items() for app in apps)]
     widths = [max(len(row[n]) for row in rows) for n in range(len(HEAD))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Optional
 
-# How long a lock is waited for. What others do under it takes less, even on a slow host.
+# Seconds to wait for a lock. Other runs hold it for less, even on a slow host.
 WAIT_SECONDS = 300
 
 
@@ -44,13 +44,13 @@ def write_new(path: str | os.PathLike[str], data: bytes, uid: int = -1, gid: int
 
 
 def temporary_name(path: str | os.PathLike[str]) -> str:
-    """The hidden name beside `path` under which its replacement is prepared. An interrupted run's is written over."""
+    """The hidden name beside `path` for its replacement. A file that an interrupted run left there is overwritten."""
     folder, name = os.path.split(os.fspath(path))
     return os.path.join(folder, f".{name}.new")
 
 
 def stage(path: str | os.PathLike[str], data: bytes, uid: int = -1, gid: int = -1, mode: int = 0o600) -> str:
-    """Write the replacement of a file under its temporary name; `os.replace` it later. Only this part needs space."""
+    """Write the replacement of a file under its temporary name, for a later `os.replace`. Only this step needs disk space."""
     temporary = temporary_name(path)
     unlink(temporary)
     try:
@@ -108,7 +108,7 @@ def read_regular(path: str | os.PathLike[str]) -> Optional[bytes]:
 
 
 def is_private(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is there, belongs to this process and is readable by nobody else."""
+    """Whether a file exists, belongs to this process and is not readable by other accounts."""
     try:
         state = os.lstat(path)
     except FileNotFoundError:
@@ -117,12 +117,12 @@ def is_private(path: str | os.PathLike[str]) -> bool:
 
 
 def make_private_directory(path: str | os.PathLike[str]) -> None:
-    """Make a directory, and those above it, that only this account enters."""
+    """Create a directory and its parents, accessible to this account only."""
     os.makedirs(path, mode=0o700, exist_ok=True)
 
 
 def process(pid: int | str) -> str:
-    """A process in words: its number and its program."""
+    """A process as text: its number and its program."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
             words = stream.read().replace(b"\0", b" ").decode(errors="replace").strip()
@@ -132,9 +132,9 @@ def process(pid: int | str) -> str:
 
 
 def holders(path: str | os.PathLike[str]) -> list[str]:
-    """The processes that keep a file locked, in words.
+    """The processes that keep a file locked, as text.
 
-    Those that inherited the open file are among them, which /proc/locks does not name: it knows the one that took the lock.
+    They include processes that inherited the open file. /proc/locks lists only the one that took the lock.
     """
     wanted = os.stat(path)
     found = []
@@ -152,7 +152,7 @@ def holders(path: str | os.PathLike[str]) -> list[str]:
 
 
 class Locked(Exception):
-    """Another process holds a lock; the text says which process."""
+    """Another process holds a lock; the text names the process."""
 
     def __init__(self, path: str | os.PathLike[str], wait_seconds: float) -> None:
         who = " and ".join(holders(path)) or "a process that cannot be seen from here"
@@ -162,7 +162,7 @@ class Locked(Exception):
 
 @contextmanager
 def locked(path: str | os.PathLike[str], wait_seconds: float = WAIT_SECONDS, shared: bool = False) -> Iterator[int]:
-    """Hold the lock of a file (made where there is none) or of a directory; yields its open handle.
+    """Hold the lock of a file (created if missing) or of a directory; yields its open handle.
 
     Raises Locked after `wait_seconds`. The kernel releases the lock when the process ends; its children do not inherit it.
     """

@@ -1,4 +1,4 @@
-"""Kernel settings, mounts and accounts of a host: what is in effect, and why something is not. No Ansible imports."""
+"""Kernel settings, mounts and accounts of a host: their state, and reasons for differences. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HIDEPID = {"2": "invisible", "1": "noaccess", "0": "off"}
 
 
 def path_of(name: str) -> str:
-    """Where a setting is below /proc/sys; a name with slashes may have dots in its parts."""
+    """The path of a setting below /proc/sys. A name with slashes can have dots in its parts."""
     return name if "/" in name else name.replace(".", "/")
 
 
@@ -71,7 +71,7 @@ def overrides(root: Path, own: str) -> dict[str, tuple[str, str]]:
 
 
 def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool) -> tuple[list[str], list[str]]:
-    """Set or predict what differs; returns the names that were set, and a sentence for each that could not be."""
+    """Set or predict settings that differ. Returns the names that were set, and a message for each that could not be set."""
     done, refused = [], []
     later = {path: entry for name, entry in overrides(root, own).items() for path in expand(root, name)}
     values: dict[str, str] = {}
@@ -112,20 +112,20 @@ def mount_options(table: str, where: str) -> set[str]:
 
 
 def mounts(table: str, wanted: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """By path, a sentence for each mount that lacks an option."""
+    """By path, a message for each mount that lacks an option."""
     lacks = {where: [o for o in options if o not in mount_options(table, where)] for where, options in wanted.items()}
     return {where: f"{where} is mounted without {', '.join(options)}" for where, options in lacks.items() if options}
 
 
 def password_policy(common_password: str) -> list[str]:
-    """A sentence when PAM does not check new passwords with pam_pwquality."""
+    """A message when PAM does not check new passwords with pam_pwquality."""
     used = any("pam_pwquality.so" in line for line in common_password.splitlines() if not line.lstrip().startswith("#"))
     return [] if used else ["passwords: /etc/pam.d/common-password does not use pam_pwquality, so no minimum length is enforced; it has local "
                             "changes, which Debian leaves alone. To use it: pam-auth-update --enable pwquality --force"]
 
 
 def open_accounts(passwd: str, shadow: str) -> list[str]:
-    """A sentence for each other account with user id 0, and for each that needs no password."""
+    """A message for each further account with user id 0, and for each without a password."""
     found = []
     for line in passwd.splitlines():
         name, _unused, number = (line.split(":") + ["", "", ""])[:3]

@@ -1,4 +1,4 @@
-"""What names and addresses look like: each rule once. No Ansible imports."""
+"""Patterns of names and addresses. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
-# An application: becomes an account, paths and units, so that 25 characters leave room for what is appended.
+# An application. The name becomes an account, paths and units; 25 characters leave space for suffixes.
 APP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,24}")
 # A variable of a process's environment.
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -33,6 +33,6 @@ def is_address(text: Any) -> bool:
 
 
 def nearest(word: Any, known: Iterable[Any], cutoff: float = 0.6) -> str:
-    """`; did you mean …?` when something known is close, else nothing."""
+    """`; did you mean …?` with the most similar known name, or nothing."""
     near = get_close_matches(str(word), [str(k) for k in known], 1, cutoff)
     return f"; did you mean {near[0]}?" if near else ""

@@ -1,6 +1,6 @@
-"""What a page loads and runs, compared with a Content-Security-Policy. Pure Python, no Ansible imports.
+"""Compare the resources and scripts of a page with a Content-Security-Policy. Pure Python, no Ansible imports.
 
-Reads served pages and Jinja templates alike. What scripts load later is not seen.
+Reads served pages and Jinja templates. Resources that scripts load later are not seen.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 UNSAFE_INLINE = "'unsafe-inline'"
 POLICIES: dict[str, dict[str, list[str]]] = {
-    # By kind, so that a kind that is not named, plug-ins or one that is yet to be invented, is loaded from nowhere.
+    # By type of resource: a type without a directive, such as plug-ins, is not loaded at all.
     "strict": {
         "default-src": ["'none'"],
         "script-src": ["'self'"],
@@ -31,8 +31,8 @@ POLICIES: dict[str, dict[str, list[str]]] = {
         "form-action": ["'self'"],
         "frame-ancestors": ["'none'"],
     },
-    # For pages with scripts and styles inside, or from other sites. Plug-ins, foreign frames around the site and a foreign
-    # base address stay forbidden.
+    # For pages with inline scripts and styles, or with some of other sites. Plug-ins, frames of other sites around this one
+# and a base URL of another site stay forbidden.
     "compatible": {
         "default-src": ["'self'", "https:", "data:", "blob:"],
         "script-src": ["'self'", "https:", "blob:", UNSAFE_INLINE, "'unsafe-eval'"],
@@ -63,7 +63,7 @@ class Use(NamedTuple):
     line: int
     what: str
     directive: str
-    source: str  # what the directive has to allow: an origin, a scheme, a hash or 'unsafe-inline'
+    source: str  # the source that the directive must allow: an origin, a scheme, a hash or 'unsafe-inline'
 
 
 class _Page(HTMLParser):
@@ -120,7 +120,7 @@ class _Page(HTMLParser):
 
 
 def uses(html: str, constant: Collection[str] | None = None) -> list[Use]:
-    """What a page, or a Jinja template, loads and runs.
+    """The resources and scripts of a page or a Jinja template.
 
     `constant` is None for a template, whose scripts without an expression never change. For a page it has the hashes of
     such scripts: whether another one changes with each request cannot be seen.
@@ -135,7 +135,7 @@ def uses(html: str, constant: Collection[str] | None = None) -> list[Use]:
 
 
 def refused(found: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> list[Use]:
-    """What the policy stops."""
+    """The uses that the policy blocks."""
     def allowed(use: Use) -> bool:
         sources = policy.get(use.directive, policy.get("default-src", ["*"]))
         words = sources.split() if isinstance(sources, str) else list(sources)
@@ -148,7 +148,7 @@ def refused(found: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> list[U
 
 
 def needed(stopped: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    """The directives to set so that nothing of `stopped` is stopped: each with what it has already and what it lacks."""
+    """The directives that allow all of `stopped`: each with its present sources and the missing ones."""
     lacking: dict[str, list[str]] = {}
     for use in stopped:
         lacking.setdefault(use.directive, []).append(use.source)

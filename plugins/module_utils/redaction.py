@@ -13,7 +13,7 @@ _SCANNED = 65536
 
 
 def _values(text: str) -> set[str]:
-    """The values of a file, line by line. A key is no secret, and an error that names it helps."""
+    """The values of a file, line by line. Keys are not secret, and are useful in error messages."""
     values = {_KEY.sub("", line).strip() for line in text.splitlines()}
     return values | {value.strip("'\"") for value in values}
 

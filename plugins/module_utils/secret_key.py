@@ -1,7 +1,7 @@
 """Whether a key that signs sessions is strong enough. No Ansible imports: the inspector takes this file to hosts.
 
-The estimate of randomness is meant for keys that a person may have typed or copied. It trusts random text, and
-counts repetition, runs of neighbours and words for little or nothing.
+The estimate of randomness is for keys that a person may have typed or copied. Repetition, sequences and words count
+little or nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PUBLISHED = (
     "_5#y2LF4Q8zxec/",  # the same, as it is often copied
     "A0Zr98j/3yX R~XHH!jmN]LWX/,?RT",  # Flask 0.x, quickstart
     "\xfd{H\xe5<\x95\xf9\xe3\x96.5\xd1\x01O<!\xd5\xa2\xa0\x9fR\"\xa1\xa8",  # Flask 0.x, quickstart
-    "3d6f45a5fc12445dbac2f59c3b6c7cb1",  # Flask-JWT and many answers
+    "3d6f45a5fc12445dbac2f59c3b6c7cb1",  # Flask-JWT and many forum answers
     "5791628bb0b13ce0c676dfde280ba245",  # Corey Schafer's Flask course
     "df0331cefc6c2b9a5d0208a726a5d1c0fd37324feba25506",  # DigitalOcean, Flask forms
     "9OLWxND4o83j4K4iuopO",  # Flask-Login tutorials
@@ -33,7 +33,7 @@ PUBLISHED = (
     "hjshjhdjah kjshkjdhjs",  # Tech With Tim's Flask course
     "09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7",  # FastAPI, tutorial
 )
-# Words that people write where a key belongs.
+# Words of placeholders.
 WORDS = """all am and any anything app are as auth base be before but by change changed changeme configuration cookie
     default demo deploy dev develop development do dummy enter env example fill flask for foo foobar from generate get go
     goes good guess hard hello here in insecure is it jwt keep key later live local long make me my never new no not now of
@@ -50,14 +50,14 @@ _BITS_OF_A_CHARACTER_IN_WORDS = 2.0
 
 
 class Problem(NamedTuple):
-    """What is wrong with a key. `level` is `error` or `warning`; `text` follows the key's name and has no part of the key."""
+    """A problem of a key. `level` is `error` or `warning`; `text` follows the key's name and contains no part of the key."""
 
     level: str
     text: str
 
 
 def problems(key: Any) -> list[Problem]:
-    """What is wrong with a key, the worst first; an empty list for a strong one."""
+    """Problems of a key, the worst first; an empty list for a strong one."""
     if key is None or key in ("", b""):
         return [Problem("error", "is empty")]
     if not isinstance(key, (str, bytes)):
@@ -65,7 +65,7 @@ def problems(key: Any) -> list[Problem]:
     text = key.decode("latin-1") if isinstance(key, bytes) else key
     own = _without_published(text)
     if own != text and bits(own) < MINIMUM_BITS:
-        return [Problem("error", "is printed in manuals or tutorials, so that everybody knows it")]
+        return [Problem("error", "is published in manuals or tutorials")]
     if text.startswith("django-insecure-") or _is_placeholder(text):
         return [Problem("error", "is a placeholder that others can guess")]
     if len(text) < MINIMUM_LENGTH:
@@ -78,7 +78,7 @@ def problems(key: Any) -> list[Problem]:
 
 
 def bits(text: str) -> float:
-    """Roughly how hard a text is to guess, in bits."""
+    """An estimate of the randomness of a text, in bits."""
     period = next((n for n in range(1, len(text) // 2 + 1) if text == (text[:n] * len(text))[:len(text)]), len(text))
     unit = text[:period]
     fresh = [b for a, b in zip(unit, unit[1:]) if abs(ord(b) - ord(a)) > 1]
@@ -106,7 +106,7 @@ def _without_published(text: str) -> str:
 
 
 def _is_placeholder(text: str) -> bool:
-    """Whether most of a text is words that people write where a key belongs."""
+    """Whether most of a text is words of placeholders."""
     runs = re.findall(r"[a-z]+", text.lower())
     letters = sum(map(len, runs))
     words = sum(len(run) for run in runs if _OF_WORDS.fullmatch(run))

@@ -1,6 +1,6 @@
 """The sandbox of every systemd unit of this collection: one profile, and the lines in which a unit differs.
 
-A unit's template holds only its own lines, in the syntax of systemd, each beside its reason:
+A unit's template has only the directives that differ, in systemd's syntax, each with its reason:
 
     {% filter bulwark.flask.sandbox %}
     # The TLS keys of the sites.
@@ -9,8 +9,8 @@ A unit's template holds only its own lines, in the syntax of systemd, each besid
 
 - A directive that adds up in systemd (ADDITIVE) is added to the profile's lines of the same name.
 - Any other directive takes the place of the profile's lines of the same name.
-- A path that a unit names in ReadOnlyPaths, ReadWritePaths or a bind mount is not hidden from it, and neither is what lies below.
-- A path that a unit hides itself, in InaccessiblePaths or TemporaryFileSystem, is hidden in the unit's way alone.
+- A path that a unit lists in ReadOnlyPaths, ReadWritePaths or a bind mount is not hidden from it, with all paths below.
+- A path that a unit lists in InaccessiblePaths or TemporaryFileSystem is hidden only in that way.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ SocketBindDeny=any
 """
 HEADING = "# The profile of every unit of bulwark.flask, except for the directives above."
 
-# Directives of which systemd adds up every line.
+# Directives whose lines systemd adds up.
 ADDITIVE = frozenset({"BindPaths", "BindReadOnlyPaths", "InaccessiblePaths", "ReadOnlyPaths", "ReadWritePaths", "TemporaryFileSystem"})
 HIDING = frozenset({"InaccessiblePaths", "TemporaryFileSystem"})
 REVEALING = frozenset({"BindPaths", "BindReadOnlyPaths", "ReadOnlyPaths", "ReadWritePaths"})

@@ -185,7 +185,7 @@ def confined(module: AnsibleModule, *command: str, data: Optional[str] = None) -
 
 
 def alone(module: AnsibleModule, certificate: Certificate, *command: str) -> tuple[int, str, str]:
-    """Run certbot when no other one runs. Its hooks do not inherit the lock: a program that one leaves running would keep it."""
+    """Run certbot under the lock. Its hooks do not inherit the lock, because a program that a hook starts would keep it."""
     lock = certificate.state / "lock"
     rc, out, err = confined(module, "flock", "--close", "--wait", str(fs.WAIT_SECONDS), f"--conflict-exit-code={LOCKED}", str(lock), *command)
     if rc == LOCKED:
@@ -204,7 +204,7 @@ def certbot(module: AnsibleModule, certificate: Certificate) -> tuple[int, str]:
 
 
 def examine(module: AnsibleModule) -> None:
-    """Fail where the CA would refuse, as failed requests count against its rate limit."""
+    """Run the preflight and fail on a problem, because failed requests count against the CA's rate limit."""
     options = module.params
     wanted = {"domains": options["domains"], "server": options["settings"]["server"], "ca_bundle": options["ca_bundle"],
               "profile": options["settings"].get("preferred_profile", ""), "resolvers": options["resolvers"],

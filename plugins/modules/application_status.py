@@ -85,7 +85,7 @@ def properties(unit: str) -> dict[str, str]:
 
 
 def certificate(domain: str) -> dict[str, str] | None:
-    """The certificate that clients get, read from a connection: a file can be newer than what is served."""
+    """The certificate that nginx serves, read from a connection: the file can be newer."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

@@ -14,7 +14,7 @@ description:
     time is as it was before. A run that is killed or loses power is undone by the next run of any set.
   - Contents never appear in the invocation, the process list or the system's log. Those of a
     O(files[].sensitive) file do not appear in a diff either, nor in what a failed command printed.
-  - Needs root on the host, or whoever owns the files and O(state_dir).
+  - Needs root on the host, or the owner of the files and of O(state_dir).
 options:
   files:
     required: true
@@ -66,7 +66,7 @@ EXAMPLES = r"""
     apply:
       - [systemctl, reload, nginx]
 
-- name: Write an environment file that nobody but root reads
+- name: Write an environment file that only root can read
   bulwark.flask.file_set:
     files:
       - {dest: /etc/flask-secrets, state: directory, mode: "0700"}
@@ -157,7 +157,7 @@ class Run(Session):
                 self.store.settle(owed)
 
     def result(self) -> dict[str, Any]:
-        """What is returned, also on failure."""
+        """The return values, also on failure."""
         values = super().result()
         owed = self.module.check_mode and bool(self.store.owed(self.dests) or self.store.due())
         return {**values, "changed": bool(values["changed"] or self.applied or owed), "applied": self.applied}

@@ -123,7 +123,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAM
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment import unmanaged
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.generated import ENDING, KEYS, KINDS, Damaged, Values, kinds_of
 
-SIGN_OUT = "To sign everybody out instead, add -e sign_everybody_out=true."
+SIGN_OUT = "To end all sessions instead, add -e sign_everybody_out=true."
 
 
 def flask_version(current: str) -> str | None:
@@ -133,7 +133,7 @@ def flask_version(current: str) -> str | None:
 
 
 def why_no_fallbacks(version: str | None) -> str:
-    """Why this Flask cannot keep an old key valid; empty when it can."""
+    """The reason why this Flask cannot keep an old key valid; empty when it can."""
     if version is None:
         return "the live release has no Flask in its virtual environment, so its handling of old keys is unknown"
     number = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
@@ -162,7 +162,7 @@ class Run:
         self.now = datetime.now(timezone.utc)
 
     def meant(self, name: str) -> str:
-        """FLASK_SECRET_KEY for SECRET_KEY, where no secret has that very name."""
+        """FLASK_SECRET_KEY for SECRET_KEY, unless a secret has the name SECRET_KEY."""
         both = {*self.names, *self.given}
         return "FLASK_SECRET_KEY" if name == "SECRET_KEY" and name not in both else name
 
@@ -199,7 +199,7 @@ class Run:
                 if name in values.values and name not in self.rotate and not values.is_of(name, kind)]
 
     def refused(self) -> list[str]:
-        """Why names cannot be rotated."""
+        """Reasons why names cannot be rotated."""
         right = f"can be rotated: {', '.join(self.names) or 'none, as env gives all values'}"
         problems = []
         for name in self.rotate:

@@ -13,7 +13,7 @@ description:
     that takes the last authentication method from any account with a shell. sshd itself says what it makes of the new
     files (C(sshd -T)). Nothing is changed then.
   - Starts a systemd timer that restores the old state before the first byte changes. Only a new connection can stop the
-    timer. The old state comes back when nobody can log in, when the controller dies and when the host reboots.
+    timer. The old state is restored when no login is possible, when the controller dies and when the host reboots.
   - Fails when sshd does not follow O(sshd_config), also when no file has to change.
   - Requires the connection C(ssh).
 options:
@@ -137,7 +137,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import 
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_access import firewall, rollback_timer, ssh_access, sshd
 
-# Shells of accounts that nobody logs in to.
+# Shells of accounts without logins.
 NO_LOGIN = ("/nologin", "/false", "/sync")
 
 
@@ -169,7 +169,7 @@ class Run(Session):
         return found
 
     def sshd(self, *arguments: str) -> sshd.Config:
-        """What sshd makes of a configuration."""
+        """The effective configuration of sshd."""
         return sshd.parse(self.run(["sshd", "-T", *arguments], "Nothing was changed. sshd does not accept the configuration"))
 
     @contextmanager
@@ -181,7 +181,7 @@ class Run(Session):
             yield sshd.stage(folder, texts)
 
     def broken_promises(self, main: str) -> list[str]:
-        """The settings of the set's drop-in that sshd does not follow."""
+        """The settings of the set's drop-in that are not in effect."""
         drop_in = next((entry for entry in self.entries if entry.dest == self.given["sshd_config"]), None)
         if drop_in is None or drop_in.kind != "file":
             return []
@@ -194,7 +194,7 @@ class Run(Session):
         return problems
 
     def accounts(self, session: ssh_access.Session, *arguments: str) -> dict[str, dict[str, list[str]]]:
-        """What sshd makes of a configuration for each account with a shell, for a client like this run's."""
+        """The effective configuration of each account with a shell, for the client of this run."""
         names = [entry.pw_name for entry in pwd.getpwall() if not entry.pw_shell.endswith(NO_LOGIN)]
         return {name: self.sshd(*arguments, "-C", f"user={name},host={session.address},addr={session.address},"
                                                   f"laddr={session.server_address},lport={session.port}") for name in names}
@@ -202,19 +202,19 @@ class Run(Session):
     def refusals(self, session: ssh_access.Session, main: str) -> list[str]:
         """The reasons not to make the change."""
         given = self.given["firewall"]
-        problems, everybody, after = self.broken_promises(main), self.sshd("-f", main), self.accounts(session, "-f", main)
+        problems, general, after = self.broken_promises(main), self.sshd("-f", main), self.accounts(session, "-f", main)
         ports, sources = (given["ports"], given["sources"]) if given else (None, [])
-        problems += ssh_access.problems(after.get(session.user, everybody), session, ports, sources)
+        problems += ssh_access.problems(after.get(session.user, general), session, ports, sources)
         try:
             before = self.accounts(session)
         except Problem:
-            before = {}  # the present configuration is broken: nobody can log in, and the change may repair it
-        problems += sshd.locked_out({name: (before[name], after[name]) for name in before}, everybody)
-        if not sshd.without_key(everybody):
+            before = {}  # the present configuration is invalid: no login is possible, and the change may repair it
+        problems += sshd.locked_out({name: (before[name], after[name]) for name in before}, general)
+        if not sshd.without_key(general):
             exceptions = [name for name, config in after.items() if sshd.without_key(config)]
             if exceptions:
                 self.module.warn(f"{platform.node()}: {', '.join(exceptions)} can log in without a key, by a Match block in {sshd.SSH}")
-        return problems + self.other_owners(everybody)
+        return problems + self.other_owners(general)
 
     def other_owners(self, config: dict[str, list[str]]) -> list[str]:
         """Conflicts with other owners of ports: a socket unit that listens for sshd, a second firewall."""
@@ -247,7 +247,7 @@ class Run(Session):
         """The state of the units that an undo restores."""
         found, given = rollback_timer.states(self.given["units"]), self.given["firewall"]
         if given and self.module.run_command(["nft", "list", "table", *given["table"].split()])[0]:
-            found[given["unit"]]["active"] = False  # whatever systemd says, the table is not loaded
+            found[given["unit"]]["active"] = False  # the table is not loaded, whatever the state of the unit is
         return found
 
     def execute(self) -> None:

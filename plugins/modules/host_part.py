@@ -213,7 +213,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import 
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, TIMED_OUT, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, packages, units, venvs
 
-# What is done, by kind: the key of the result, and the verb of the diff.
+# Actions by kind: the key of the result, and the verb of the diff.
 TITLES = {"installed": "install", "removed": "remove", "venvs": "build", "accounts": "create", "directories": "create or correct",
           "steps": "run"}
 # The lock of everything that changes accounts, such as useradd. systemd-sysusers waits for it without an end.
@@ -230,7 +230,7 @@ class Run(Session):
         self.parts = os.path.join(self.store.folder, "parts")
         self.record_path = os.path.join(self.parts, f"{module.params['name']}.json")
         self.record = fs.read_json(self.record_path) or {}
-        # What was or would be done, by kind, in the words of the result.
+        # Actions that were or would be taken, by kind.
         self.done: dict[str, list[str]] = {key: [] for key in TITLES}
         self.kept: list[str] = []
         self.applied: list[list[str]] = []
@@ -238,7 +238,7 @@ class Run(Session):
         self.changed_paths: set[str] = set()
 
     def below(self, folder: str) -> list[Entry]:
-        """The files of the set in a directory of systemd's."""
+        """The files of the set in a directory of systemd."""
         return [entry for entry in self.entries if entry.kind == "file" and os.path.dirname(entry.dest) == folder]
 
     def known_accounts(self) -> set[str]:
@@ -285,7 +285,7 @@ class Run(Session):
             text = entry.data.decode()
             missing = accounts.lacking(text)
             if missing and not self.module.check_mode:
-                # Text on its standard input is all that it reads then.
+                # It then reads only its standard input.
                 text = accounts.with_numbers(text, self.record.get("users", {}))
                 rc, out, err = self.module.run_command(["timeout", str(PASSWD_SECONDS), "systemd-sysusers", "-"], data=text)
                 if rc == TIMED_OUT:
@@ -307,7 +307,7 @@ class Run(Session):
             command, environ_update={"LC_ALL": "C.UTF-8"})[1]))
 
     def units(self, owed: bool) -> None:
-        """Have systemd read its files, run `apply`, then enable and start what should be; or predict it."""
+        """Reload systemd, run `apply`, then enable and start units; or predict it."""
         check = self.module.check_mode
         states = self.look()
         stale = frozenset(name for name, state in states.items() if state.stale and state.runs)
@@ -326,7 +326,7 @@ class Run(Session):
             self.done["steps"].append(f"systemctl {' '.join(words)}")
 
     def write_record(self) -> None:
-        """Record what belongs to the part."""
+        """Record the files and units of the part."""
         users: dict[str, int] = {}
         for entry in self.below("/etc/sysusers.d"):
             users.update(accounts.numbers(entry.data.decode()))
@@ -366,7 +366,7 @@ class Run(Session):
         self.units(bool(owed or self.store.due()))
 
     def result(self) -> dict[str, Any]:
-        """What is returned, also on failure."""
+        """The return values, also on failure."""
         values = super().result()
         changed = values["changed"] or self.applied or self.packages_changed or any(self.done.values())
         if self.module._diff:

@@ -79,7 +79,7 @@ APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 
 
 def idle(module, running):
-    """A sentence for each purpose without an active unit."""
+    """A message for each purpose without an active unit."""
     found = []
     for purpose, units in sorted(running.items()):
         states = module.run_command(["systemctl", "is-active", *units])[1].split()
@@ -89,7 +89,7 @@ def idle(module, running):
 
 
 def remount(module, unit, wanted):
-    """Restart the unit of the mounts if an option is missing; returns the corrected mounts, and a sentence for each other one."""
+    """Restart the unit of the mounts if an option is missing. Returns the corrected mounts, and a message for each other one."""
     def lacking():
         return host_settings.mounts(Path("/proc/self/mountinfo").read_text(encoding="utf-8"), wanted)
     before = lacking()

@@ -189,7 +189,7 @@ ARGUMENTS = {
 
 
 class Deploy:
-    """One run: from the source to the release that serves."""
+    """One run: from the source to the live release."""
 
     def __init__(self, params: dict[str, Any]) -> None:
         self.options = options.Options.parse(params)
@@ -199,7 +199,7 @@ class Deploy:
         self.entry: dict[str, Any] | None = None
 
     def predict(self) -> dict[str, Any]:
-        """What a run would do; touches nothing."""
+        """Predict a run, without changes."""
         found = self.build.predict()
         held = self._is_held_back(found["release"])
         switch = bool(self.live.orphans()) or (not held and self.live.needs_switch(found["release"]))
@@ -217,7 +217,7 @@ class Deploy:
         return held
 
     def run(self) -> dict[str, Any]:
-        """Do it, under the application's lock."""
+        """Build and activate, under the application's lock."""
         self.build.prepare()
         with self.build.releases.lock.hold(self.options.name, self.options.by):
             recovered = self.live.recover()

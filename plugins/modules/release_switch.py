@@ -89,7 +89,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.entry import
 
 
 def switch(params: dict[str, Any], predict: bool) -> dict[str, Any]:
-    """Choose the release and activate it, or only name the one it would be."""
+    """Select the release and activate it, or predict it."""
     live = Activation(options.Options.parse(params))
     restart = params["release"] == "live"
     before = live.live_release()

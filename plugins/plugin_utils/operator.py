@@ -1,4 +1,4 @@
-"""Who runs Ansible, as manifests, locks and histories name them."""
+"""The operator's name for manifests, locks and histories."""
 
 from __future__ import annotations
 

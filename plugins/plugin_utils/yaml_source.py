@@ -1,4 +1,4 @@
-"""What a YAML file says in its own characters, where Ansible has kept a value without them."""
+"""The text of a value in its YAML file, where Ansible has only the parsed value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads files whatever tags Ansible gives them a meaning with."""
+    """A loader that accepts Ansible's tags."""
 
 
 Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
@@ -22,7 +22,7 @@ def _composed(path: str) -> Any:
 
 
 def file_of(value: Any) -> tuple[str, Any]:
-    """The file a value comes from, and its root node; an empty path when there is none that can be read as YAML."""
+    """The file of a value, and its root node; an empty path if there is no readable YAML file."""
     try:
         from ansible._internal._datatag._tags import Origin  # noqa: PLC0415 - not there in every version
 
@@ -46,7 +46,7 @@ def mappings(root: Any) -> list[tuple[str, yaml.MappingNode]]:
 
 
 def plain_scalars(value: Any) -> dict[str, str]:
-    """Of a mapping read from a file: the text of each value that stands there without quotes, by key."""
+    """The text of each unquoted value of a mapping that was read from a file, by key."""
     path, root = file_of(value)
     if not path:
         return {}

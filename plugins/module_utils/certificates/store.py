@@ -153,7 +153,7 @@ class Certificate:
         return self.served.read_text(encoding="utf-8").split()[:1] != [now]
 
     def local_problem(self, domain: str, port: int = 80) -> str:
-        """What is wrong with this host's response to a challenge for a domain; empty if it is correct."""
+        """The problem with this host's response to a challenge for a domain; empty if it is correct."""
         folder = self.webroot / ".well-known" / "acme-challenge"
         folder.mkdir(parents=True, exist_ok=True)
         for path in (folder, folder.parent):

@@ -1,4 +1,4 @@
-"""A change of one path the way Ansible shows differences: contents, then kind, owner and mode. No Ansible imports."""
+"""The diff of one path in Ansible's format: contents, then kind, owner and mode. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _contents(state: State, hidden: bool) -> str:
     if state.kind != "file":
         return ""
     if hidden:
-        return "[[ contents hidden: not readable by everybody ]]\n"
+        return "[[ contents hidden: not readable by all accounts ]]\n"
     if state.data is None or len(state.data) > DIFF_LIMIT:
         return "[[ contents too long to show ]]\n"
     try:
@@ -45,7 +45,7 @@ def diff_of(change: Change) -> list[dict[str, str]]:
     if want.kind == "backup":
         return [{"prepared": f"{path}: a copy of {want.link}\n"}]
     parts = []
-    # A file that is removed may hold another program's secrets.
+    # A removed file can contain secrets of another program.
     unknown = want.kind == "absent" and not (now.mode or 0) & 0o004
     before, after = _contents(now, unknown), _contents(want, False)
     header = {"before_header": path, "after_header": path}
@@ -58,7 +58,7 @@ def diff_of(change: Change) -> list[dict[str, str]]:
                                             "[[ sensitive: contents hidden ]]\n"})
     elif before != after:
         parts.append({**header, "before": before, "after": after})
-    elif before:  # both are too long, or no text
+    elif before:  # both are too long, or are not text
         parts.append({**header, "prepared": f"--- before: {path}\n+++ after: {path}\n{after}"})
     before, after = _attributes(now, entry), _attributes(want, entry)
     if before != after and not (parts and "absent" in (now.kind, want.kind)):

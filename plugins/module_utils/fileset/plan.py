@@ -1,4 +1,4 @@
-"""What a set of files looks like on the host, what is wanted, and what differs. No Ansible imports."""
+"""The present and the wanted state of a set of files, and the differences. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DIFF_LIMIT = 104448
 
 
 class Problem(Exception):
-    """Something the operator has to mend; its text says what, `details` go into the result."""
+    """A problem that the operator must fix. The text describes it; `details` go into the result."""
 
     def __init__(self, text: str, **details: Any) -> None:
         super().__init__(text)
@@ -41,7 +41,7 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """What is, or should be, at one path. An owner this host does not know is None."""
+    """The present or wanted state of one path. An owner that does not exist on this host is None."""
 
     kind: str
     uid: Optional[int] = None
@@ -51,7 +51,7 @@ class State:
     link: str = ""
 
     def same(self, other: State) -> bool:
-        """Whether nothing needs to be done to get from one to the other."""
+        """Whether two states are the same."""
         if self.kind != other.kind or self.kind == "absent":
             return self.kind == other.kind
         mine, theirs = ([s.uid, s.gid, s.link, s.data if s.kind == "file" else None] for s in (self, other))
@@ -84,7 +84,7 @@ def kind_of(path: str) -> str:
 
 
 def read_state(path: str, limit: int = DIFF_LIMIT) -> State:
-    """What is at `path` now; contents longer than `limit` are not read (`data` is None)."""
+    """The present state of `path`. Contents longer than `limit` are not read (`data` is None)."""
     kind = kind_of(path)
     if kind == "absent":
         return ABSENT
@@ -106,7 +106,7 @@ def _number(name: str, lookup: Callable[[str], Any], field: int) -> Optional[int
 
 
 def wanted_state(entry: Entry) -> State:
-    """The state an entry asks for."""
+    """The wanted state of an entry."""
     if entry.kind in ("absent", "backup"):
         return State(entry.kind, link=entry.link)
     owner, group = _number(entry.owner, pwd.getpwnam, 2), _number(entry.group, grp.getgrnam, 2)
@@ -135,7 +135,7 @@ def unmanaged_files(purge: list[dict[str, Any]], entries: list[Entry]) -> list[E
 
 
 def _directory_path(entry: Entry) -> str:
-    """Where a directory entry really is: a link that root made to a directory is somebody's decision and is kept."""
+    """The real path of a directory entry. A link to a directory that root created is kept."""
     if entry.kind == "directory" and os.path.islink(entry.dest) and os.path.isdir(entry.dest):
         if os.lstat(entry.dest).st_uid in (0, os.geteuid()):
             return os.path.realpath(entry.dest)
@@ -143,7 +143,7 @@ def _directory_path(entry: Entry) -> str:
 
 
 def make_plan(entries: list[Entry], before: Optional[dict[str, State]] = None) -> list[Change]:
-    """What has to change, in the order of the set. `before` overrides what is on disk (a recovery that is due)."""
+    """The necessary changes, in the order of the set. `before` overrides the state on disk (a recovery that is due)."""
     changes = []
     for entry in entries:
         path, want = _directory_path(entry), wanted_state(entry)
@@ -154,7 +154,7 @@ def make_plan(entries: list[Entry], before: Optional[dict[str, State]] = None) -
 
 
 def add_backups(changes: list[Change], managed: set[str]) -> list[Change]:
-    """Put a `<dest>.orig` before the first replacement of a file that is not ours; never of a sensitive one."""
+    """Add a backup `<dest>.orig` before a file that is not managed is replaced; never of a sensitive file."""
     found = []
     for change in changes:
         entry, orig = change.entry, change.path + ".orig"
@@ -171,9 +171,9 @@ def _stays_full(change: Change, removed: set[str]) -> bool:
 
 
 def problems(entries: list[Entry], changes: list[Change], final: bool = True) -> list[str]:
-    """Why this plan cannot be carried out on this host, all reasons at once.
+    """All reasons why this plan cannot be executed on this host.
 
-    Unless `final`, accounts and directories that do not exist are no reason: a task before may make them.
+    Unless `final`, missing accounts and directories are no reason: an earlier task may create them.
     """
     found = []
     made: set[str] = set()
@@ -202,6 +202,6 @@ def problems(entries: list[Entry], changes: list[Change], final: bool = True) ->
 
 
 def clear_error(error: OSError, path: str) -> str:
-    """An error of the operating system, with the path and in words."""
+    """The text of an OSError, with the path."""
     hint = " (is the disk full?)" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
     return f"{error.filename or path}: {error.strerror or error}{hint}"

@@ -1,6 +1,6 @@
-"""A set of files in one run: plan it, refuse it, write and prove it or put everything back.
+"""A set of files in one run: plan it, refuse it, or write and validate it and restore everything on failure.
 
-What file_set, host_part and guarded_files share.
+file_set, host_part and guarded_files share it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ SPEC: dict[str, Any] = {
 
 
 class Interrupted(BaseException):
-    """A signal asks the run to end; it puts everything back first."""
+    """A signal ends the run; everything is restored first."""
 
 
 def _interrupt(number: int, frame: Any) -> None:
@@ -68,7 +68,7 @@ def catch_signals() -> None:
 
 
 def entries_of(params: dict[str, Any]) -> list[Entry]:
-    """The set, as the controller has checked and rendered it."""
+    """The set that the controller has checked and rendered."""
     packed = params.get("_contents")
     contents: list[Optional[str]] = json.loads(zlib.decompress(base64.b64decode(packed))) if packed else []
     return [
@@ -96,11 +96,11 @@ class Session:
 
     @property
     def paths(self) -> list[str]:
-        """Paths that change, without the copies of foreign files."""
+        """Paths that change, without backups."""
         return [change.path for change in self.changes if change.want.kind != "backup"]
 
     def run(self, command: list[Any], introduction: str) -> str:
-        """Run one command and return its output; a failure is a Problem that shows everything but secrets."""
+        """Run one command and return its output. A failure is a Problem with the output, without secrets."""
         words = [str(word) for word in command]
         try:
             limit = ["timeout", "--kill-after=10", str(COMMAND_SECONDS)] if shutil.which(words[0]) else []
@@ -123,7 +123,7 @@ class Session:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """Hold the lock of the host's sets, and first undo what a run that died has left."""
+        """Hold the lock of the host's sets, after recovery from an interrupted run."""
         with self.store.locked():
             self.recovered, foreign = self.store.recover()
             for paths, text in ((self.recovered, "Put back"), (foreign, "Left alone, because they were changed since")):
@@ -147,7 +147,7 @@ class Session:
         return self.store.managed() - gone | {entry.dest for entry in self.entries if entry.kind == "file"}
 
     def write(self, owe: bool) -> None:
-        """Write the set and prove it, or put everything back. With `owe`, note that the change is not in effect yet."""
+        """Write the set and validate it, or restore everything. With `owe`, record that the change is not in effect yet."""
         if not self.changes:
             self.store.note_managed(self.ours(), final=True)
             return
@@ -172,7 +172,7 @@ class Session:
         self.validated = bool(self.module.params["validate"])
 
     def result(self) -> dict[str, Any]:
-        """What every module returns about its files, also on failure."""
+        """The return values about files, also on failure."""
         values: dict[str, Any] = {
             "changed": bool(self.changes or self.recovered), "changed_files": self.paths, "validated": self.validated,
             "backup_files": [change.path for change in self.changes if change.want.kind == "backup"],
@@ -182,15 +182,15 @@ class Session:
         return values
 
     def execute(self) -> None:
-        """Bring the set about."""
+        """Write the set and run its commands."""
         raise NotImplementedError
 
     def predict(self) -> None:
-        """Find out what `execute` would do, for check mode."""
+        """Predict `execute`, for check mode."""
         self.plan(final=False)
 
     def finish(self) -> NoReturn:
-        """Do it, or predict it in check mode, and end the module with the result."""
+        """Execute, or predict in check mode, and exit the module with the result."""
         catch_signals()
         failure: dict[str, Any] = {}
         try:

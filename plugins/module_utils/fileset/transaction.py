@@ -1,10 +1,9 @@
 """Change a set of files as one: all of them, or none. No Ansible imports.
 
-Every path keeps its old inode under a second, hidden name in the same directory until the set is
-proven, so that going back is a rename: it needs no disk space and brings back bytes, owner, mode and
-times. What has to be undone is written to a journal and flushed before the first change; whoever
-comes next and finds a journal (its writer died) goes back first. The hidden names end in `.dpkg-new`
-and `.dpkg-old`, which cron, logrotate, sudo, systemd and others on Debian know to ignore.
+Every path keeps its old inode under a second, hidden name in the same directory until the set is validated. So a rollback
+is a rename: it needs no disk space and restores bytes, owner, mode and times. A journal with the necessary steps is
+flushed before the first change. A run that finds a journal, of an interrupted run, rolls back first. The hidden names end
+in `.dpkg-new` and `.dpkg-old`, which cron, logrotate, sudo, systemd and others on Debian ignore.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ def _own_directory(path: str, uid: int, gid: int, mode: int) -> None:
 
 
 def _second_name(path: str, name: str) -> None:
-    """Give what is at `path` a second name; a copy where the file system has no hard links or ends in between."""
+    """Give the file at `path` a second name. It is a copy where a hard link is not possible."""
     try:
         os.link(path, name, follow_symlinks=False)
         return
@@ -61,7 +60,7 @@ def _second_name(path: str, name: str) -> None:
 
 
 def _identity(path: str) -> Optional[list[int]]:
-    """Tells one version of a file from every other."""
+    """An identity of one version of a file."""
     try:
         found = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -70,14 +69,14 @@ def _identity(path: str) -> Optional[list[int]]:
 
 
 class Store:
-    """The directory that remembers: journals, commands that are owed, and which files are ours."""
+    """The state directory: journals, owed commands, and the list of managed files."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
 
     @contextmanager
     def locked(self, wait_seconds: float = fs.WAIT_SECONDS) -> Iterator[None]:
-        """One set at a time on a host."""
+        """Hold the lock: one set at a time on a host."""
         with ExitStack() as stack:
             try:
                 fs.make_private_directory(self.folder)
@@ -90,7 +89,7 @@ class Store:
             yield
 
     def folder_of(self, dests: list[str]) -> str:
-        """Where a set keeps its journal."""
+        """The directory of a set's journal."""
         return os.path.join(self.folder, hashlib.sha256("\0".join(sorted(dests)).encode()).hexdigest()[:16])
 
     def _all(self, name: str) -> list[tuple[str, Any]]:
@@ -102,7 +101,7 @@ class Store:
         return [(folder, content) for folder, content in found if content is not None]
 
     def due(self) -> dict[str, State]:
-        """What `recover` would bring back, without doing it."""
+        """The paths that `recover` would restore."""
         found = {}
         for _folder, records in self._all(JOURNAL):
             for record in records:
@@ -116,7 +115,7 @@ class Store:
         return found
 
     def recover(self) -> tuple[list[str], list[str]]:
-        """Finish what runs that died have left: paths that were put back, and those somebody else has changed since."""
+        """Recover from interrupted runs. Returns the restored paths, and those that were changed since."""
         restored, foreign = [], []
         for folder, records in self._all(JOURNAL):
             for record in reversed(records):
@@ -137,11 +136,11 @@ class Store:
         return restored, foreign
 
     def owed(self, dests: list[str]) -> list[str]:
-        """Folders whose commands failed, or never ran, for a set that shares a path with this one."""
+        """Directories of sets that share a path with this one and whose commands failed or did not run."""
         return [folder for folder, marker in self._all(OWED) if set(marker["dests"]) & set(dests)]
 
     def owed_paths(self, folders: list[str]) -> set[str]:
-        """The paths whose change is written and not in effect."""
+        """The paths whose change is written but not in effect."""
         markers = [fs.read_json(os.path.join(folder, OWED)) or {} for folder in folders]
         return {path for marker in markers for path in marker.get("paths", [])}
 
@@ -157,7 +156,7 @@ class Store:
         return set(fs.read_json(os.path.join(self.folder, MANAGED)) or [])
 
     def note_managed(self, paths: set[str], final: bool) -> None:
-        """Remember which files are ours, in two steps: only the first needs disk space."""
+        """Record the managed files, in two steps: only the first needs disk space."""
         name = os.path.join(self.folder, MANAGED)
         if paths == self.managed():
             return
@@ -168,7 +167,7 @@ class Store:
 
 
 def _is_foreign(record: dict[str, Any]) -> bool:
-    """Whether somebody has changed this path since the run that died."""
+    """Whether this path was changed since the interrupted run."""
     if "directory" in (record["old"]["kind"], record["kind"]):
         return False
     now, keep = _identity(record["path"]), _identity(record["keep"])
@@ -178,7 +177,7 @@ def _is_foreign(record: dict[str, Any]) -> bool:
 
 
 def _remove(path: str, thorough: bool) -> None:
-    """Remove what this transaction made; in a directory it made, what its commands put there as well."""
+    """Remove a path that this transaction created; for a directory, with the files that its commands created."""
     if kind_of(path) != "directory":
         fs.unlink(path)
     elif thorough:
@@ -189,7 +188,7 @@ def _remove(path: str, thorough: bool) -> None:
 
 
 def restore(record: dict[str, Any], thorough: bool) -> bool:
-    """Bring one path back to what it was; safe to repeat. Returns whether it had to."""
+    """Restore one path; safe to repeat. Returns whether it was necessary."""
     path, old, keep = record["path"], record["old"], record["keep"]
     fs.unlink(record["temp"])
     before = _identity(path)
@@ -209,7 +208,7 @@ def restore(record: dict[str, Any], thorough: bool) -> bool:
 
 
 def _finish(folder: str, records: list[dict[str, Any]], name: str) -> None:
-    """Drop the second names, then the journal that knew them."""
+    """Remove the second names, then the journal."""
     for record in records:
         fs.unlink(record["keep"])
     for parent in {os.path.dirname(record["path"]) for record in records}:
@@ -220,7 +219,7 @@ def _finish(folder: str, records: list[dict[str, Any]], name: str) -> None:
 
 
 class Transaction:
-    """One plan being carried out."""
+    """The execution of one plan."""
 
     def __init__(self, store: Store, dests: list[str], changes: list[Change]) -> None:
         self.store, self.dests, self.changes = store, dests, changes
@@ -245,7 +244,7 @@ class Transaction:
         fs.write_json(os.path.join(self.folder, JOURNAL), self.records)
 
     def write(self) -> None:
-        """Put the whole set in place. Everything that needs space happens before the first file is replaced."""
+        """Write the whole set. All steps that need disk space happen before the first file is replaced."""
         path = self.folder
         try:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
@@ -296,7 +295,7 @@ class Transaction:
             os.replace(record["temp"], change.path)
 
     def commit(self, owe: bool, managed: set[str]) -> None:
-        """The set is proven: from here on it stays. What needs space is written first; with `owe`, that it is not in effect."""
+        """Commit the validated set. With `owe`, record first that it is not in effect."""
         try:
             if owe:
                 paths = self.store.owed_paths(self.store.owed(self.dests)) | {change.path for change in self.changes}
@@ -313,11 +312,11 @@ class Transaction:
 
     @property
     def committed(self) -> bool:
-        """Whether there is no way back any more."""
+        """Whether the set is committed."""
         return self.committing and not os.path.exists(os.path.join(self.folder, JOURNAL))
 
     def rollback(self) -> None:
-        """Put everything back; what cannot be put back stays in the journal for the next run."""
+        """Restore everything. Paths that cannot be restored stay in the journal for the next run."""
         failed = []
         for record in reversed(self.records):
             try:

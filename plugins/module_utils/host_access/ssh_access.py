@@ -1,7 +1,7 @@
-"""Whether the SSH connection of a run could be opened again under a new configuration. No Ansible imports.
+"""Check whether the SSH connection of a run could be opened again under a new configuration. No Ansible imports.
 
-Three mistakes are cheap to see and are refused: another port, a source address that is left out, key login switched off.
-Everything else is left to the rollback timer.
+Three mistakes are refused: another port, a source address that is left out, key login turned off.
+The rollback timer covers all others.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _in_network(address: str, network: str) -> bool:
 
 
 def problems(config: dict[str, list[str]], session: Session, allowed: Optional[list[int]], sources: list[str]) -> list[str]:
-    """What would keep this session from being opened again.
+    """Reasons why this session could not be opened again.
 
     `config` is the output of `sshd -T`, parsed. `allowed` are the ports the firewall opens for SSH, None without a
     firewall; `sources` are the addresses and networks it admits, all when empty.

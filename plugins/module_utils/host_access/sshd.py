@@ -1,4 +1,4 @@
-"""What sshd makes of its configuration, as `sshd -T` prints it. No Ansible imports."""
+"""The effective configuration of sshd, as `sshd -T` prints it. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Optional
 
 SSH = "/etc/ssh"
 MAIN, DROP_INS = "sshd_config", "sshd_config.d"
-# Keywords that may be given more than once: all their values count, not the first one alone.
+# Keywords that can occur more than once: all their values count, not only the first one.
 CUMULATIVE = {"port", "listenaddress", "acceptenv", "setenv", "hostkey", "subsystem", "allowusers", "denyusers", "allowgroups", "denygroups"}
-# The setting that switches an authentication method on, by the method's name in AuthenticationMethods.
+# The setting that enables an authentication method, by the method's name in AuthenticationMethods.
 METHODS = {"publickey": "PubkeyAuthentication", "password": "PasswordAuthentication", "keyboard-interactive": "KbdInteractiveAuthentication",
            "hostbased": "HostbasedAuthentication", "gssapi-with-mic": "GSSAPIAuthentication"}
 Config = dict[str, list[str]]
@@ -40,7 +40,7 @@ def global_keywords(text: str) -> list[str]:
 def stage(folder: str, texts: dict[str, Optional[str]], root: str = SSH) -> str:
     """Copy sshd's configuration to a folder, with some files replaced; returns the path of the copied main file.
 
-    `texts` has the new text by path below `root`, None for a file that goes away.
+    `texts` has the new text by path below `root`, None for a file that is removed.
     """
     paths = [MAIN]
     if os.path.isdir(f"{root}/{DROP_INS}"):
@@ -62,7 +62,7 @@ def stage(folder: str, texts: dict[str, Optional[str]], root: str = SSH) -> str:
 
 
 def includes_drop_ins(text: str) -> bool:
-    """Whether a main file includes drop-ins for all connections, not in a Match block alone."""
+    """Whether a main file includes drop-ins outside of Match blocks."""
     return re.search(rf"(?im)^\s*include\s.*{DROP_INS}/", re.split(r"(?im)^\s*match\s", text)[0]) is not None
 
 
@@ -85,10 +85,10 @@ def login_chains(config: Config) -> list[list[str]]:
     return [chain for chain in wanted if set(chain) <= set(enabled)]
 
 
-def locked_out(accounts: dict[str, tuple[Config, Config]], everybody: Config) -> list[str]:
-    """The accounts that lose their last way to log in, with the settings that keep it.
+def locked_out(accounts: dict[str, tuple[Config, Config]], general: Config) -> list[str]:
+    """The accounts that lose their last authentication method, with the settings that keep it.
 
-    `accounts` has each account's configuration before and after, `everybody` the one after that is outside of Match blocks.
+    `accounts` has each account's configuration before and after, `general` the one after the change outside of Match blocks.
     """
     names: dict[tuple[str, bool], list[str]] = {}
     for name, (before, after) in accounts.items():
@@ -101,8 +101,8 @@ def locked_out(accounts: dict[str, tuple[Config, Config]], everybody: Config) ->
         if any_method:
             cure = f"set {settings.replace(chr(34), '')} in the Match block that switches key login off for them"
         else:
-            # Without AuthenticationMethods a password alone would do for all others.
-            others = ", AuthenticationMethods: publickey" if everybody.get("authenticationmethods", ["any"])[0] == "any" else ""
+            # Without AuthenticationMethods, a password would be enough for all other accounts.
+            others = ", AuthenticationMethods: publickey" if general.get("authenticationmethods", ["any"])[0] == "any" else ""
             cure = f"set host_access_ssh_settings: {{{settings}{others}}}"
         problems.append(f"{', '.join(those)} could not log in any more: every authentication method sshd offers them would be off; {cure}")
     return problems

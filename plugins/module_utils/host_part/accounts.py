@@ -1,4 +1,4 @@
-"""What lines of sysusers.d and tmpfiles.d ask for, and what of it a host lacks. No Ansible imports."""
+"""Compare a host with lines of sysusers.d and tmpfiles.d. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _owned(state: os.stat_result, mode: str, user: str, group: str) -> bool:
 def lacking_paths(text: str, root: str = "") -> list[str]:
     """The paths of a file of tmpfiles.d that are missing, or are of another kind, owner or mode.
 
-    Lines of the kinds d, f, L and a are compared; all others are systemd-tmpfiles' own business.
+    Lines of the types d, f, L and a are compared; others are left to systemd-tmpfiles.
     """
     missing = []
     for words in _lines(text):

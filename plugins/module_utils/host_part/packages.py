@@ -16,7 +16,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import 
 
 LISTS = "/var/lib/apt/lists"
 FRESH_SECONDS = 3600
-# apt's and dpkg's locks. DPkg::Lock::Timeout covers the first two alone, for when they are taken just before apt-get.
+# The locks of apt and dpkg. DPkg::Lock::Timeout covers only the first two, if they are taken just before apt-get starts.
 LOCKS = ("/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", f"{LISTS}/lock", "/var/cache/apt/archives/lock")
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 KEEP_SETTINGS = ["-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"]
@@ -39,13 +39,13 @@ def installed(module: Any, names: list[str]) -> set[str]:
 
 
 def missing(wanted: list[str], present: set[str]) -> list[str]:
-    """What has to be installed: of each entry the first, when none of its alternatives is there."""
+    """The packages to install: the first of each entry without an installed alternative."""
     choices = [[name.strip() for name in entry.split("|")] for entry in wanted]
     return [names[0] for names in choices if not present & set(names)]
 
 
 def removable(module: Any, unwanted: list[str]) -> tuple[list[str], list[str]]:
-    """Packages that nothing else needs, and a sentence for each of the others."""
+    """Packages that no other package needs, and a message for each of the others."""
     going, kept = [], []
     for name in unwanted:
         rc, out, err = module.run_command(["apt-get", "-s", "remove", name], environ_update={"LC_ALL": "C.UTF-8"})
@@ -81,7 +81,7 @@ def lists_are_old() -> bool:
 
 
 def holder(path: str) -> Optional[str]:
-    """The process that holds a lock of apt or dpkg, in words; None where nobody does."""
+    """The process that holds a lock of apt or dpkg, as text; None if there is none."""
     request = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
         with open(path, "rb") as stream:
@@ -94,7 +94,7 @@ def holder(path: str) -> Optional[str]:
 
 
 class Apt:
-    """apt-get on this host, waiting for whoever uses it: `wait_seconds` in all, beside the time that it works."""
+    """apt-get on this host. It waits for other users of apt for `wait_seconds` in total, besides its own running time."""
 
     def __init__(self, module: Any, wait_seconds: float = fs.WAIT_SECONDS) -> None:
         self.module = module

@@ -1,4 +1,4 @@
-"""Units of systemd: what they do, what is wanted, and the steps between. No Ansible imports."""
+"""systemd units: their state, the wanted state, and the commands between. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROPERTIES = ("LoadState", "ActiveState", "NeedDaemonReload")
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """How a unit should be; None is not looked at. Patterns are of paths of the set."""
+    """The wanted state of a unit; None is not checked. Patterns match paths of the set."""
 
     name: str
     enabled: Optional[bool] = None
@@ -25,7 +25,7 @@ class Wanted:
 
     @property
     def path(self) -> str:
-        """Where a unit of ours has its file."""
+        """The path of a unit's file."""
         return f"{UNITS}/{self.name}"
 
     def own_patterns(self) -> list[str]:
@@ -35,7 +35,7 @@ class Wanted:
         return [pattern for base in bases for pattern in (f"{UNITS}/{base}", f"{UNITS}/{base}.d/*")]
 
     def touched(self, paths: set[str]) -> Optional[str]:
-        """What a change of these paths asks for: restart, reload or nothing."""
+        """The action that a change of these paths needs: restart, reload or none."""
         def any_of(patterns: Any) -> bool:
             return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns for path in paths)
         if any_of([*self.own_patterns(), *self.restart_on]):
@@ -44,7 +44,7 @@ class Wanted:
 
 
 def wanted_of(given: dict[str, Any]) -> list[Wanted]:
-    """The option `units`; everything that is wrong with it is one ValueError."""
+    """Parse the option `units`; all problems are one ValueError."""
     problems, wanted = [], []
     for name, options in given.items():
         options = options or {}
@@ -71,16 +71,16 @@ def wanted_of(given: dict[str, Any]) -> list[Wanted]:
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """How a unit is."""
+    """The state of a unit."""
 
     load: str = "not-found"
     active: str = "inactive"
     stale: bool = False  # its files changed since systemd read them
-    file: str = ""  # what `systemctl is-enabled` prints
+    file: str = ""  # the output of `systemctl is-enabled`
 
     @property
     def runs(self) -> bool:
-        """Whether it is running, or on its way."""
+        """Whether it is running or starting."""
         return self.active in ("active", "activating", "reloading", "refreshing")
 
 
@@ -122,7 +122,7 @@ def needs_reload(states: dict[str, State], changed: set[str]) -> bool:
 
 
 def steps(wanted: list[Wanted], states: dict[str, State], changed: set[str], stale: frozenset[str] = frozenset()) -> list[list[str]]:
-    """Commands of systemctl, in order: first what is enabled, then what runs. `stale` units run with older files."""
+    """systemctl commands, in order: enable first, then start. `stale` units run with older files."""
     first: list[list[str]] = []
     then: list[list[str]] = []
     for unit in wanted:

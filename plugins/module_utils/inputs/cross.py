@@ -1,4 +1,4 @@
-"""What several settings of an application, of a host or of two applications must agree on."""
+"""Rules between settings of an application, of a host, or of two applications."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives im
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import acme_cert, alarm_channel, host_access, nginx_site
 from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address
 
-# What two applications of a host cannot share.
+# Settings that two applications of a host cannot share.
 UNIQUE = ("port", "base", "unit", "current", "release", "certificate")
 A_YEAR, TWO_YEARS = 31536000, 63072000
 
@@ -67,13 +67,13 @@ def _directories(where: str, app: Mapping[str, Any]) -> list[str]:
 
 
 def host(given: Mapping[str, Any], specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Settings of a host that only make sense together; what is not given has its default."""
+    """Check settings of a host against each other. Missing ones have their defaults."""
     defaults = {name: spec["default"] for role in ("alarm_channel", "host_access") for name, spec in specs[role].items() if "default" in spec}
     return alarm_channel.agreement(given, defaults) + host_access.agreement(given, defaults)
 
 
 def nginx(given: Mapping[str, Any], apps: Mapping[str, Any]) -> list[str]:
-    """What a site needs of the host's nginx."""
+    """Check that the host's nginx has the features of a site."""
     found = []
     for name, app in apps.items():
         for option in ("brotli", "http3"):
@@ -90,7 +90,7 @@ def nginx(given: Mapping[str, Any], apps: Mapping[str, Any]) -> list[str]:
 
 
 def conflicts(merged: Mapping[str, Any]) -> list[str]:
-    """What two applications of one host must not share."""
+    """Check that two applications of one host share no name, domain or path."""
     found: list[str] = []
     names: dict[str, str] = {}
     domains: dict[str, str] = {}
@@ -122,7 +122,7 @@ def _shared_domains(name: str, listed: Any, owners: dict[str, str], by_address: 
             found.append(f"{where}: {domain} belongs to flask_apps.{owners[key]} already; name it once")
         owners.setdefault(key, name)
         if is_address(key):
-            # A client that connects to an address names no site, so that all of a kind get one certificate.
+            # A client that connects to an address sends no server name, so only one site can have each kind of address.
             kind = "IPv6" if ":" in key else "IPv4"
             if by_address.setdefault(kind, name) != name:
                 found.append(f"{where}: {domain} cannot be served, as flask_apps.{by_address[kind]} has an address of {kind} already, and "

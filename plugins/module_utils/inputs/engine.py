@@ -17,14 +17,14 @@ Unwritable = Callable[[Any], "list[str]"]
 
 REQUIRED = {"domains": "[shop.example.com]", "source": "{git: https://…, version: main}", "wsgi": '"shop:create_app()"'}
 KNOWN = ("flask_apps", "flask_app_defaults")
-# Options that may be the same for all applications of a host, so that a variable of the host is a natural place too.
+# Options that can also be variables of the host, for all its applications.
 HOST_WIDE = {
     "acme_cert": ("ca_bundle", "directory_url", "eab_hmac_key", "eab_kid", "email", "index_url", "preflight", "preflight_resolvers",
                   "requirements"),
     "app_release": ("ca_bundle", "force", "index_url", "requirements", "to"),
     "pip_audit": ("ca_bundle", "index_url", "osv_url", "service"),
 }
-# Accounts and groups of Debian and of what runs beside an application.
+# Accounts and groups of Debian, and of services beside an application.
 RESERVED = set("""adm alarm-channel audio backup bin cdrom chrony clock crontab daemon default dialout dip disk dnsmasq docker fax floppy ftp
     games gnats gunicorn input irc kmem kvm list lp mail man messagebus mysql netdev news nginx nobody nogroup ntp operator
     pip-audit plugdev polkitd postfix postgres proxy redis render root sasl session-store sgx shadow ssh sshd src staff statd sudo sync sys
@@ -42,12 +42,12 @@ def nothing(env: Any) -> list[str]:
 
 
 def per_app(specs: Specs) -> list[str]:
-    """Roles that run once per application: those that have to know its name."""
+    """Roles that run once per application: those with a variable for its name."""
     return [role for role, options in specs.items() if f"{role}_name" in options]
 
 
 def _fits(kind: str, value: Any) -> bool:
-    """Whether a value is of a type, or a text that means one (as -e name=value gives it)."""
+    """Whether a value has a type, or is a text of this type (as with -e name=value)."""
     if kind == "int":
         return is_whole(value)
     if kind == "bool":
@@ -59,7 +59,7 @@ def _fits(kind: str, value: Any) -> bool:
 
 
 def typed(where: str, role: str, option: str, value: Any, spec: Spec) -> list[str]:
-    """One value against its specification (type, choices, nested options) and the role's rule."""
+    """Check one value against its specification (type, choices, nested options) and the role's rule."""
     kind = spec.get("type", "str")
     if value is None:
         return [f"{where} has no value; leave it out to get the default"]
@@ -68,7 +68,7 @@ def typed(where: str, role: str, option: str, value: Any, spec: Spec) -> list[st
     if spec.get("choices") and not set(value if kind == "list" else [value]) <= set(spec["choices"]):
         return [f"{where} must be {'some' if kind == 'list' else 'one'} of {', '.join(map(str, spec['choices']))}"
                 f"{nearest(value, spec['choices'])}"]
-    # What is nested may have several lines (keys, known hosts); its rule looks at them.
+    # Nested values can have several lines (keys, known hosts); their rules check them.
     if option and kind in ("str", "path") and not spec.get("no_log") and CONTROL.search(value) and (role, option) not in OF_LINES:
         return [f"{where} must be one line without control characters"]
     found: list[str] = []
@@ -126,7 +126,7 @@ def section(where: str, role: str, given: Any, specs: Specs) -> list[str]:
 
 
 def _right_place(key: Any, specs: Specs) -> str:
-    """Where a key would be right that is in the wrong place."""
+    """The right place of a key that is in the wrong place."""
     for role in per_app(specs):
         option = str(key).removeprefix(f"{role}_")
         if f"{role}_{option}" in specs[role] and not entry.is_key(role, option):
@@ -135,7 +135,7 @@ def _right_place(key: Any, specs: Specs) -> str:
 
 
 def application(where: str, given: Any, specs: Specs, unwritable: Unwritable = nothing) -> list[str]:
-    """What one application's entry, or flask_app_defaults, says itself."""
+    """Check one application's entry, or flask_app_defaults, by itself."""
     if not isinstance(given, Mapping):
         return [f"{where} must be a mapping, such as {{domains: [shop.example.com], …}}"]
     found, roles = [], per_app(specs)
@@ -146,7 +146,7 @@ def application(where: str, given: Any, specs: Specs, unwritable: Unwritable = n
         elif key == "env":
             found += environment(at, value, unwritable)
         elif key == "source":
-            # Its parts may come from flask_app_defaults, so that the whole is looked at later.
+            # Parts can come from flask_app_defaults, so the merged entry is checked later.
             found += options(at, value, _source_options(specs))
         elif key in entry.KEYS:
             found += entry.KEYS[key](at, value)
@@ -201,7 +201,7 @@ def applications(apps: Any, merged: Mapping[str, Any], defaults: Any, specs: Spe
 
 
 def _unknown_variable(name: str, role: str, specs: Specs) -> str:
-    """What is said of a variable with a role's name before it: an error where it is nearly one of ours, else advice."""
+    """The message for an unknown variable with a role's prefix: an error if it resembles a known one, otherwise a warning."""
     option, known = name[len(role) + 1:], [known[len(role) + 1:] for known in specs[role]]
     if text := renamed.option(role, name):
         return f"{name} is unknown{text}"
@@ -212,12 +212,12 @@ def _unknown_variable(name: str, role: str, specs: Specs) -> str:
 
 
 def unknown_variables(names: Iterable[str], role: str, specs: Specs) -> list[str]:
-    """Variables with a role's name before them that the role does not have."""
+    """Variables with a role's prefix that the role does not have."""
     return [_unknown_variable(name, role, specs) for name in names if name.startswith(f"{role}_") and name not in specs[role]]
 
 
 def host_variables(given: Mapping[str, Any], specs: Specs, apps: Mapping[str, Any]) -> list[str]:
-    """Variables beside flask_apps: of host roles, for the whole host, misspelt, or in the wrong place."""
+    """Check variables beside flask_apps: those of host roles, those for the whole host, misspelt or misplaced ones."""
     found, every = [], [name for options in specs.values() for name in options]
     for name, value in given.items():
         role = next((r for r in specs if name.startswith(f"{r}_")), None)
@@ -247,7 +247,7 @@ def host_variables(given: Mapping[str, Any], specs: Specs, apps: Mapping[str, An
 
 
 def role_value(where: str, role: str, option: str, value: Any, spec: Spec, unwritable: Unwritable = nothing) -> list[str]:
-    """One variable of a role that is used by itself."""
+    """Check one variable of a role that is used alone."""
     if option == "name":
         return app_name(where, value)
     if not entry.is_key(role, option):
@@ -260,7 +260,7 @@ def role_value(where: str, role: str, option: str, value: Any, spec: Spec, unwri
 
 
 def distribution(facts: Mapping[str, Any]) -> list[str]:
-    """What the host runs, when that is known."""
+    """Check the distribution of the host, if it is known."""
     name, version = facts.get("distribution"), str(facts.get("distribution_major_version"))
     if name is None or version in SUPPORTED.get(name, ()):
         return []
@@ -270,7 +270,7 @@ def distribution(facts: Mapping[str, Any]) -> list[str]:
 def as_text(problems: Iterable[str], promise: str = "") -> str:
     """All problems as one message."""
     texts = list(dict.fromkeys(problems))
-    # That a value is missing is no news where it cannot be read.
+    # A value that cannot be read is not also reported as missing.
     unread = [text.split(" cannot be read:")[0] for text in texts if " cannot be read:" in text]
     texts = [text for text in texts if not any(
         text.startswith((f"{place} is missing", f"{place} is required")) or

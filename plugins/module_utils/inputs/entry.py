@@ -37,7 +37,7 @@ def static(where: str, value: Any) -> list[str]:
 
 
 def wsgi(where: str, value: Any) -> list[str]:
-    """What gunicorn imports."""
+    """The object that gunicorn imports."""
     if isinstance(value, str) and (file := re.match(r"([\w./-]+)\.py(:\w.*)?$", value)):
         module = file[1].strip("./").replace("/", ".")
         return [f"{where} names a file; write the module: {module}{file[2] or ':app'}"]
@@ -70,7 +70,7 @@ def _secret_keys(where: str, value: Any) -> list[str]:
 
 
 def environment(where: str, env: Any) -> list[str]:
-    """What is dangerous about variables of the process. Whether they can be written is checked elsewhere."""
+    """Dangerous environment variables. The filter env_file checks whether they can be written."""
     if not isinstance(env, Mapping):
         return [f"{where} must be a mapping of names to values"]
     found: list[str] = []
@@ -96,7 +96,7 @@ def config(where: str, value: Any) -> list[str]:
         elif read and not ENV_NAME.fullmatch(str(next(iter(setting.values())))):
             found.append(f"{where}.{key} must name an environment variable, such as {{env: FLASK_{key}}}")
         elif SECRET_SETTING.search(str(key)) and isinstance(setting, str) and setting:
-            found.append(f"{where}.{key} is a secret in a file that everybody reads; "
+            found.append(f"{where}.{key} is a secret in a file that all accounts can read; "
                          f"put it in env, and write {{env: NAME}} here, such as {{env: FLASK_{key}}}")
     return found
 
@@ -143,10 +143,10 @@ KEYS: dict[str, Rule] = {
     "body_max_mb": body_max_mb,
     "session_store": must("must be true or false, without quotes", lambda value: isinstance(value, bool)),
 }
-# Options of roles that share their name with a key of the entry and are something else.
+# Options of roles with the name of a key of the entry and another meaning.
 OTHERWISE = {("acme_cert", "source")}
 
 
 def is_key(role: str, option: str) -> bool:
-    """Whether a role's option is the application's name or a key of its entry, and no setting of the role's section."""
+    """Whether a role's option is the application's name or a key of its entry, not a setting of the role's section."""
     return (option == "name" or option in KEYS) and (role, option) not in OTHERWISE

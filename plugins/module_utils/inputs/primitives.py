@@ -1,4 +1,4 @@
-"""What rules of values are made of."""
+"""Building blocks of rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LARGEST = 10**9
 
 
 class Advice(str):
-    """A problem that is shown as a warning and refuses nothing."""
+    """A problem that is shown as a warning only."""
 
 
 def must(right: str, check: Callable[[Any], bool]) -> Rule:
@@ -39,22 +39,22 @@ def between(low: int, high: int, what: str = "") -> Rule:
 
 
 def at_least(low: int) -> Rule:
-    """A whole number that is not too small, and below what a slip of the finger makes of it."""
+    """A whole number that is not too small, and not implausibly large."""
     return must(f"must be {low} or more ({LARGEST} at most)", lambda value: low <= int(value) <= LARGEST)
 
 
 def matches(pattern: Union[str, re.Pattern[str]], right: str) -> Rule:
-    """A text of a form."""
+    """A text that matches a pattern."""
     return must(right, lambda value: bool(re.fullmatch(pattern, str(value))))
 
 
 def each(pattern: Union[str, re.Pattern[str]], right: str) -> Rule:
-    """A list of texts (or a mapping with keys) of a form."""
+    """A list of texts (or a mapping with keys) that match a pattern."""
     return must(right, lambda value: all(re.fullmatch(pattern, str(item)) for item in value))
 
 
 def file_here(text: str) -> str:
-    """The absolute path on the controller that a text means."""
+    """The absolute path of a file on the controller."""
     return os.path.abspath(os.path.expanduser(text))
 
 
@@ -143,13 +143,13 @@ def domains(where: str, value: Any) -> list[str]:
 
 
 def client_networks(where: str, value: Any) -> list[str]:
-    """Addresses and networks of clients, each once and none of them everybody."""
+    """Addresses and networks of clients, each once; networks of all addresses are refused."""
     return [problem for n, item in enumerate(value) for problem in _client_network(f"{where}[{n}]", item)] + twice(where, value)
 
 
 def _client_network(where: str, value: Any) -> list[str]:
     try:
-        # A zone of IPv6, behind %, may have any character in it.
+        # An IPv6 zone, after %, can contain any character.
         network = ipaddress.ip_network(str(value) if "%" not in str(value) else "", strict=False)
     except ValueError:
         return [f"{where} must be an address or network, such as 192.0.2.7 or 2001:db8::/32"]
@@ -159,13 +159,13 @@ def _client_network(where: str, value: Any) -> list[str]:
 
 
 def setting(app: Mapping[str, Any], role: str, option: str, default: Any = None) -> Any:
-    """What an entry says in a role's section."""
+    """A setting in a role's section of an entry."""
     given = app.get(role)
     return given.get(option, default) if isinstance(given, Mapping) else default
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a value is a whole number, or a text that means one (as -e name=value gives it)."""
+    """Whether a value is a whole number, or the text of one (as with -e name=value)."""
     return isinstance(value, int) and not isinstance(value, bool) or isinstance(value, str) and bool(re.fullmatch(r"-?\d+", value))
 
 

@@ -1,8 +1,8 @@
-"""Variables that have a new name, and what an operator is told."""
+"""Renamed variables, and the message about the new name."""
 
 from __future__ import annotations
 
-# For each role: an option's old name and its new one, both without the role's name before them.
+# For each role: the old name of an option and the new one, both without the role's prefix.
 RENAMED: dict[str, dict[str, str]] = {
     "acme_cert": {
         "doctor": "preflight",

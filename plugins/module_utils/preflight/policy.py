@@ -1,4 +1,4 @@
-"""Weigh what the preflight found by the operator's policy. No Ansible imports.
+"""Apply the operator's policy to the findings of the preflight. No Ansible imports.
 
   {mode: enforce, checks: {cookie_name: warn}, waivers: [{check: csrf_exemptions, reason: …, until: 2027-01-31}], proxies: 1}
 """
@@ -31,7 +31,7 @@ WIDTH = 110
 
 
 def problems(policy: Any, where: str = "preflight") -> list[str]:
-    """What is wrong with a policy, in the operator's words."""
+    """Problems of a policy."""
     if not isinstance(policy, Mapping):
         return [f"{where} must be a mapping, such as {{mode: enforce}}"]
     found = [f"{where}.{key} is unknown{nearest(key, KEYS) or '; known: ' + ', '.join(KEYS)}" for key in policy if key not in KEYS]
@@ -80,7 +80,7 @@ def _waiver(where: str, waiver: Any) -> list[str]:
 
 
 def _day(value: Any) -> datetime.date | None:
-    """A date, which YAML may have made of the text already."""
+    """A date, from text or from a date that YAML has parsed."""
     if isinstance(value, datetime.datetime):
         return value.date()
     if isinstance(value, datetime.date):
@@ -91,12 +91,12 @@ def _day(value: Any) -> datetime.date | None:
         return None
 
 
-# --- the judgement --------------------------------------------------------------------------------
+# --- the report -----------------------------------------------------------------------------------
 
 
 @dataclass
 class Report:
-    """What was found, weighed. `ok` decides whether the release is activated."""
+    """The findings under a policy. `ok` decides whether the release is activated."""
 
     blocking: list[dict[str, str]] = field(default_factory=list)
     warnings: list[dict[str, str]] = field(default_factory=list)
@@ -107,7 +107,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing stands against the release."""
+        """Whether no finding stops the release."""
         return not self.blocking
 
     def summary(self) -> str:
@@ -117,12 +117,12 @@ class Report:
         return ", ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        """For the file that stays with the release."""
+        """As a dict, for the file beside the release."""
         return {"ok": self.ok, "summary": self.summary(), "blocking": self.blocking, "warnings": self.warnings, "waived": self.waived,
                 "passed": self.passed, "off": self.off, "expired": self.expired}
 
     def table(self, passed: bool = True) -> str:
-        """Aligned text for a terminal: what stops the release first, passes last or left out."""
+        """Aligned text for a terminal: findings that stop the release first, passes last or left out."""
         groups = [self.blocking, self.warnings, self.waived] + ([self.passed] if passed else [])
         rows = [row for group in groups for row in group]
         first = max([len("check"), *(len(row["check"]) for row in rows)]) + 2
@@ -138,7 +138,7 @@ class Report:
         return "\n".join([*lines, *self.expired, self.summary()])
 
     def way_through(self, from_prefixed_env: bool = False) -> str:
-        """The lines of the application's entry with which this very release passes, and what each gives up.
+        """The settings of the application's entry that allow this release, and the risk of each.
 
         :param from_prefixed_env: whether the application reads its settings from environment variables FLASK_…
         """
@@ -163,7 +163,7 @@ class Report:
 
 
 def judge(findings: Iterable[Finding], policy: Mapping[str, Any], today: datetime.date) -> Report:
-    """Weigh findings by a policy that has no problems. A check without any finding counts as unknown."""
+    """Apply a valid policy to findings. A check without a finding counts as unknown."""
     findings, report = list(findings), Report()
     modes = {check.id: policy.get("checks", {}).get(check.id, policy.get("mode", "enforce")) for check in CHECKS}
     valid: dict[str, str] = {}
@@ -174,7 +174,7 @@ def judge(findings: Iterable[Finding], policy: Mapping[str, Any], today: datetim
         else:
             report.expired.append(f"The waiver of {waiver['check']} expired on {until} and does not count.")
     seen = {one["check"] for one in findings}
-    # What is no Flask application has one finding instead of one per check.
+    # A target that is not a Flask application has one finding instead of one per check.
     expected = [tools.STATIC_ANALYSIS, tools.DEPENDENCIES] if table.APPLICATION.id in seen else CHECKS[1:]
     findings += [finding(check, "unknown", "nothing was reported") for check in expected if check.id not in seen]
     order = {check.id: number for number, check in enumerate(CHECKS)}

@@ -1,7 +1,7 @@
 """Inspect a release before it is activated: its source, its packages, and the application itself.
 
-The application is imported by a program that runs in its place: its sandbox, its account, its
-environment, its packages. What it reports is judged here, as root, by the operator's policy.
+A program in the application's place imports it: in its sandbox, as its account, with its environment and its packages.
+The operator's policy is applied here, as root.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Inspection:
 
     @property
     def is_off(self) -> bool:
-        """Whether the policy switches the inspection off."""
+        """Whether the policy turns the inspection off."""
         return self.policy.get("mode") == "off"
 
     @property
@@ -54,7 +54,7 @@ class Inspection:
         below = self.release / "src"
         return below / self.options["subdirectory"] if self.options.get("subdirectory") else below
 
-    # --- what can be seen without running it -------------------------------------------------------
+    # --- checks without running it ------------------------------------------------------------------
 
     def look_at_source(self) -> None:
         """A static pass, by an account that can read the release and nothing else."""
@@ -69,11 +69,11 @@ class Inspection:
                                         properties=confinement, check=False)
         except ReleaseError as error:
             text = str(error)
-        # What it prints about itself comes before its report.
+        # Other output comes before its report.
         self.bandit_output = text[text.find("{"):] if "{" in text else "no report"
 
     def look_at_packages(self) -> None:
-        """Known vulnerabilities of the packages it brings, where the host has the audit."""
+        """Known vulnerabilities of its packages, where the host has the role pip_audit."""
         if not (os.access(AUDIT, os.X_OK) and Path(f"/etc/pip-audit/{self.name}.json").exists()):
             self.findings += tools.audit_findings({"state": "could-not-audit", "reason": "pip-audit is not set up on this host"})
             return
@@ -88,7 +88,7 @@ class Inspection:
     # --- the application itself ----------------------------------------------------------------------
 
     def prepare(self, folder: Path) -> list[str]:
-        """Lay the inspector where the application can read it; the command that runs it."""
+        """Write the inspector where the application can read it. Returns the command that runs it."""
         question: dict[str, Any] = {
             "wsgi": self.options["wsgi"], "source": str(self.source), "domains": self.options["domains"],
             "proxies": self.policy.get("proxies", 1), "body_max_mb": self.options["body_max_mb"], "account": self.name,
@@ -102,14 +102,14 @@ class Inspection:
         return [str(self.release / "venv" / "bin" / "python"), str(program), str(asked)]
 
     def remember(self) -> None:
-        """Take over what was found in the release itself when it was new; only its settings are."""
+        """Reuse the findings about the release itself from its first inspection; only its settings can differ."""
         kept = read(self.release / REPORT)
         self.findings += [{key: row[key] for key in KEYS if key in row}
                           for group in ("blocking", "warnings", "waived", "passed") for row in kept.get(group, [])
                           if row["check"] in ("static_analysis", "dependencies")]
 
     def read(self, ran: Ran, advice: Callable[[str], str]) -> None:
-        """Take what the inspector found, or that it could not look; `advice` has the cure of a failure it knows."""
+        """Read the inspector's findings, or its failure; `advice` has the remedy of a known failure."""
         printed = self.hidden("\n".join(ran.errors.rstrip().splitlines()[-20:]))
         try:
             failed = json.loads(ran.output)["exception"]
@@ -119,7 +119,7 @@ class Inspection:
                                                 f"{ran.status}):\n{printed}{advice(printed)}") from None
             failed = None
         if failed:
-            # The inspector has removed the secrets. What the application printed has not passed through it.
+            # The inspector has removed secrets from its report, but not from the application's own output.
             text = "\n".join(part for part in (failed["traceback"].rstrip(), f"{failed['type']}: {failed['text']}",
                                                printed and f"The application printed:\n{printed}{advice(printed)}") if part)
             raise ReleaseError("preflight", f"{self.options['wsgi']} cannot be imported:\n{text}{advice(text)}")
@@ -127,7 +127,7 @@ class Inspection:
         self.facts = tools.inspector_facts(ran.output)
 
     def judge(self) -> dict[str, Any]:
-        """Weigh the findings by the policy and keep the report with the release."""
+        """Apply the policy and store the report with the release."""
         if self.bandit_output:
             self.findings += tools.bandit_findings(self.bandit_output, str(self.source), self.facts.imported)
         self.report = policy.judge(self.findings, self.policy, datetime.date.today())
@@ -138,11 +138,11 @@ class Inspection:
 
     @property
     def blocks(self) -> bool:
-        """Whether there is an error that nothing lets through."""
+        """Whether there is an error without a waiver."""
         return self.report is not None and not self.report.ok
 
     def refusal(self) -> str:
-        """Why the release is not activated, and what to write."""
+        """The reason why the release is not activated, and the remedy."""
         if self.report is None:
             return "The application was not inspected."
         return (f"The application is not safe to serve:\n{self.report.table(passed=False)}\nCorrect it, or let this release through by "

@@ -1,4 +1,4 @@
-"""Findings of what looks at a release from outside: the inspector's answer, bandit and pip-audit. No Ansible imports."""
+"""Findings of the inspector, bandit and pip-audit. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ INSPECTED = {check.id: check for check in (table.APPLICATION, *table.CHECKS)}
 RESULTS = {result: result for result in ("pass", "warning", "error", "unknown")}
 UNSCANNED = ("tests", "test", "venv", ".venv", "node_modules", ".git", ".tox", "__pycache__", "site-packages")
 # Weak hashes and ciphers: most are checksums and cache keys, and bandit cannot tell. `app.run(debug=True)` is for `python app.py`;
-# the check debug_mode judges the live application.
+# the check debug_mode covers the live application.
 NOT_AN_ATTACK = ("B303", "B304", "B305", "B324", "B201")
 
 
 def inspector_findings(json_text: str) -> list[dict[str, str]]:
-    """The findings in an answer of the inspector. It comes out of the application's own process, so that nothing in it is
-    trusted: anything else than an answer is one finding that nothing could be inspected."""
+    """The findings in a report of the inspector. The report comes from the application's process, so it is not trusted: an
+    invalid report is one finding that the inspection failed."""
     try:
         found = [finding(INSPECTED[one["check"]], RESULTS[one["result"]], _line(one["found"]), _line(one["fix"]))
                  for one in json.loads(json_text)["findings"]]
@@ -55,7 +55,7 @@ def inspector_facts(json_text: str) -> Facts:
 
 
 def _line(text: Any, limit: int = 2000) -> str:
-    """Text that can neither split a line nor steer a terminal."""
+    """Text that cannot split a line or control a terminal."""
     return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:limit]
 
 
@@ -71,9 +71,9 @@ def bandit_command(program: str, source: str, files: Collection[str] = ()) -> li
 
 
 def bandit_findings(json_text: str, source: str = "", imported: Collection[str] | None = None) -> list[dict[str, str]]:
-    """What bandit reports. High severity is an error, medium a warning; low, and what bandit is not sure of, is counted.
+    """Findings of bandit. High severity is an error, medium a warning; low severity and low confidence are counted.
 
-    Its own texts and code excerpts are left out: they quote passwords.
+    Its texts and code excerpts are left out, because they quote passwords.
 
     :param imported: the files that the running application has imported; what is in others is a warning at most
     """

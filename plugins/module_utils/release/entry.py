@@ -1,4 +1,4 @@
-"""How a module about releases ends: its result, its warnings, or the step that failed."""
+"""The end of a module about releases: its result, its warnings, or the step that failed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.errors impor
 
 
 def finish(module: AnsibleModule, work: Callable[[], dict[str, Any]]) -> NoReturn:
-    """Do the work and end the module. Messages begin with the application's name, as a play may have several."""
+    """Run and exit the module. Messages begin with the application's name, because a play can have several."""
     name = module.params["name"]
     try:
         result = work()

@@ -1,6 +1,6 @@
-"""What became of releases: a status beside each, and a history of the application. No Ansible imports.
+"""The status of each release, and the history of an application. No Ansible imports.
 
-`<base>/releases/<id>/status.json` says whether a release has served well, has failed or was rolled back;
+`<base>/releases/<id>/status.json` has the status of a release: good, failed or rolled back;
 `<base>/history.jsonl` has one line per deploy, rollback and restart, `<base>/.running.json` the one that
 is under way or was killed.
 """
@@ -47,7 +47,7 @@ class Record:
         return self.base / "releases" / release / STATUS
 
     def status(self, release: str) -> dict[str, Any]:
-        """What is known about a release: state, time, by, reason; empty for one that never served."""
+        """The status of a release: state, time, by, reason; empty for one that never served."""
         return read(self._status_file(release))
 
     def state(self, release: str) -> str:
@@ -55,7 +55,7 @@ class Record:
         return str(self.status(release).get("state", ""))
 
     def set_status(self, release: str, state: str, by: str, reason: str = "") -> None:
-        """Write a release's status; nothing for a release that is gone."""
+        """Write a release's status; does nothing for a release that was removed."""
         if self._status_file(release).parent.is_dir():
             text = json.dumps({"state": state, "time": moment(), "by": by, "reason": reason}, sort_keys=True)
             fs.write(self._status_file(release), (text + "\n").encode(), mode=0o640)
@@ -89,13 +89,13 @@ class Record:
         return left
 
     def begin(self, action: str, by: str, **facts: Any) -> dict[str, Any]:
-        """Note that something is under way."""
+        """Record the start of a run."""
         entry = {"time": moment(), "action": action, "by": by, **facts}
         fs.write_json(self.running_file, entry, mode=0o640)
         return entry
 
     def end(self, entry: dict[str, Any], result: str, **facts: Any) -> None:
-        """Note how it ended."""
+        """Record the end of a run."""
         self._append({**entry, "result": result, **facts})
         self.running_file.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
-"""Where the releases of an application are, and which of them are finished.
+"""The releases of an application on disk, finished and unfinished.
 
-A release is finished when its directory holds a manifest, which is written last; everything else
-below `releases/` is the rest of a run that was interrupted. No Ansible imports.
+A release is finished when its directory has a manifest, which is written last. Other directories below `releases/` were
+left by an interrupted run. No Ansible imports.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Releases:
         return [path.name for path in found]
 
     def keep_failed(self, release: Path) -> Path:
-        """Put a failed build aside with its log and source, without its venv; nothing can run it."""
+        """Store a failed build with its log and source, without its venv."""
         if (release / "venv").exists():
             shutil.rmtree(release / "venv")
         kept = self.folder / f"{FAILED}{release.name}"
@@ -79,7 +79,7 @@ class Releases:
         return kept
 
     def write_manifest(self, release: Path, manifest: dict[str, Any], gid: int) -> None:
-        """Finish a release: from here on it exists, also after a loss of power."""
+        """Finish a release: write its manifest and flush it to disk."""
         text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
         fs.write(release / MANIFEST, text.encode(), gid=gid, mode=0o640)
 
@@ -94,10 +94,10 @@ def sha256_of(path: Path) -> str:
 
 
 def fingerprint(identity: dict[str, Any]) -> str:
-    """One value for everything that decides what a build results in."""
+    """One value for all properties that decide the result of a build."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def new_id(found: str, moment: datetime.datetime) -> str:
-    """The name of a release: sorts by time, and says by its end what is in it."""
+    """The name of a release: sorts by time, and ends with a part of its fingerprint."""
     return f"{moment:%Y%m%d-%H%M%S}-{found[:8]}"

@@ -24,7 +24,7 @@ class DeployLock:
         self.file = file
 
     def is_held(self) -> bool:
-        """Whether another run holds the lock right now; touches nothing."""
+        """Whether another run holds the lock now; changes nothing."""
         if not self.file.exists():
             return False
         try:
@@ -35,7 +35,7 @@ class DeployLock:
 
     @contextmanager
     def hold(self, name: str, holder: str) -> Iterator[None]:
-        """Hold it; the error for a second run names the first one's holder."""
+        """Hold the lock; the error of a second run names the holder."""
         with ExitStack() as stack:
             try:
                 handle = stack.enter_context(fs.locked(self.file, wait_seconds=0))

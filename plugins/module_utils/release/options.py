@@ -1,6 +1,6 @@
 """The options of a release: one table for the modules, the build and the activation. No Ansible imports.
 
-The role app_release has the defaults; here are none, so that each stands in one place.
+The role app_release has the defaults; this module has none.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TOP_LEVEL = ("name", "by")  # arguments of the modules themselves
 
 @dataclass(frozen=True)
 class Options:
-    """Everything but the source that decides about a release and its activation. Times are seconds."""
+    """The options of a release and its activation, except the source. Times are seconds."""
 
     name: str
     by: str  # who deploys

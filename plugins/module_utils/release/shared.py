@@ -1,8 +1,8 @@
-"""What an application writes beside its code: links in a sealed release that lead into its state directory.
+"""Files that an application writes beside its code: links in a release to its state directory.
 
 A release is read-only and replaced by the next one. `instance` or `uploads` in it becomes a link to
 `/var/lib/<application>/shared/…`, so that the inspection, hooks, commands and the server write to the same place in
-every release. Everything there is made as the application's account, which may put links of its own there.
+every release. Files there are created as the application's account, which can put links there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BELOW_SOURCE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?src/(.+)"
 
 
 def problems(entries: Iterable[str]) -> list[str]:
-    """What is wrong with the list; each entry is a path below the application's directory."""
+    """Problems of the list; each entry is a path below the application's directory."""
     found: list[str] = []
     seen: list[PurePosixPath] = []
     for entry in entries:
@@ -60,7 +60,7 @@ def link_files(folder: Path, files: Mapping[str, str], gid: int) -> None:
 
 
 class Shared:
-    """The shared places of one application."""
+    """The shared paths of one application."""
 
     def __init__(self, name: str, entries: list[str], state: Path | None = None) -> None:
         self.name = name
@@ -68,7 +68,7 @@ class Shared:
         self.target = (state or Path("/var/lib") / name) / "shared"
 
     def link(self, release: Path, folder: Path, gid: int) -> None:
-        """Replace each place in a sealed release by its link. What the source has there is kept as its first contents."""
+        """Replace each path in a release by its link. The source's files at that path are stored as the first contents."""
         for entry in self.entries:
             path = folder / entry
             _make_parents("shared", folder, path, gid)
@@ -90,7 +90,7 @@ class Shared:
         return seed.is_file() if seed.exists() else not entry.endswith("/") and bool(PurePosixPath(entry).suffix)
 
     def prepare(self, release: Path, uid: int, gid: int) -> None:
-        """Make what is missing in the state directory, as the application's account. Existing files stay as they are."""
+        """Create missing files in the state directory, as the application's account. Existing files are not changed."""
         folders = [str((self.target / entry).parent if self._is_file(release, entry) else self.target / entry) for entry in self.entries]
         commands = [["mkdir", "--parents", "--", *folders]] if folders else []
         if (release / SEED).is_dir():
@@ -101,7 +101,7 @@ class Shared:
                 raise ReleaseError("shared", f"{self.target} cannot be prepared as {self.name}: {done.stderr.strip()}")
 
     def advice(self, text: str, subdirectory: str = "") -> str:
-        """The line to write when the text of a failure shows a write below a release; otherwise empty."""
+        """The setting that fixes a failed write below a release; otherwise empty."""
         places = []
         for written in READ_ONLY.findall(text):
             below = BELOW_SOURCE.search(written)
@@ -110,7 +110,7 @@ class Shared:
             if subdirectory and below and PurePosixPath(subdirectory) in path.parents:
                 path = path.relative_to(subdirectory)
             if relative:
-                # A file's directory, as more files come; but never the whole source.
+                # A file's directory, because further files may follow; but never the whole source.
                 places.append(str(path.parent if path.suffix and len(path.parts) > 1 else path))
         places = [place for place in dict.fromkeys(places) if place not in self.entries]
         if not places:

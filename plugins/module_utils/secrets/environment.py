@@ -6,7 +6,7 @@ import re
 
 from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME as NAME
 
-# The line in which our files list the names they were written with.
+# The line of our files that lists the names from the inventory.
 WRITTEN = re.compile(r"^# Names from the inventory:(.*)$", re.MULTILINE)
 
 
@@ -73,7 +73,7 @@ def names_in(text: str) -> tuple[list[str], list[int]]:
 
 
 def unmanaged(text: str, known: set[str]) -> tuple[list[str], list[int]]:
-    """What was added by hand: names neither known nor written by us, and the numbers of lines that set no variable."""
+    """Names that were added by hand, and the numbers of lines that set no variable."""
     names, other = names_in(text)
     written = WRITTEN.search(text)
     ours = known | set(written[1].split() if written else ())

@@ -36,7 +36,7 @@ _HEADER = """\
 
 
 class Damaged(Exception):
-    """The file is not what was written. The text says why and never holds a value."""
+    """The file is damaged. The text has the reason and no value."""
 
 
 def _is_fernet(value: str) -> bool:
@@ -54,7 +54,7 @@ def _hex() -> str:
             return value
 
 
-# By kind: how a value is generated, and whether a value is of the kind.
+# By kind: the generator, and a test whether a value is of the kind.
 KINDS: dict[str, tuple[Callable[[], str], Callable[[str], bool]]] = {
     # The first letter keeps a key of digits from being read as a number.
     "url-safe": (lambda: f"k{secrets.token_urlsafe(48)}", lambda value: True),

@@ -1,6 +1,6 @@
-"""The rules of each role's variables, beyond what its specification says of types and choices.
+"""The rules of each role's variables, in addition to the types and choices of its specification.
 
-A role without an entry here has no further rules. A rule's key is the variable's name without the role's name before it.
+A role without an entry here has no further rules. A rule's key is the variable's name without the role's prefix.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ RFC2136 = ("server", "port", "name", "secret", "algorithm", "sign_query")
 
 
 def dns(where: str, value: Any) -> list[str]:
-    """How names are proven in DNS. A credential is never repeated."""
+    """Settings of the DNS challenge. No message repeats a credential."""
     if not value:
         return []
     if not value.get("plugin"):
@@ -53,7 +53,7 @@ def dns(where: str, value: Any) -> list[str]:
 
 
 def agreement(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]:
-    """Settings of one certificate that only make sense together. `at` says where an option stands."""
+    """Check settings of one certificate against each other. `at` returns the name of an option as the operator writes it."""
     found, source, names = [], given.get("source") or "acme", given.get("domains")
     names = names if isinstance(names, list) else []
     wildcards = [name for name in names if str(name).startswith("*.")]

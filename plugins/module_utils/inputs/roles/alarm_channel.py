@@ -20,7 +20,7 @@ EMAIL = r"[^@\s,;<>\"]+@[^@\s.,;<>]+(\.[^@\s.,;<>]+)*"
 
 
 def mail(where: str, value: Any) -> list[str]:
-    """Mail: whom, through what, and no password without encryption."""
+    """Mail: recipients, server, and no password without encryption."""
     if not value:
         return []
     found = [] if value.get("to") else [f"{where}.to is missing; write to: [ops@example.com]"]
@@ -42,7 +42,7 @@ def mail(where: str, value: Any) -> list[str]:
 
 
 def webhook(where: str, value: Any) -> list[str]:
-    """A webhook. Its address may be a secret itself, so that no message repeats it."""
+    """A webhook. Its URL can be a secret, so no message repeats it."""
     if not value:
         return []
     url, secret, found = str(value.get("url", "")), value.get("secret"), []
@@ -62,7 +62,7 @@ def webhook(where: str, value: Any) -> list[str]:
 
 
 def sites(where: str, value: Any) -> list[str]:
-    """Applications and their domains, where they are not made of flask_apps."""
+    """Applications and their domains, where they are not computed from flask_apps."""
     return [problem for app, names in value.items() for problem in domains(f"{where}.{app}", names)]
 
 

@@ -21,7 +21,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight import pol
 
 
 def policy(where: str, value: Mapping[str, Any]) -> list[str]:
-    """What the inspection does with its findings."""
+    """The policy of the inspection."""
     return preflight_policy.problems(value, where)
 
 

@@ -15,7 +15,7 @@ CREDENTIAL_MAX_BYTES = 1 << 20
 
 
 def generated(where: str, value: Any) -> list[str]:
-    """Names of values that are made on the host, with or without their kinds."""
+    """Names of values that are generated on the host, with or without their kinds."""
     if not isinstance(value, (list, Mapping)):
         return [f"{where} must be a list of names, such as [FLASK_SECRET_KEY], or a mapping to kinds, such as {{API_TOKEN: hex}}"]
     found = [f"{where}: every name has letters, digits and _, and no digit first" for name in value

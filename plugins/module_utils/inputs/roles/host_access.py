@@ -20,12 +20,12 @@ from ansible_collections.bulwark.flask.plugins.module_utils.names import ACCOUNT
 
 
 def ssh_ports(where: str, value: Any) -> list[str]:
-    """Where sshd listens; never nowhere."""
+    """Ports of sshd; at least one."""
     return [] if value and are_ports(value) else [f"{where} must be one or more ports, such as [22]"]
 
 
 def ssh_settings(where: str, value: Mapping[str, Any]) -> list[str]:
-    """Settings of sshd by name. Whether sshd knows them is asked of sshd."""
+    """Settings of sshd by name. sshd itself validates them."""
     found = []
     for name, given in value.items():
         at = f"{where}.{name}"

@@ -11,7 +11,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives im
 
 
 def ignores(where: str, value: Any) -> list[str]:
-    """Advisories that do not count for a while; each says why, and until when."""
+    """Ignored advisories; each needs a reason and a last day."""
     found, seen = [], Counter(str(rule["id"]).upper() for rule in value)
     for n, rule in enumerate(value):
         at = f"{where}[{n}]"

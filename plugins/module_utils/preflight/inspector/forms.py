@@ -14,7 +14,7 @@ POST = re.compile(r"\bmethod\s*=\s*[\"']?\s*post\b", re.IGNORECASE)
 TOKEN = re.compile(r"csrf|hidden_tag|_token\b", re.IGNORECASE)
 ELSEWHERE = re.compile(r"\baction\s*=\s*[\"']?\s*(?:https?:)?//", re.IGNORECASE)
 ENDPOINT = re.compile(r"\baction\s*=[^>]*?url_for\(\s*[\"']([\w.]+)[\"']", re.IGNORECASE)
-# What may bring a token along without naming it: other templates, macros, blocks, loops over the fields of a form.
+# Constructs that can contain a token: other templates, macros, blocks, loops over the fields of a form.
 MAY_RENDER_A_TOKEN = re.compile(r"\{%-?\s*(?:include|import|from|call|block|extends|for\s+\w+\s+in\s+(?:\w+\.)*\w*form\w*)\b"
                                 r"|\{\{-?\s*(?!(?:url_for|_|gettext|ngettext|request|range|loop|config)\b)[\w.]+\s*\("
                                 r"|\|\s*safe\b|\{\{-?\s*\w*form\w*\s*-?\}\}", re.IGNORECASE)
@@ -23,7 +23,7 @@ SENT_BY_SCRIPT = re.compile(r"X-CSRF-?Token|X-XSRF-?Token|csrf-token", re.IGNORE
 
 
 def without_token(templates: Iterable[Template], exempt: Iterable[str]) -> list[Place]:
-    """Forms that POST to this application and certainly send no token.
+    """Forms that POST to this application without a token.
 
     :param exempt: endpoints that need none
     """

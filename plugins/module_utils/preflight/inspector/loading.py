@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 
 class CannotInspect(Exception):
-    """There is no Flask application to inspect. The text says why, `cure` what to write.
+    """There is no Flask application to inspect. The text has the reason, `cure` the remedy.
 
     The result is `error` where it could not be served either. An empty `cure` means that nothing needs to be written.
     """
@@ -94,7 +94,7 @@ def flask_apps(root: Any) -> list[Layered]:
     seen: set[int] = set()
 
     def inner(node: Any) -> list[Any]:
-        """What a layer may hand a request to."""
+        """The objects to which a layer may pass a request."""
         following = [getattr(node, name, None) for name in ("wsgi_app", "app", "application", "_app", "wrapped", "__wrapped__", "func")]
         mounts = getattr(node, "mounts", None)
         if isinstance(mounts, dict):

@@ -1,8 +1,8 @@
 """Inspect a Flask application: `<venv>/bin/python inspector.zip question.json`.
 
-Runs where the application would run: its account, its environment, its venv, its source directory as working
-directory. What counts is the live application object, however it was configured. Needs the standard library
-and what the application itself has installed; old versions of Python and Flask too.
+Runs in the application's place: its account, its environment, its venv, its source directory as working directory. It
+inspects the live application object, however it was configured. It needs only the standard library and the
+application's packages, and works with old versions of Python and Flask.
 
 No view of the application runs: while requests are made, stubs take the views' places. No value of a secret is
 printed. The standard output is one JSON document; all else that the application prints goes to the standard error.
@@ -12,7 +12,7 @@ Question: {"wsgi": "shop:create_app()", "source": directory, "domains": [...], "
 Answer: {"inspector": 1, "python": "3.13.5", "flask": "3.1.3" or null, "interface": "wsgi",
 "asgi" or "" where it could not be loaded, "exception": null or {type, text, traceback},
 "imported": [files of the source], "from_prefixed_env": bool, "findings": [{check, result, found, why, fix}, ...]}.
-Every check has at least one finding. Its result is pass, warning, error, or unknown where nothing could be seen. A
+Every check has at least one finding. Its result is pass, warning, error, or unknown. A
 target that is no Flask application has one finding, of the check `application`.
 """
 
@@ -50,7 +50,7 @@ def explain(error: BaseException, redactor: Redactor) -> dict[str, str]:
 
 
 def findings(subject: Subject) -> Iterator[dict[str, str]]:
-    """What every check has found in one application."""
+    """The findings of every check in one application."""
     for check in CHECKS:
         seen: list[tuple] = []
         try:
@@ -105,7 +105,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def _deployment(question: dict[str, Any]) -> Any:
-    """What gunicorn's configuration lays over the application, in place before the application is imported."""
+    """The settings that gunicorn's configuration adds, installed before the application is imported."""
     if not question.get("deployment"):
         return None
     program, settings = question["deployment"]
@@ -115,7 +115,7 @@ def _deployment(question: dict[str, Any]) -> Any:
 
 
 def main() -> None:
-    """Answer on the standard output, which the application itself cannot reach."""
+    """Write the report to the standard output, which the application itself cannot reach."""
     with open(sys.argv[1], encoding="utf-8") as stream:
         question = json.load(stream)
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a check is, and what it yields."""
+"""A check and its findings."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ Seen = Iterator[tuple]  # (result, text) or (result, text, cure); result is pass
 
 
 class Check(NamedTuple):
-    """One thing that is inspected.
+    """One check of the inspection.
 
-    `severity` is the worst result it can have, `why` the reason for that, `fix` the line that cures it. `setting` is the
-    Flask setting that cures it, with its value: the deployment can set it for an application that nobody may change.
+    `severity` is the worst result it can have, `why` the reason for that, `fix` the remedy. `setting` is the Flask setting
+    that fixes it, with its value: the deployment can set it without a change of the application.
     """
 
     id: str
@@ -24,7 +24,7 @@ class Check(NamedTuple):
 
 
 def check(title: str, severity: str, why: str, fix: str, setting: tuple | None = None) -> Callable[[Callable[[Any], Seen]], Check]:
-    """Make a check of a function, whose name is the check's. It gets the subject; yielding nothing means that all is well."""
+    """Register a function as the check of its name. It gets the subject; no finding means that the check passes."""
     return lambda function: Check(function.__name__, title, severity, why, fix, setting, function)
 
 

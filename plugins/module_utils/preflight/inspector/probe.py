@@ -33,7 +33,7 @@ class Probe:
         for endpoint, view in self.views.items():
             self.app.view_functions[endpoint] = self._stub(view)
         self.app.config["PROPAGATE_EXCEPTIONS"] = False
-        logging.disable(logging.CRITICAL)  # what is tried here raises no alert
+        logging.disable(logging.CRITICAL)  # no logging of requests made here
         return self
 
     def __exit__(self, *_unused: object) -> None:

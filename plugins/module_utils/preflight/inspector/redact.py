@@ -1,4 +1,4 @@
-"""Remove the values of secrets from texts, and nothing else."""
+"""Remove the values of secrets from texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Iterator, Mapping
 SECRET_NAME = re.compile(r"SECRET|(?<!PUBLIC_)KEY|TOKEN|PASS(?!ENGER|IVE)|PWD|CREDENTIAL|SALT|PRIVATE|(?<![A-Z])PW(?![A-Z])|_AUTH$", re.I)
 NOT_SECRET = re.compile(r"PWD|OLDPWD|PATH|CREDENTIALS_DIRECTORY|\w*_(PATH|FILE|DIR|DIRECTORY|HOSTS?|SECONDS|ENABLED|HEADER|NAME)|INVOCATION_ID|JOURNAL_STREAM")
 URL_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
-# Letters and digits in one run of 16 or more, with what hangs on it; those made of words, numbers or a time are no secret.
+# A run of 16 or more letters and digits, with adjacent characters. Words, numbers and times are not secrets.
 RUN = re.compile(r"(?<![^\W_])([^\W_]{16,})(?:[-_][^\W_]+)*")
 TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 TIME = re.compile(r"\d{8}T\d{4,6}Z?")
@@ -28,7 +28,7 @@ class Redactor:
             self.add(name, value)
 
     def add(self, name: str, value: Any) -> None:
-        """Hide what is secret in the value of a variable or setting."""
+        """Hide the secret parts of a variable or setting."""
         if NOT_SECRET.fullmatch(name):
             return
         if isinstance(value, str):
@@ -48,7 +48,7 @@ class Redactor:
                         self.secret.add(part)
 
     def add_config(self, config: dict[str, Any]) -> None:
-        """Hide what is secret in the settings of an application."""
+        """Hide the secret settings of an application."""
         for name, value in config.items():
             if isinstance(name, str):
                 self.add(name, value)
@@ -66,7 +66,7 @@ class Redactor:
 
 
 def _random(text: str) -> list[str]:
-    """The parts of a text that no person has written."""
+    """The random parts of a text."""
     return [run[0] for run in RUN.finditer(text) if not TIME.fullmatch(run[1]) and not _is_of_words(run[1])]
 
 

@@ -29,13 +29,13 @@ class Place(NamedTuple):
 
 
 def listed(places: Iterable[Any], most: int = LISTED) -> str:
-    """Some places, and how many more there are."""
+    """Some places, and the number of further ones."""
     every = list(dict.fromkeys(map(str, places)))
     return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
 
 
 class Source:
-    """The application's own files, and what can be read from its Python code without running it."""
+    """The application's own files, and facts about its Python code without running it."""
 
     def __init__(self, roots: Iterable[Path]) -> None:
         self.files: dict[Path, str] = {}  # path -> the name it is reported by
@@ -45,7 +45,7 @@ class Source:
             self._collect(root)
         self.imports: set[str] = set()
         self.names: set[str] = set()
-        self.flask_names: set[str] = set()  # what is taken from the package flask
+        self.flask_names: set[str] = set()  # names imported from the package flask
         self.request: dict[str, list[Place]] = {}  # attribute of request -> where it is used
         self.markup: list[Place] = []
         self.template_strings: list[Place] = []
@@ -128,7 +128,7 @@ def _last_name(node: ast.AST) -> str:
 
 
 def source_roots(source: Path, app: Any) -> list[Path]:
-    """Where the application's own files are: its source, and its package when that is installed elsewhere."""
+    """The directories of the application's own files: its source, and its package if that is installed in another place."""
     roots, package = [source], Path(app.root_path)
     if source == package or source in package.parents:
         return roots

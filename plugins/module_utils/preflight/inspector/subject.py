@@ -1,4 +1,4 @@
-"""One Flask application as the checks see it."""
+"""One Flask application, the subject of the checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.templates import Template, templates
 
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
-PROBED = 20  # routes that are requested to see whether cookies are set
+PROBED = 20  # number of routes that are requested to check for cookies
 
 
 class Subject:
@@ -35,7 +35,7 @@ class Subject:
 
     @property
     def entry(self) -> Any:
-        """Where requests enter: the outermost layer, or the application where a dispatcher would change its paths."""
+        """The callable that receives requests: the outermost layer, or the application where a dispatcher would change its paths."""
         inside = not self.layers or self.layers[0] is vars(self.app).get("wsgi_app")
         return self.app if inside or any(hasattr(layer, "mounts") for layer in self.layers) else self.layers[0]
 
@@ -49,7 +49,7 @@ class Subject:
         return f"{name} is {'empty' if self.config.get(name) in (None, '') else type(self.config.get(name)).__name__}"
 
     def set_by_deployment(self, name: str) -> bool:
-        """Whether the deployment has set what the application has not."""
+        """Whether the deployment set a value that the application did not set."""
         return self.deployment is not None and bool(self.deployment.source_of(name, self.config.get(name)))
 
     @functools.cached_property
@@ -59,7 +59,7 @@ class Subject:
 
     @functools.cached_property
     def unsafe(self) -> list[tuple[Any, str]]:
-        """Every route and method that may change something."""
+        """Every route and method that can change data."""
         return [(rule, method) for rule in self.app.url_map.iter_rules() if rule.endpoint in self.app.view_functions
                 for method in sorted(UNSAFE & set(rule.methods or ()))]
 

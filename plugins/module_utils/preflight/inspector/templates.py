@@ -33,7 +33,7 @@ def templates(app: Any) -> list[Template]:
                 continue
             path = Path(file or name)
             if (file or name) in found or "site-packages" in path.parts and own not in path.parents:
-                continue  # of a package, which answers for it
+                continue  # a template of a package
             shown = str(path.relative_to(own)) if own in path.parents else name
             try:
                 found[file or name] = Template(name, shown, text, app.jinja_env.parse(text, name), 0)
@@ -45,5 +45,5 @@ def templates(app: Any) -> list[Template]:
 def _template_names(loader: Any) -> list[str]:
     try:
         return loader.list_templates() if loader is not None else []
-    except (TypeError, OSError):  # a loader that cannot tell
+    except (TypeError, OSError):  # a loader that does not support this
         return []

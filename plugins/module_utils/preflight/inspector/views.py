@@ -1,4 +1,4 @@
-"""What a view function does, read from its source without running it."""
+"""Analyse the source of a view function without running it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _value(node: ast.AST, names: dict[str, Any]) -> Any:
     if isinstance(node, ast.Attribute):
         try:
             return getattr(_value(node.value, names), node.attr, None)
-        except Exception:  # noqa: BLE001 a proxy such as current_user has attributes in requests alone
+        except Exception:  # noqa: BLE001 a proxy such as current_user has attributes only during a request
             return None
     return None
 

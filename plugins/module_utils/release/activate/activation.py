@@ -50,7 +50,7 @@ OUTPUT_LINES = 40
 
 
 class Activation:
-    """One application: which release serves, and how another one takes its place."""
+    """One application: its live release, and the activation of another one."""
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -73,7 +73,7 @@ class Activation:
         self.clock = time.monotonic()
 
     def timed(self, step: str) -> None:
-        """Note how long a step took."""
+        """Record the duration of a step."""
         self.steps[step] = round(time.monotonic() - self.clock, 2)
         self.clock = time.monotonic()
 
@@ -90,19 +90,19 @@ class Activation:
                 environment.update(values_in(path.read_text(encoding="utf-8", errors="replace")))
         return Redactor(environment).redact(text).strip()[-LONGEST_OUTPUT:]
 
-    # --- what is ---------------------------------------------------------------------------------
+    # --- state -----------------------------------------------------------------------------------
 
     def live_release(self) -> str | None:
-        """The release that clients reach."""
+        """The live release."""
         live = self.instances.live()
         return self.instances.release_of(live) if live else None
 
     def orphans(self) -> list[str]:
-        """Instances on disk that are not live; an interrupted run has left them."""
+        """Instances on disk that are not live, left by an interrupted run."""
         return [name for name in self.instances.all() if name != self.instances.live()]
 
     def needs_switch(self, release: str) -> bool:
-        """Whether a release is not live yet, or lives with settings that are not those on disk."""
+        """Whether a release is not live, or its live instance has other settings than those on disk."""
         live = self.instances.live()
         return not (
             live
@@ -112,7 +112,7 @@ class Activation:
         )
 
     def rollback_target(self) -> str | None:
-        """The good release that was live last before the one that is."""
+        """The good release that was live last before the present one."""
         live = self.live_release()
         found = [(str(self.record.status(name).get("time")), name) for name in self._finished()
                  if name != live and self.record.state(name) == history.GOOD]
@@ -146,7 +146,7 @@ class Activation:
     # --- after an interruption -------------------------------------------------------------------
 
     def recover(self) -> bool:
-        """Bring what a killed run left to one of the two states of rest; returns whether there was anything."""
+        """Complete or undo the steps of a killed run; returns whether there were any."""
         left = self.record.recover()
         live = self.live_release()
         if live and not self.record.state(live):
@@ -173,7 +173,7 @@ class Activation:
 
     @contextmanager
     def _task(self, release: str) -> Iterator[str]:
-        """An instance of the release that runs commands and serves no client."""
+        """An instance of the release that runs commands and serves no clients."""
         instance = f"{release}{TASK}"
         if instance in self.instances.all():
             self.retire(instance)
@@ -187,7 +187,7 @@ class Activation:
         return self.units.run_once(task, argv, self.instances.folder / task, timeout_seconds, environment)
 
     def inspect(self, release: str, whole: bool) -> None:
-        """Refuse a release that is not safe by the policy; `whole` looks at its source and packages too."""
+        """Refuse a release that the policy does not allow; `whole` includes its source and packages."""
         inspection = Inspection(self.options.as_dict(), self.releases.folder / release, self.gid, self.hidden)
         if inspection.is_off:
             return
@@ -206,7 +206,7 @@ class Activation:
             raise ReleaseError("preflight", inspection.refusal())
 
     def command(self, release: str, task: str, line: str) -> Ran:
-        """One command of the operator's, where the application runs."""
+        """Run one command of the operator in the application's sandbox."""
         venv = self.base / "releases" / release / "venv" / "bin"
         path = f"{venv}:/usr/local/bin:/usr/bin:/bin"
         ran = self._run(task, ["/usr/bin/env", *shlex.split(line)], self.options.command_timeout_seconds,
@@ -217,7 +217,7 @@ class Activation:
         return ran
 
     def commands(self, release: str, step: str, failed: Callable[[str], None]) -> None:
-        """Run the operator's commands of a step; `failed` is called with what there is to say of each that fails."""
+        """Run the operator's commands of a step; `failed` is called with a message for each that fails."""
         lines = getattr(self.options, step)
         if not lines:
             return
@@ -230,13 +230,13 @@ class Activation:
         self.timed(step)
 
     def run_before(self, release: str, step: str) -> None:
-        """Run the commands that come before the switch; the first failure ends the deploy."""
+        """Run the commands before the activation; the first failure ends the deploy."""
         def failed(text: str) -> None:
             raise ReleaseError(step, text)
         self.commands(release, step, failed)
 
     def run_after(self, release: str) -> None:
-        """Run the commands that come after the switch; a failure is a warning."""
+        """Run the commands after the activation; a failure is a warning."""
         self.commands(release, "post_activate", lambda text: self.warnings.append(f"{release} is live. {text}"))
 
     # --- start and health ----------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class Activation:
         return HealthCheck(self.options, str(self.instances.socket(instance)), lambda: self.units.ended(instance))
 
     def look_at_pages(self, instance: str, release: str) -> None:
-        """Fetch the pages of a new instance once; what is wrong with them is reported and stops nothing."""
+        """Fetch the pages of a new instance once; problems are reported only."""
         if not self.options.fetch_pages:
             return
         folder = self.releases.folder / release
@@ -280,7 +280,7 @@ class Activation:
         return "".join(f"\n{line}" for line in ([found] if found else []) + symptoms.advice([text]))
 
     def _prepare_shared(self, release: str) -> None:
-        """Make the places that the release shares with others; the application may have removed them."""
+        """Create the shared paths; the application may have removed them."""
         account = pwd.getpwnam(self.name)
         state = self.shared.target.parent
         if not state.exists():
@@ -300,7 +300,7 @@ class Activation:
             lines = lines or subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout.splitlines()
         return self.hidden(explain(lines, "/src/"))
 
-    # --- the switch ----------------------------------------------------------------------------------
+    # --- activation ----------------------------------------------------------------------------------
 
     def drain(self, instance: str) -> None:
         """Wait until no client is connected to an instance."""
@@ -359,7 +359,7 @@ class Activation:
             self.warnings.append(f"{previous} could not be stopped; the next run tries again: {error}")
 
     def _failed(self, release: str, entry: dict[str, Any], error: Exception) -> None:
-        """Keep what helps to find the cause. A release that has served well does not become a bad one."""
+        """Store the output of a failure. A release with the status good keeps it."""
         step = getattr(error, "step", "switch")
         try:
             fs.write(self.releases.folder / release / FAILURE_LOG, f"{history.moment()} {step}\n{error}\n".encode(), mode=0o640)
@@ -371,7 +371,7 @@ class Activation:
             self.warnings.append(f"The failure could not be written down: {full}")
 
     def unharmed(self, release: str) -> str:
-        """Which release clients reach now, and where the logs are."""
+        """The release that is live now, and the paths of the logs."""
         live = self.live_release()
         return (f"{'Clients still reach ' + live if live else 'No release is live yet'}. The release stays in {self.releases.folder / release} "
                 f"with {FAILURE_LOG}; its log: journalctl --namespace={self.name} -u '{self.units.unit}@{release}*'")
@@ -388,7 +388,7 @@ class Activation:
         return pruned
 
     def answer(self, **more: Any) -> dict[str, Any]:
-        """What every module that activates returns."""
+        """The return values of modules that activate."""
         release = self.live_release()
         pages = history.read(self.releases.folder / release / PAGES) if release else {}
         return {"instance": self.instances.live(), "release": release, "steps": self.steps,

@@ -28,7 +28,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def get(path: str, url_path: str, host: str, timeout: float, longest: int = 2000) -> tuple[int, dict[str, str], str]:
-    """GET `url_path` as the proxy would ask for it; returns the status, the headers in lower case and the start of the body.
+    """GET `url_path` as the proxy sends it; returns the status, the headers in lower case and the start of the body.
 
     Raises OSError when nothing responds and http.client.HTTPException when the response is not HTTP.
     """
@@ -45,7 +45,7 @@ def get(path: str, url_path: str, host: str, timeout: float, longest: int = 2000
 
 
 def follow(fetch: Fetch, path: str, host: str) -> tuple[str, int, dict[str, str], str]:
-    """A page past redirects on the same host: where it is in the end, and what `fetch` returns of it."""
+    """Follow redirects on the same host; returns the final path, and the result of `fetch`."""
     for _unused in range(MOST_REDIRECTS):
         status, headers, body = fetch(path)
         target = urlsplit(urljoin(f"https://{host}{path}", headers.get("location", "")))
@@ -73,7 +73,7 @@ class HealthCheck:
         return lambda path: get(self.socket_path, path, self.options.domains[0], seconds, longest)
 
     def wait(self) -> str:
-        """Empty when the instance responds as expected in time, otherwise what is wrong with it."""
+        """Empty when the instance responds as expected in time, otherwise the problem."""
         path, allowed, last = self.options.health_path, self.options.health_timeout_seconds, "no response"
         end = time.monotonic() + allowed
         while time.monotonic() < end:

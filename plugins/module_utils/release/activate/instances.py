@@ -1,7 +1,7 @@
 """Instances of an application on a host: one running copy of a release, and which one is live.
 
 `<base>/instances/<instance>/` holds a link to the release it runs and the socket it listens on;
-`<base>/current` is a link to the live instance, the one place that decides which instance serves.
+`<base>/current` is a link to the live instance; only this link decides which instance serves.
 No Ansible imports: everything here works on plain paths.
 """
 
@@ -51,7 +51,7 @@ class Instances:
         return self.folder / instance / SOCKET
 
     def next_name(self, release: str) -> str:
-        """A name not used yet: the release's own, then `<release>.2`, `<release>.3` and so on."""
+        """An unused name: the release's own, then `<release>.2`, `<release>.3` and so on."""
         taken, number, name = set(self.all()), 1, release
         while name in taken:
             number += 1
@@ -59,7 +59,7 @@ class Instances:
         return name
 
     def create(self, instance: str, release: str) -> None:
-        """Make the directory an instance's socket and its link to the release live in."""
+        """Create the directory of an instance's socket and its link to the release."""
         for folder in (self.folder, self.folder / instance):
             folder.mkdir(exist_ok=True)
             os.chown(folder, 0, self.gid)
@@ -67,15 +67,15 @@ class Instances:
         (self.folder / instance / "release").symlink_to(f"../../releases/{release}")
 
     def remove(self, instance: str) -> None:
-        """Forget an instance; its release stays."""
+        """Remove an instance; its release stays."""
         shutil.rmtree(self.folder / instance)
 
     def make_live(self, instance: str) -> None:
-        """Point `current` at an instance, atomically: a client reaches the old one or the new one."""
+        """Point `current` at an instance, atomically."""
         fs.link(self.current, f"instances/{instance}")
 
     def remove_temporary(self) -> bool:
-        """Remove links that a killed run has not put in their place; returns whether there were any."""
+        """Remove temporary links of a killed run; returns whether there were any."""
         found = list(self.base.glob(".current.*"))
         for path in found:
             path.unlink()
@@ -89,7 +89,7 @@ class Instances:
             return None
 
     def write_stamp(self, instance: str, state: dict[str, list[int] | None]) -> None:
-        """Remember what the watched files looked like when the instance started."""
+        """Store the state of the watched files when the instance started."""
         fs.write_json(self.folder / instance / STAMP, state)
 
     def releases_to_prune(self, keep: int) -> list[str]:
@@ -100,7 +100,7 @@ class Instances:
 
 
 def file_state(paths: list[str]) -> dict[str, list[int] | None]:
-    """Identify the contents of files by inode, size and time of change, never by what they hold."""
+    """Identify the contents of files by inode, size and time of change, without reading them."""
     state: dict[str, list[int] | None] = {}
     for path in paths:
         try:
@@ -112,7 +112,7 @@ def file_state(paths: list[str]) -> dict[str, list[int] | None]:
 
 
 def open_connections(socket: Path, table: str = "/proc/net/unix") -> int:
-    """How many clients are connected to a listening unix socket."""
+    """The number of clients that are connected to a listening unix socket."""
     count = 0
     with open(table, encoding="utf-8", errors="surrogateescape") as lines:
         for line in lines:

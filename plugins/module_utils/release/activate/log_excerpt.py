@@ -1,4 +1,4 @@
-"""Find in an application's log the few lines a person needs to know why it did not start."""
+"""Find the lines of an application's log that explain why it did not start."""
 
 from __future__ import annotations
 

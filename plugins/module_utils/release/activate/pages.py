@@ -1,7 +1,7 @@
-"""Fetch the pages of a new instance once, before it serves: their statuses, and what a strict policy would stop on them.
+"""Fetch the pages of a new instance once, before it serves, and compare them with the strict policy.
 
-Without credentials, by GET, on the site itself: the front page and what it links to. A result is reported and stops
-nothing; the health check is what decides.
+The front page and the pages it links to are fetched by GET, without credentials, on the same host. Results are reported
+only; the health check decides about the activation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LARGEST_TEMPLATE = 512 * 1024
 LISTED = 12
 TEMPLATES = {".html", ".htm", ".xhtml", ".j2", ".jinja", ".jinja2"}
 FOREIGN = {"node_modules", "site-packages", ".git", "tests", "test", "docs"}
-# Links that end a session or change something, though a GET should not.
+# Links that can end a session or change data on GET.
 LEFT_OUT = ("logout", "signout", "sign-out", "log-out", "delete", "remove", "reset")
 
 
@@ -52,18 +52,18 @@ def links(html: str, at: str, host: str) -> list[str]:
 
 @dataclass
 class Report:
-    """What was seen."""
+    """Statuses and conflicts of the pages."""
 
     pages: list[tuple[str, int]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     needed: dict[str, list[str]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """For the file beside the release, and for the playbook."""
+        """As a dict, for the file beside the release and for the playbook."""
         return {"pages": [list(page) for page in self.pages], "stopped": self.stopped, "needed": self.needed}
 
     def lines(self) -> list[str]:
-        """For the operator; nothing where all is well."""
+        """Lines for the operator; empty without problems."""
         wrong = [f"{path} has status {status}" for path, status in self.pages if status >= 400]
         found = [f"Of {len(self.pages)} pages that were fetched, {', '.join(wrong)}"] if wrong else []
         if self.stopped:
@@ -75,7 +75,7 @@ class Report:
 
 
 def quoted(source: str) -> str:
-    """A source as YAML takes it inside of brackets."""
+    """A source, quoted for a YAML list."""
     return f'"{source}"'
 
 

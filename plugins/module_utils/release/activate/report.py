@@ -1,4 +1,4 @@
-"""Say in a few lines for people what a deploy did. No Ansible imports."""
+"""The summary of a deployment. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def seconds(value: float) -> str:
 
 
 def summary(name: str, answer: Mapping[str, Any], build: Mapping[str, float] | None = None) -> list[str]:
-    """The live release, every step with its time, and what the inspection found."""
+    """The live release, every step with its duration, and the findings of the inspection."""
     if not answer["steps"]:
         return [f"{name}: {answer['release']} is live; nothing to do"]
     lines = [f"{name}: {answer['release']} is live, {seconds(sum(answer['steps'].values()))}"]

@@ -1,4 +1,4 @@
-"""The systemd units of an application's instances: started, stopped, asked, and run once for a task.
+"""The systemd units of an application's instances: start, stop, state, and commands that run once.
 
 A unit template `<unit>@.service` with its socket `<unit>@.socket` runs one instance each. No Ansible imports.
 """
@@ -21,7 +21,7 @@ PROPERTIES = "ActiveState,SubState,NRestarts,Result,UnitFileState,ExecMainStatus
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended that was run once."""
+    """The result of a command that was run once."""
 
     status: int
     result: str
@@ -30,12 +30,12 @@ class Ran:
 
     @property
     def ok(self) -> bool:
-        """Whether it ended well."""
+        """Whether it succeeded."""
         return self.result == "success" and self.status == 0
 
 
 def quoted(word: str) -> str:
-    """One word of a command line as systemd reads it, with nothing left to expand."""
+    """One word of a command line, quoted for systemd without expansion."""
     if "\n" in word or "\0" in word:
         raise ReleaseError("input", "A command must be one line.")
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
@@ -72,12 +72,12 @@ class Units:
             raise ReleaseError("systemd", f"systemctl {' '.join(arguments)}: {(done.stderr or done.stdout).strip()}")
 
     def properties(self, unit: str) -> dict[str, str]:
-        """What systemd says about a unit."""
+        """The properties of a unit."""
         text = self.systemctl("show", "-p", PROPERTIES, unit).stdout
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
     def is_serving(self, instance: str) -> bool:
-        """Whether an instance runs, listens, and comes back after a reboot."""
+        """Whether an instance runs, listens, and is enabled."""
         units = [self.properties(unit) for unit in self.both(instance)]
         return all(unit.get("ActiveState") == "active" and unit.get("UnitFileState") == "enabled" for unit in units)
 
@@ -93,11 +93,11 @@ class Units:
         return str(state.get("Result") or "unknown") if over else ""
 
     def enable(self, instance: str) -> None:
-        """Let it come back after a reboot."""
+        """Enable an instance, so that it starts at boot."""
         self.must("enable", "--quiet", *self.both(instance))
 
     def stop(self, instance: str) -> None:
-        """Stop an instance for good: what it has begun is finished."""
+        """Stop and disable an instance, after requests in progress."""
         if any(self.properties(unit).get("UnitFileState") == "enabled" for unit in self.both(instance)):
             self.must("disable", "--quiet", *self.both(instance))
         self.must("stop", *self.both(instance))
@@ -111,10 +111,10 @@ class Units:
 
     def run_once(self, instance: str, argv: Sequence[str], folder: Path, timeout_seconds: int,
                  environment: Mapping[str, str] | None = None) -> Ran:
-        """Run a command as the instance: its account, its sandbox, its environment, its release.
+        """Run a command in the place of an instance: its account, its sandbox, its environment, its release.
 
-        It is the unit itself, with another command, so that whatever an operator added to it holds too.
-        The output is kept in `folder`, readable for root alone.
+        It is the same unit with another command, so an operator's drop-ins apply too. The output is stored in `folder`,
+        readable by root only.'s drop-ins apply too. The output is stored in `folder`,
         """
         output, errors = folder / "output", folder / "errors"
         for path in (output, errors):
@@ -135,7 +135,7 @@ class Units:
         return Ran(int(state.get("ExecMainStatus") or 0), state.get("Result", "unknown"), *texts)
 
     def forget_once(self, instance: str) -> None:
-        """Take away what `run_once` put beside the unit, also what a killed run left."""
+        """Remove the drop-in of `run_once`, also that of a killed run."""
         if self._drop_in(instance).is_dir():
             shutil.rmtree(self._drop_in(instance))
             self.must("daemon-reload")

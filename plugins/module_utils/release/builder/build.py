@@ -1,4 +1,4 @@
-"""Build one release of an application from its source to its manifest, or find that it is there."""
+"""Build one release of an application from its source to its manifest, or reuse it."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ class Build:
             raise ReleaseError("input", f"index_url must not hold a password; put it into {self.cache}/.netrc on the host.")
 
     def timed(self, step: str) -> None:
-        """Note how long a step took."""
+        """Record the duration of a step."""
         self.steps[step] = round(time.monotonic() - self.clock, 2)
         self.clock = time.monotonic()
 
-    # --- what would be built ------------------------------------------------------------------
+    # --- the subject of a build ---------------------------------------------------------------
 
     def is_prepared(self) -> bool:
-        """Whether the host has the accounts and tools, so that there can be a release at all."""
+        """Whether the host has the accounts and tools that a release needs."""
         try:
             pwd.getpwnam(self.account)
         except KeyError:
@@ -87,7 +87,7 @@ class Build:
         return self.identified if self.source.kind == "git" else self.local.note.get("commit") if self.local else None
 
     def python_version(self) -> str:
-        """The version of the interpreter the venv is made with."""
+        """The version of the venv's interpreter."""
         argv = [self.options.python, "-I", "-c", "import platform; print(platform.python_version())"]
         try:
             return subprocess.run(argv, capture_output=True, check=True, text=True).stdout.strip()
@@ -95,9 +95,9 @@ class Build:
             raise ReleaseError("python", f"{self.options.python} does not run on the host: {error}.") from error
 
     def identity(self, version: str, complete: bool) -> dict[str, Any]:
-        """Everything that decides what the release is. An update of Python within 3.x is none of it.
+        """The properties that identify the release. A patch version of Python is not one of them.
 
-        `complete` allows to fetch what an abbreviated commit needs to be completed.
+        `complete` allows a fetch that completes an abbreviated commit.
         """
         missing = [program for program in self.source.programs if not os.path.exists(program)]
         if missing:
@@ -110,10 +110,10 @@ class Build:
             **{key: getattr(self.options, key) for key in ("subdirectory", "static", "requirements", "shared", "files", "build")},
         }
 
-    # --- the three things a run can be ---------------------------------------------------------
+    # --- predict, prepare, run -----------------------------------------------------------------
 
     def predict(self) -> dict[str, Any]:
-        """What a run would do; touches nothing."""
+        """Predict a run, without changes."""
         if not self.is_prepared():
             return self._answer_new("0" * 64)
         if self.releases.lock.is_held():
@@ -126,7 +126,7 @@ class Build:
         return {**self._answer(manifest, False), "changed": bool(self.releases.unfinished())}
 
     def prepare(self) -> None:
-        """Make sure of the accounts and directories a build needs; before the lock, which lies there."""
+        """Check the accounts and directories of a build. It runs before the lock is taken, whose file is in one of them."""
         try:
             self.gid = grp.getgrnam(self.name).gr_gid
             uid, build_gid = self.sandbox.ids
@@ -143,7 +143,7 @@ class Build:
             os.chown(self.cache, uid, build_gid)
 
     def run(self, announce: Callable[[str | None], None]) -> dict[str, Any]:
-        """Reuse the release or build it, under the lock. `announce` is told the commit before a build begins."""
+        """Reuse the release or build it, under the lock. `announce` is called with the commit before a build."""
         self.sandbox.stop_leftover()
         remove_stale_access(self.sandbox.unit)
         version = self.python_version()
@@ -192,7 +192,7 @@ class Build:
             raise ReleaseError(error.step, self._failed(release, str(error))) from error
 
     def _failed(self, release: Path, text: str) -> str:
-        """Keep what helps to find the cause; the message with the place of the log."""
+        """Store the output; returns the message with the path of the log."""
         try:
             with open(release / LOG, "a", encoding="utf-8") as log:
                 log.write(f"The build failed: {text}\n")
@@ -217,7 +217,7 @@ class Build:
         self._run_commands(release, folder)
         for tree in (source, release / "venv"):
             finish.seal(tree, self.gid)
-        # Sealed first, so that nothing of the build can move files about meanwhile.
+        # Sealed first, so that no process of the build can move files meanwhile.
         self._copy_static(release, sorted((release / "venv").glob("lib/python3*/site-packages")) if not self.source.is_tree else [folder, source])
         if self.source.is_tree:
             Shared(self.name, self.options.shared).link(release, folder, self.gid)
@@ -253,7 +253,7 @@ class Build:
         return facts
 
     def _run_commands(self, release: Path, folder: Path) -> None:
-        """The operator's own steps, such as compiled translations or `npm run build`, confined like the rest of the build."""
+        """Run the operator's commands, such as `npm run build`, in the sandbox of the build."""
         venv = release / "venv"
         path = f"{venv}/bin:{folder}/node_modules/.bin:/usr/local/bin:/usr/bin:/bin"
         for line in self.options.build:
@@ -264,7 +264,7 @@ class Build:
             self.timed("commands")
 
     def _confinement(self, release: Path) -> list[str]:
-        """What the code of dependencies may see and write beyond what every command may."""
+        """Paths that commands of dependencies can read and write in addition."""
         hidden = ["TemporaryFileSystem=/srv:ro"] if Path("/srv") in release.parents else []
         return [*hidden, f"BindPaths={release}", f"ReadWritePaths={release} {self.cache}",
                 f"ReadOnlyPaths=-{self.cache}/git", f"InaccessiblePaths=-/var/lib/{self.name}"]

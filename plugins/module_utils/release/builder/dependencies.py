@@ -1,4 +1,4 @@
-"""Install what a release needs into its own venv, with uv, from what the project locks."""
+"""Install a release's dependencies into its venv with uv, from the project's lock file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNLOCKED = "without hashes: the same source can give other dependencies another 
 
 
 class Plan(NamedTuple):
-    """Which file names the dependencies, and how far it can be trusted."""
+    """The file that lists the dependencies, and its properties."""
 
     file: str | None
     kind: str
@@ -25,7 +25,7 @@ class Plan(NamedTuple):
 
 
 def has_build_system(folder: Path) -> bool:
-    """Whether the project says how to build itself, so that it is to be installed too."""
+    """Whether the project has a build system, so that it is installed too."""
     path = folder / "pyproject.toml"
     return path.is_file() and bool(re.search(r"(?m)^\[build-system\]", path.read_text(errors="replace")))
 
@@ -41,7 +41,7 @@ def requirements_text(path: Path, root: Path, seen: frozenset[Path] = frozenset(
 
 
 def plan(folder: Path, wanted: str) -> Plan:
-    """Decide what to install from; `wanted` is a file name or auto."""
+    """Select the file to install from; `wanted` is a file name or auto."""
     if wanted == "auto":
         file = next((name for name in LOCKS if (folder / name).is_file()), None)
         if file is None:
@@ -63,7 +63,7 @@ def plan(folder: Path, wanted: str) -> Plan:
 
 
 class Installer:
-    """Makes a venv and fills it; every command runs in the sandbox."""
+    """Creates a venv and installs packages; every command runs in the sandbox."""
 
     def __init__(self, sandbox: Sandbox, release: Path, folder: Path, options: Options, properties: list[str]) -> None:
         self.sandbox = sandbox
@@ -89,12 +89,12 @@ class Installer:
                                 check=check, explain=explain)
 
     def uv(self, *arguments: str, explain: str = "Installing the dependencies failed", check: bool = True) -> tuple[int, str]:
-        # Named outright: UV_PYTHON, which decides what a venv is made with, would win over VIRTUAL_ENV.
+        # Explicit, because UV_PYTHON, which selects the interpreter of a venv, takes precedence over VIRTUAL_ENV.
         target = ["--python", f"{self.venv}/bin/python"] if arguments[0] == "pip" else []
         return self.run([self.options.uv, *arguments[:2], *target, *arguments[2:]], explain, check=check)
 
     def make_venv(self) -> str:
-        """An empty venv; returns the installer's name and version."""
+        """Create an empty venv; returns the installer's name and version."""
         explain = "The venv could not be made"
         self.uv("venv", "--quiet", "--allow-existing", "--no-config", "--python", self.options.python, str(self.venv),
                 explain=explain)
@@ -104,11 +104,11 @@ class Installer:
         self.uv("pip", "install", *arguments, explain=explain)
 
     def install_package(self, pin: str) -> None:
-        """A package of the index, as the whole application."""
+        """Install a package of the index as the application."""
         self._install(pin, explain=f"Installing {pin} failed")
 
     def install(self, chosen: Plan) -> None:
-        """What the project names, then the project itself where it says how it is built."""
+        """Install the dependencies, then the project itself if it has a build system."""
         if chosen.kind == "uv.lock":
             self._install_uv_lock(chosen)
         elif chosen.kind == "pylock":
@@ -139,7 +139,7 @@ class Installer:
             self._install_project()
 
     def install_gunicorn(self, lock: str) -> list[str]:
-        """The pinned gunicorn, over whatever the project brought; returns warnings."""
+        """Install the pinned gunicorn, which replaces the project's version; returns warnings."""
         path = self.release / "gunicorn.txt"
         path.write_text(lock)
         path.chmod(0o644)
@@ -152,23 +152,23 @@ class Installer:
         return []
 
     def check(self) -> list[str]:
-        """Whether everything installed fits together; returns warnings."""
+        """Check that the installed packages are compatible; returns warnings."""
         rc, text = self.uv("pip", "check", check=False)
         return [f"the installed packages do not fit together: {' '.join(text.split())}"] if rc else []
 
     def compile(self) -> None:
-        """Bytecode for the source; a file that cannot be compiled may be a template and is no error."""
+        """Compile the source to bytecode. A file that cannot be compiled is not an error: it may be a template."""
         self.run([f"{self.venv}/bin/python", "-I", "-m", "compileall", "-q", str(self.release / "src")],
                  "Compiling failed", check=False)
 
 
 def installed_version(venv: Path, name: str) -> str | None:
-    """The version of a package in a venv, read off its directory's name."""
+    """The version of a package in a venv, from its directory's name."""
     found = sorted(venv.glob(f"lib/python3*/site-packages/{name}-*.dist-info"))
     return found[0].name[len(name) + 1:-len(".dist-info")] if found else None
 
 
 def describe(folder: Path, chosen: Plan) -> dict[str, Any]:
-    """What the manifest says about the dependencies."""
+    """The manifest's entry about dependencies."""
     file = chosen.file
     return {"requirements": file, "requirements_sha256": sha256_of(folder / file) if file else None, "hashes": chosen.hashes}

@@ -1,4 +1,4 @@
-"""Turn a directory a build has written to into a release nobody can change: owners, modes, static files."""
+"""Turn the directory of a build into a read-only release: owners, modes, static files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.errors impor
 
 
 def static_target(prefix: str) -> str:
-    """Where below `static/` the files of a URL prefix go: at the same path."""
+    """The path of a URL prefix below `static/`."""
     parts = PurePosixPath(prefix).parts
     if not prefix.startswith("/") or ".." in parts:
         raise ReleaseError("static", f"static: {prefix!r} is no URL prefix; write it like /static/.")
@@ -19,7 +19,7 @@ def static_target(prefix: str) -> str:
 
 
 def find_static(roots: list[Path], wanted: str) -> Path:
-    """The directory of static files, in the first root that has it; never outside of one."""
+    """The directory of static files, in the first root that has it and not outside of it."""
     if PurePosixPath(wanted).is_absolute() or ".." in PurePosixPath(wanted).parts:
         raise ReleaseError("static", f"static: {wanted!r} leads out of the source.")
     for root in roots:
@@ -32,7 +32,7 @@ def find_static(roots: list[Path], wanted: str) -> Path:
 
 
 def copy_static(source: Path, destination: Path) -> list[str]:
-    """Copy files that the web server may read; links are not followed but left out, and returned."""
+    """Copy files for the web server. Links are left out and returned."""
     left_out = []
     destination.mkdir(mode=0o755, parents=True, exist_ok=True)
     for item in sorted(os.scandir(source), key=lambda entry: entry.name):
@@ -47,7 +47,7 @@ def copy_static(source: Path, destination: Path) -> list[str]:
 
 
 def publish(root: Path, gid: int) -> None:
-    """Make a tree readable by everybody and writable by root alone."""
+    """Make a tree readable by all accounts and writable by root only."""
     for folder, _unused, files in os.walk(root):
         os.chown(folder, 0, gid)
         os.chmod(folder, 0o755)  # noqa: S103  # the web server reads these
@@ -66,9 +66,9 @@ def hand_over(root: Path, uid: int, gid: int) -> None:
 
 
 def seal(root: Path, gid: int) -> None:
-    """Make a tree root's, readable by group `gid` alone: no setuid, no special file, no .git.
+    """Make root the owner of a tree, readable by group `gid` only: no setuid, no special files, no .git.
 
-    Nothing of the build runs any more, so nobody can move things about meanwhile.
+    No process of the build runs any more, so no path can change meanwhile.
     """
     os.chown(root, 0, gid, follow_symlinks=False)
     os.chmod(root, 0o750)  # noqa: S103  # the application reads these

@@ -1,7 +1,7 @@
-"""Run the commands of a build as an account of its own, inside a systemd sandbox.
+"""Run the commands of a build as the build account, inside a systemd sandbox.
 
-Dependencies run code while they are installed. That code gets the network, its own release
-directory and the build cache; it sees no secret, no other application and gains no privilege.
+Dependencies run code while they are installed. That code has the network, its own release directory and the build
+cache. It cannot read secrets or other applications, or gain privileges.
 """
 
 from __future__ import annotations

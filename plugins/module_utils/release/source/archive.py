@@ -43,7 +43,7 @@ class Archive(Source):
         return str(self.options.get("sha256", "")).lower()
 
     def validate(self) -> list[str]:
-        """A URL needs a hash: without one nothing says what is deployed."""
+        """A URL needs a hash, which identifies the deployed contents."""
         found = []
         path = urlsplit(self.address).path if self.is_url else self.address
         if not path.lower().endswith(SUFFIXES):

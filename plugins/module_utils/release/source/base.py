@@ -1,4 +1,4 @@
-"""What every kind of source has: its rules, its identity, and a way to the host. No Ansible imports.
+"""The interface of all kinds of sources: rules, identity, transfer to the host. No Ansible imports.
 
 A new kind is a subclass of Source in a file of its own and a line in `kinds.KINDS`.
 """
@@ -34,7 +34,7 @@ class Local:
 
 @dataclass(frozen=True)
 class Host:
-    """What a source works with on the host."""
+    """The host's paths and accounts that a source uses."""
 
     sandbox: Sandbox
     releases: Releases
@@ -43,13 +43,13 @@ class Host:
 
 
 class Source(ABC):
-    """One source, as written in an entry. Subclasses say what is particular to their kind."""
+    """One source of an entry. A subclass implements one kind."""
 
     kind: ClassVar[str] = ""
-    extras: ClassVar[tuple[str, ...]] = ()  # options beside the one named as the kind
+    extras: ClassVar[tuple[str, ...]] = ()  # further options besides the one with the kind's name
     secrets: ClassVar[tuple[str, ...]] = ()  # options that must not be logged
     packages: ClassVar[tuple[str, ...]] = ()  # Debian packages it needs on the host
-    programs: ClassVar[tuple[str, ...]] = ()  # what must be there before its identity can be known
+    programs: ClassVar[tuple[str, ...]] = ()  # packages that must be installed before its identity is known
     is_tree: ClassVar[bool] = True  # whether it has a directory of code; otherwise it is one requirement
 
     def __init__(self, options: Mapping[str, Any]) -> None:
@@ -58,10 +58,10 @@ class Source(ABC):
 
     @abstractmethod
     def validate(self) -> list[str]:
-        """What is wrong with the options, each beginning with the option's name."""
+        """Problems of the options, each beginning with the option's name."""
 
     def missing(self) -> list[str]:
-        """What the controller lacks; nothing for a source that the host fetches."""
+        """Problems on the controller; none for a source that the host fetches."""
         return []
 
     def read_local(self) -> Local | None:
@@ -74,7 +74,7 @@ class Source(ABC):
 
     @abstractmethod
     def identify(self, host: Host, complete: bool) -> str | None:
-        """What the source is right now: equal values mean equal code. `complete` allows a fetch to find out."""
+        """The identity of the source's present contents. `complete` allows a fetch."""
 
     @abstractmethod
     def fetch(self, host: Host, identity: str, destination: Path) -> None:
@@ -86,7 +86,7 @@ class Source(ABC):
         return public(self.address)
 
     def split_secrets(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The options that may be logged, and those that may not. Merged, they are the source again."""
+        """The options that may be logged, and those that may not. Merged, they are the whole source."""
         hidden = {key: value for key, value in self.options.items() if key in self.secrets}
         return {key: value for key, value in self.options.items() if key not in hidden}, hidden
 
@@ -101,7 +101,7 @@ def public(url: str) -> str:
 
 
 def unpack_to(archive: Path, destination: Path, strip: bool, shown: str) -> None:
-    """Unpack an archive; the error names it as the operator wrote it."""
+    """Unpack an archive; an error has its name as the operator wrote it."""
     try:
         unpack(archive, destination, strip)
     except ArchiveError as error:

@@ -38,7 +38,7 @@ GITCONFIG = """[safe]
 [advice]
 \tdetachedHead = false
 """
-# What git and ssh say, and what it means to the operator.
+# Messages of git and ssh, and the explanation for the operator.
 MEANINGS = [
     (r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
      "the server's SSH host key is not the expected one; compare it with the server's, then correct host_key"),
@@ -54,7 +54,7 @@ MEANINGS = [
 
 
 def explain(text: str) -> str:
-    """What a failure of git means."""
+    """The explanation of a failure of git."""
     return next((meaning for pattern, meaning in MEANINGS if re.search(pattern, text, re.IGNORECASE)),
                 "git could not read it")
 
@@ -145,7 +145,7 @@ class Repository:
 
     @contextmanager
     def access(self) -> Iterator[dict[str, str]]:
-        """The environment git reaches the server with; everything secret is gone afterwards."""
+        """The environment of git for one access to the server; secrets are removed afterwards."""
         prefix = self.sandbox.unit.replace(".service", "")
         folder = self.runtime / f"{prefix}-{os.getpid()}"
         if folder.exists():

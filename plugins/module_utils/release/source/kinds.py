@@ -19,7 +19,7 @@ USER_IN_URL = re.compile(r"\s*(?!ssh:)[\w+]+://[^/\s]*@|ssh://[^/\s]*:[^/\s]*@")
 
 
 def problems(where: str, value: Any, on_controller: bool = True) -> list[str]:
-    """What is wrong with a source. Files and directories are looked for on the controller only."""
+    """Problems of a source. Files and directories are checked on the controller only."""
     if not isinstance(value, Mapping):
         return [f"{where} must be a mapping; {RIGHT}"]
     given = [kind for kind in KINDS if value.get(kind)]
@@ -36,7 +36,7 @@ def problems(where: str, value: Any, on_controller: bool = True) -> list[str]:
 
 
 def parse(value: Any, on_controller: bool) -> Source:
-    """A source that is well-formed; everything wrong with it in one error otherwise."""
+    """A valid source; otherwise one error with all problems."""
     found = problems("source", value, on_controller)
     if found:
         raise ReleaseError("source", "\n".join(found))

@@ -67,7 +67,7 @@ def git_state(root: Path) -> dict[str, object]:
 
 
 def _git_names(root: Path) -> list[str] | None:
-    """What git would keep of a directory; None when it is not, or not meant to be, in a work tree."""
+    """The files of a directory that git does not ignore; None outside of a work tree."""
     if not _in_work_tree(root):
         return None
     if shutil.which("git") is None:

@@ -17,7 +17,7 @@ class Package(Source):
     is_tree = False
 
     def validate(self) -> list[str]:
-        """Only one version is the same release every time."""
+        """The version must be exact, so that the source is reproducible."""
         return [] if PIN.fullmatch(self.address) else ["package must name one version, such as shop==1.2"]
 
     def identify(self, host: Host, complete: bool) -> str | None:

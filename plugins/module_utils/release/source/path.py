@@ -15,7 +15,7 @@ class Directory(Source):
     kind = "path"
 
     def validate(self) -> list[str]:
-        """Every text can be a path."""
+        """No rules: every text can be a path."""
         return []
 
     @property

@@ -15,7 +15,7 @@ from typing import IO, Any, Callable, NamedTuple
 
 
 class ArchiveError(Exception):
-    """The directory or archive is not one that can be deployed; the text is meant for the operator."""
+    """A directory or archive that cannot be deployed; the text is for the operator."""
 
 
 class Member(NamedTuple):

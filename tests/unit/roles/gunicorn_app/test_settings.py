@@ -33,7 +33,7 @@ def test_the_operators_settings_are_passed_on_as_they_are() -> None:
 
 @pytest.mark.parametrize(("config", "words"), [
     ({"SECRET_KEY": "abc"}, "write {env: NAME} here, such as {env: FLASK_SECRET_KEY}"),
-    ({"MAIL_PASSWORD": "abc"}, "is a secret in a file that everybody reads"),
+    ({"MAIL_PASSWORD": "abc"}, "is a secret in a file that all accounts can read"),
     ({"debug": True}, "must be a setting in capital letters"),
     ({"SECRET_KEY": {"env": "NOT A NAME"}}, "must name an environment variable"),
     ("DEBUG=0", "must be a mapping of settings"),

@@ -1,6 +1,6 @@
 """Requests that another site makes with a browser's credentials.
 
-What counts is whether such a request reaches a view. Protections are not recognised by name, they are tried.
+Such a request is sent, and must not reach a view; so every kind of protection is recognised.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a failure shows to clients."""
+"""The response to an error in the application."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the application takes from clients: sizes, files, JSON."""
+"""Inputs of the application: body sizes, files, JSON."""
 
 from __future__ import annotations
 

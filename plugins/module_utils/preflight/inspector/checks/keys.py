@@ -9,7 +9,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
 from ansible_collections.bulwark.flask.plugins.module_utils.secret_key import problems
 
 
-@check("SECRET_KEY is strong, or nothing uses it", "error", "whoever guesses the key can forge sessions and tokens",
+@check("SECRET_KEY is strong, or nothing uses it", "error", "a guessed key allows forged sessions and tokens",
        "leave FLASK_SECRET_KEY out of env (the host generates one) and call app.config.from_prefixed_env(), or write a key of: "
        "python3 -c 'import secrets; print(secrets.token_hex(32))'", ("SECRET_KEY", {"env": "FLASK_SECRET_KEY"}))
 def secret_key(subject: Any) -> Seen:
@@ -29,7 +29,7 @@ def _fallbacks(subject: Any) -> list[Any]:
     return list(keys) if isinstance(keys, (list, tuple, set)) else []
 
 
-@check("SECRET_KEY is in no file of the source", "error", "whoever has a copy of the source can forge sessions",
+@check("SECRET_KEY is in no file of the source", "error", "a copy of the source allows forged sessions",
        "app.config.from_prefixed_env(), which takes SECRET_KEY from FLASK_SECRET_KEY", ("SECRET_KEY", {"env": "FLASK_SECRET_KEY"}))
 def secret_key_in_source(subject: Any) -> Seen:
     keys = [("SECRET_KEY", subject.config.get("SECRET_KEY"))] + [("a key of SECRET_KEY_FALLBACKS", key) for key in _fallbacks(subject)]

@@ -1,4 +1,4 @@
-"""How templates put values into pages."""
+"""Escaping in templates."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def unescaped_output(subject: Any) -> Seen:
 
 
 def _exposure(template: Template) -> str:
-    """What it means that a template is not escaped: error for a page, warning for text with tags, else nothing."""
+    """The result for a template without escaping: error for a page, warning for text with tags, otherwise none."""
     from jinja2 import nodes
 
     if template.tree is None or all(isinstance(part, nodes.TemplateData) for out in template.tree.find_all(nodes.Output) for part in out.nodes):

@@ -1,4 +1,4 @@
-"""What the application takes from the proxy in front of it.
+"""Headers that the application accepts from the proxy in front of it.
 
 nginx sends the client's address and the scheme, one value each, and removes every other header of a proxy.
 """

@@ -78,7 +78,7 @@ def cookie_name(subject: Any) -> Seen:
     name = str(subject.config.get("SESSION_COOKIE_NAME") or "")
     interface = subject.app.session_interface
     domain, root = interface.get_cookie_domain(subject.app), interface.get_cookie_path(subject.app) == "/"
-    # Both prefixes need Secure too, which is a check of its own.
+    # Both prefixes also need Secure, which has a separate check.
     if name.startswith("__Host-") and (domain or not root):
         yield "error", "browsers refuse a __Host- cookie that has a domain or another path than /", 'SESSION_COOKIE_NAME = "__Secure-session"'
     elif not name.startswith(("__Host-", "__Secure-")):
@@ -127,7 +127,7 @@ def _redis(pool: dict[str, Any]) -> Seen:
     elif pool.get("path") and _private(Path(pool["path"])):
         yield "pass", "sessions are in Redis on a unix socket that is this account's alone"
     else:
-        yield "warning", f"sessions are in Redis on {where} without a password: whoever can connect can write them"
+        yield "warning", f"sessions are in Redis on {where} without a password: any client that can connect can write them"
 
 
 def _directory(directory: Path) -> Seen:
@@ -140,7 +140,7 @@ def _directory(directory: Path) -> Seen:
 
 
 def _private(path: Path) -> bool:
-    """Whether a file or directory is this account's alone."""
+    """Whether a file or directory is accessible to this account only."""
     try:
         found = path.stat()
     except OSError:
