@@ -67,7 +67,7 @@ def duplicate_applications(apps: Any) -> list[str]:
     for key, node in yaml_source.mappings(root) if path else ():
         names = [str(name.value) for name, _unused in node.value]
         if key == "flask_apps":
-            found += [f"flask_apps.{name} is there twice in {path}; give each application a name of its own"
+            found += [f"flask_apps.{name} is listed twice in {path}; give each application a different name"
                       for name in dict.fromkeys(names) if names.count(name) > 1]
     return found
 
@@ -80,7 +80,7 @@ def misread(where: str, env: Any) -> list[str]:
         if isinstance(value, bool) and text != json.dumps(value):
             found.append(f'{where}.{name}: YAML reads {text} as {json.dumps(value)}; write "{text}" in quotes, or {json.dumps(value)}')
         elif isinstance(value, (int, float)) and text != json.dumps(value):
-            found.append(f"{where}.{name}: YAML reads this as another number than it says; put it in quotes")
+            found.append(f"{where}.{name}: YAML reads this as another number than written; put it in quotes")
     return found
 
 

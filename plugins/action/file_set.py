@@ -57,10 +57,10 @@ def _entry_problems(entry: dict[str, Any]) -> list[str]:
     if len(sources) != 1:
         found.append(f"needs exactly one of {', '.join(SOURCES)}, and has {' and '.join(sources) or 'none'}")
     elif sources == ["state"] and entry["state"] not in ("directory", "absent"):
-        found.append("state must be directory or absent; a file or link is described by template, content or link alone")
+        found.append("state must be directory or absent; a file or link has template, content or link instead")
     else:
         kind = kind_of(entry)
-        found += [f"{key} means nothing for {kind}" for key in entry if key in ALL_KEYS and key not in KEYS[kind]]
+        found += [f"{key} does not apply to {kind}" for key in entry if key in ALL_KEYS and key not in KEYS[kind]]
     if not isinstance(entry.get("content", ""), str):
         found.append("content must be text; quote it, or use a filter such as to_nice_json")
     for key in ("template", "link"):

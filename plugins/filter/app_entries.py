@@ -9,10 +9,10 @@ from ansible.errors import AnsibleFilterError
 
 DOCUMENTATION = r"""
 name: app_entries
-short_description: The dictionary of applications as a list of complete entries
+short_description: List the complete entries of all applications
 version_added: "0.1.0"
 description:
-  - Lays each entry over the defaults, mapping by mapping, and adds its C(name). Lists are replaced,
+  - Merges each entry over the defaults, mapping by mapping, and adds its C(name). Lists are replaced,
     not joined.
   - Values are passed on as they are, so that templates, vaulted values and types survive.
 positional: _input, defaults, only
@@ -22,7 +22,7 @@ options:
     type: dict
     required: true
   defaults:
-    description: Values for what an entry leaves out.
+    description: Values for keys that an entry does not set.
     type: dict
     default: {}
   only:

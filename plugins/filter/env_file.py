@@ -21,7 +21,7 @@ description:
   - Booleans, numbers, lists, mappings and, under a C(FLASK_) name, null become JSON, which is what C(Flask.config.from_prefixed_env)
     reads. A string that it would turn into something else, such as C(12345) or C(true), gets JSON's
     quotes under a C(FLASK_) name, so that the application sees the string that was written.
-  - What systemd would refuse is an error that names the variable and never its value.
+  - A value that systemd would refuse is an error with the variable's name and without its value.
 positional: _input
 options:
   _input:

@@ -11,7 +11,7 @@ name: sandbox
 short_description: The sandbox of a systemd unit
 version_added: "0.1.0"
 description:
-  - Adds the profile that every unit of this collection has to the lines in which one unit differs.
+  - Adds the profile that every unit of this collection has to the directives of one unit that differ.
   - A directive that adds up in systemd, such as C(ReadWritePaths), is added to the profile's. Any other takes the place of the profile's.
   - A path that the unit names in C(ReadOnlyPaths), C(ReadWritePaths) or a bind mount is not hidden from it.
 positional: _input, changes

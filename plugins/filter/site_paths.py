@@ -8,7 +8,7 @@ from typing import Any
 
 DOCUMENTATION = r"""
 name: site_paths
-short_description: What holds for paths of a site as nginx's locations, in the order nginx must try them
+short_description: Settings of paths as nginx locations, in the order in which nginx must try them
 version_added: "0.1.0"
 description:
   - A path stands for itself and everything below it, in any case and with anything behind it that is no
@@ -20,7 +20,7 @@ options:
     type: dict
     required: true
   static:
-    description: URL prefixes that are served as files. Who may come to a path may come to its files, and nobody else.
+    description: URL prefixes that are served as files. Access to a path includes its files.
     type: list
     elements: str
     default: []
@@ -40,7 +40,7 @@ _value:
     - Complete settings, inner paths before outer ones and V(/) last, each with C(path), C(match) (the arguments
       of nginx's C(location)), C(pattern) (the same as a regular expression), C(files) (whether it is served as
       files), C(rate_zone) and C(connections_zone) (the numbers of its own limits, 0 without one), and C(sets)
-      (which of these it is this path that sets).
+      (which of these this path sets).
   type: list
   elements: dict
 """

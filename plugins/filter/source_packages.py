@@ -12,7 +12,7 @@ name: source_packages
 short_description: Debian packages that a source needs on the host
 version_added: "0.1.0"
 description:
-  - Each kind of source names the packages that it is fetched with.
+  - Lists the packages that fetch this kind of source.
 positional: _input
 options:
   _input:

@@ -7,7 +7,7 @@ from typing import Any
 
 DOCUMENTATION = r"""
 name: status_table
-short_description: What application_status found, as a table for people
+short_description: The result of application_status as a table
 version_added: "0.1.0"
 description:
   - One block of lines for all hosts, with what the sandbox denied and what was done last below each application.

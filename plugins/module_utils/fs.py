@@ -155,7 +155,7 @@ class Locked(Exception):
     """Another process holds a lock; the text names the process."""
 
     def __init__(self, path: str | os.PathLike[str], wait_seconds: float) -> None:
-        who = " and ".join(holders(path)) or "a process that cannot be seen from here"
+        who = " and ".join(holders(path)) or "a process that is not visible from here"
         waited = f"has held {os.fspath(path)} for more than {wait_seconds:.0f} seconds" if wait_seconds else f"holds {os.fspath(path)}"
         super().__init__(f"{who} {waited}. Run this again when it has ended.")
 

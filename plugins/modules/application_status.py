@@ -8,7 +8,7 @@ module: application_status
 short_description: Report the state of the applications of a host
 version_added: "0.1.0"
 description:
-  - For each application the live release and the others, its unit, the certificate that clients get, the last
+  - For each application the live release and the others, its unit, the served certificate, the last
     audit, maintenance, and what was done last. Reads and changes nothing.
 options:
   applications:
@@ -22,22 +22,22 @@ options:
         type: str
         required: true
       domain:
-        description: The domain whose certificate is looked at.
+        description: The domain whose certificate is checked.
         type: str
         required: true
       base:
-        description: Where releases and instances are. Default C(/srv/<name>).
+        description: Directory of releases and instances. Default C(/srv/<name>).
         type: path
       unit:
         description: Name of the unit template without C(@). Default C(gunicorn-<name>).
         type: str
   history:
-    description: How many of the last deploys, rollbacks and restarts are reported.
+    description: Number of the last deploys, rollbacks and restarts that are reported.
     type: int
     default: 5
 attributes:
   check_mode:
-    description: Changes nothing anyway.
+    description: Never changes anything.
     support: full
 author:
   - The bulwark.flask authors (@bulwark)

@@ -3,19 +3,19 @@
 
 DOCUMENTATION = r"""
 module: check_inputs
-short_description: Refuse bad input before anything on a host is changed
+short_description: Check variables before a host is changed
 version_added: "0.1.0"
 description:
   - Compares variables with the argument specifications of the collection's roles and reports all
     problems at once, each with the variable as the operator wrote it, what is wrong and what would be
     right. Values are not shown, but for domains and paths.
-  - Beyond types it finds misspelt names, variables that would hide what C(flask_apps) says, applications
+  - Beyond types it finds misspelt names, variables that would override C(flask_apps), applications
     that share what they must not, sources that are not there, weak keys, values that no template or vault
     password makes readable, and hosts that are not supported.
-  - Runs on the controller and does not contact the host. Facts are looked at when they are there.
+  - Runs on the controller and does not contact the host. Facts are checked when they are known.
 options:
   role:
-    description: The one role whose own variables are checked, wherever they come from.
+    description: A single role whose variables are checked, whatever their source.
     type: str
   roles:
     description:

@@ -8,13 +8,13 @@ module: credential_files
 short_description: Write the files that systemd passes to a service as credentials, encrypted for this host or plain
 version_added: "0.1.0"
 description:
-  - Each value becomes a file of its name, readable by root alone. An encrypted file can be decrypted on this host alone,
+  - Each value becomes a file of its name, readable by root only. An encrypted file can be decrypted on this host only,
     with the key that systemd keeps in C(/var/lib/systemd/credential.secret).
-  - A file is written when it holds another value. An encrypted file is decrypted for the comparison.
+  - A file is written when its value differs. An encrypted file is decrypted for the comparison.
   - Files of other names in the directory are removed.
 options:
   path:
-    description: The directory. A missing one is created, accessible to root alone.
+    description: The directory. A missing one is created, accessible to root only.
     type: path
     required: true
   credentials:

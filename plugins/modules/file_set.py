@@ -5,12 +5,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: file_set
-short_description: Write a set of files as one, prove it, and put everything back when the proof fails
+short_description: Write a set of files, validate it, and restore everything when the validation fails
 version_added: "0.1.0"
 description:
   - Renders every template on the controller, replaces all files that differ in one round trip, runs
     the proof (such as C(nginx -t)), and then whatever makes the change effective (such as a reload).
-  - When the proof fails, the disk is full, or a signal ends the run, every byte, owner, mode and
+  - When the validation fails, the disk is full, or a signal ends the run, every byte, owner, mode and
     time is as it was before. A run that is killed or loses power is undone by the next run of any set.
   - Contents never appear in the invocation, the process list or the system's log. Those of a
     O(files[].sensitive) file do not appear in a diff either, nor in what a failed command printed.
@@ -35,7 +35,7 @@ options:
     elements: list
     default: []
   state_dir:
-    description: Directory on the host, root's alone, for the journal of a run that is under way.
+    description: Directory on the host, accessible to root only, for the journal of a run in progress.
     type: path
     default: /var/lib/file_set
 extends_documentation_fragment:
@@ -152,7 +152,7 @@ class Run(Session):
             owed = self.store.owed(self.dests)
             if owed or self.changes:
                 for command in self.module.params["apply"]:
-                    self.run(command, "The files are written and proven, but not in effect; the next run tries again")
+                    self.run(command, "The files are written and valid, but not in effect; the next run tries again")
                     self.applied.append(command)
                 self.store.settle(owed)
 

@@ -14,13 +14,13 @@ description:
     old keys. Old and new key are written in one step.
   - The file records which instance was live when a value was rotated. A rotation that was interrupted before a new instance
     became live is continued, not repeated. The record is root's; no running process is asked.
-  - O(sign_everybody_out) generates a new value in every case.
+  - O(sign_everybody_out) always generates a new value.
   - A damaged or empty file is an error, because a new key signs out every user and makes data that was encrypted with the
     old one unreadable.
   - Names that were added by hand to the file of the operator's values are an error. Nothing is overwritten.
 options:
   path:
-    description: The environment file. A missing directory is created, accessible to root alone.
+    description: The environment file. A missing directory is created, accessible to root only.
     type: path
     required: true
   names:

@@ -9,12 +9,12 @@ short_description: Write files of sshd and a firewall, with a rollback timer
 version_added: "0.1.0"
 description:
   - Does what M(bulwark.flask.file_set) does, for files of sshd and of a firewall, in one round trip when nothing changes.
-  - Refuses a change that would close this run's port, leave out its source address or switch key login off, and one
+  - Refuses a change that would close this run's port, exclude its source address or turn key login off, and one
     that takes the last authentication method from any account with a shell. sshd itself says what it makes of the new
     files (C(sshd -T)). Nothing is changed then.
   - Starts a systemd timer that restores the old state before the first byte changes. Only a new connection can stop the
     timer. The old state is restored when no login is possible, when the controller dies and when the host reboots.
-  - Fails when sshd does not follow O(sshd_config), also when no file has to change.
+  - Fails when settings of O(sshd_config) are not in effect, also when no file has to change.
   - Requires the connection C(ssh).
 options:
   phase:
@@ -46,7 +46,7 @@ options:
     elements: str
     default: []
   sshd_config:
-    description: The file of O(files), below C(/etc/ssh/sshd_config.d), whose settings sshd must follow.
+    description: The file of O(files), below C(/etc/ssh/sshd_config.d), whose settings must be in effect.
     type: str
   firewall:
     description: The firewall among O(files); omit it without one.
@@ -228,7 +228,7 @@ class Run(Session):
         if self.given["firewall"]:
             ufw = self.module.run_command(["grep", "-qsx", "ENABLED=yes", "/etc/ufw/ufw.conf"])[0] == 0
             others = ["ufw"] * ufw + ["firewalld"] * (rollback_timer.systemctl("is-active", "--quiet", "firewalld") == 0)
-            problems += [f"{other} is active, and packets would have to pass both firewalls: switch {other} off, or set "
+            problems += [f"{other} is active, and packets would have to pass both firewalls: turn {other} off, or set "
                          "host_access_firewall: false" for other in others]
         return problems
 
@@ -272,7 +272,7 @@ class Run(Session):
                 raise
             try:
                 for command in self.given["apply"]:
-                    self.run(command, "The change could not be applied, and was undone")
+                    self.run(command, "The change could not be applied, and was rolled back")
             except BaseException:
                 rollback_timer.undo()
                 self.changes, self.drifted = [], False
@@ -306,7 +306,7 @@ def confirm(module: AnsibleModule) -> None:
     """Confirm the change, over a new connection."""
     waiting, session = rollback_timer.armed(), ssh_access.own_session(os.getppid())
     if waiting and session and (session.address, session.client_port) == (waiting["address"], waiting["port"]):
-        module.fail_json(msg="this is the connection of the change, which proves nothing about a new one")
+        module.fail_json(msg="this is the connection of the change; a new one is needed")
     if not rollback_timer.confirm(module.params["token"]):
         module.fail_json(msg="too late: the old state is already back")
     module.exit_json(changed=True)

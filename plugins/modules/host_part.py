@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_part
-short_description: Install, write and run one part of a host, in one call that looks at all of it each time
+short_description: Install, write and run one part of a host, in one call
 version_added: "0.1.0"
 description:
   - A part is what one role has on a host, packages, accounts, directories, files and units. Each run looks at all of
@@ -22,7 +22,7 @@ description:
     package has installed it and nobody has changed it.
 options:
   name:
-    description: Name of the part, unique on the host. What belongs to it is recorded in C(<state_dir>/parts/<name>.json).
+    description: Name of the part, unique on the host. Its files and units are recorded in C(<state_dir>/parts/<name>.json).
     type: str
     required: true
   packages:
@@ -77,12 +77,12 @@ options:
   files:
     default: []
   validate:
-    description: Commands that prove the files, as O(bulwark.flask.file_set#module:validate).
+    description: Commands that validate the files, as O(bulwark.flask.file_set#module:validate).
     type: list
     elements: list
     default: []
   apply:
-    description: Commands that make a change of files effective beyond O(units), as O(bulwark.flask.file_set#module:apply).
+    description: Commands that apply a change of files, in addition to O(units), as O(bulwark.flask.file_set#module:apply).
     type: list
     elements: list
     default: []
@@ -218,7 +218,7 @@ TITLES = {"installed": "install", "removed": "remove", "venvs": "build", "accoun
           "steps": "run"}
 # The lock of everything that changes accounts, such as useradd. systemd-sysusers waits for it without an end.
 PASSWD_LOCK, PASSWD_SECONDS = "/etc/.pwd.lock", 60
-LATER = "The files are written and proven, but not everything is in effect; the next run tries again"
+LATER = "The files are written and valid, but not everything is in effect; the next run tries again"
 
 
 class Run(Session):
@@ -289,7 +289,7 @@ class Run(Session):
                 text = accounts.with_numbers(text, self.record.get("users", {}))
                 rc, out, err = self.module.run_command(["timeout", str(PASSWD_SECONDS), "systemd-sysusers", "-"], data=text)
                 if rc == TIMED_OUT:
-                    who = " and ".join(fs.holders(PASSWD_LOCK)) or "a process that cannot be seen from here"
+                    who = " and ".join(fs.holders(PASSWD_LOCK)) or "a process that is not visible from here"
                     raise Problem(f"{LATER}: `systemd-sysusers` of {entry.dest} waited {PASSWD_SECONDS} seconds for {PASSWD_LOCK}, "
                                   f"which {who} holds")
                 if rc:

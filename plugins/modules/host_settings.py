@@ -19,7 +19,7 @@ options:
     type: dict
     default: {}
   own_file:
-    description: Name of the file in C(sysctl.d) that has them; what a file that is read after it says is left alone, and said.
+    description: Name of the file in C(sysctl.d) that has them. Settings of files that are read after it are kept and reported.
     type: str
     default: 60-host-baseline.conf
   mounts:
@@ -27,11 +27,11 @@ options:
     type: dict
     default: {}
   mounts_unit:
-    description: The unit that sets them. It is started again where one is missing.
+    description: The unit that sets them. It is restarted when an option is missing.
     type: str
     default: host-baseline-mounts.service
   running:
-    description: By purpose, the units of which one must be active.
+    description: By purpose, units of which one must be active.
     type: dict
     default: {}
   apparmor:
@@ -39,12 +39,12 @@ options:
     type: bool
     default: false
   accounts:
-    description: Whether accounts are looked at. One that is root by another name, or needs no password, is named, not changed.
+    description: Whether to check accounts. Further accounts with user id 0, and accounts without a password, are reported and not changed.
     type: bool
     default: false
 attributes:
   check_mode:
-    description: Predicts what would be set. Units are not looked at, as they may be yet to come.
+    description: Predicts what would be set. Units are not checked, because they may not exist yet.
     support: full
 author:
   - The bulwark.flask authors (@bulwark)
@@ -63,7 +63,7 @@ set:
   elements: str
   returned: always
 refused:
-  description: A sentence for each thing that is not in effect, with its name and the reason.
+  description: A message for each setting that is not in effect, with its name and the reason.
   type: list
   elements: str
   returned: always

@@ -11,8 +11,8 @@ description:
   - C(/etc/ssl/acme-cert/<name>) is a link to the certificate to serve. Certificate and key are written to a new
     directory before the link moves to it, so a complete certificate is served at every moment.
   - The web server is reloaded after it has validated its configuration. When it rejects it, the link moves back.
-  - A self-signed certificate is valid for 825 days, is no CA, and is renewed in the last third.
-  - Requires what the role P(bulwark.flask.acme_cert#role) installs, and openssl for a self-signed certificate.
+  - A self-signed certificate is valid for 825 days, is not a CA, and is renewed in the last third.
+  - Requires the files of the role P(bulwark.flask.acme_cert#role), and openssl for a self-signed certificate.
 options:
   name:
     description: Name of the certificate.
@@ -56,7 +56,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 reason:
-  description: Why the certificate is not served; has no secret, for tasks with C(no_log).
+  description: Reason why the certificate is not served; contains no secret, for tasks with C(no_log).
   type: str
   returned: failure
 """

@@ -10,7 +10,7 @@ version_added: "0.1.0"
 description:
   - Builds C(<base>/releases/<id>/) with the source in C(src), its own C(venv), the static files for the
     web server in C(static), a C(build.log) and a C(manifest.json).
-  - Then inspects the application in the sandbox it will run in, starts an instance beside the live one,
+  - Then inspects the application in the sandbox in which it will run, starts an instance beside the live one,
     waits until it responds, moves the link the web server talks to, drains the old instance and stops it.
     A failure before the move changes nothing for clients; the message has the output of the application.
   - A release is found again by a fingerprint of its source, its settings and its Python. When a
@@ -18,20 +18,20 @@ description:
   - Commands that run the code of the application or of its dependencies run as an account of their
     own in a systemd sandbox, and see no secret. A deploy key is gone from the host before they run.
     Afterwards everything belongs to root, and the application can read it.
-  - Per application there is one run at a time; a second one is told who holds the lock since when. The kernel lets
+  - One run per application at a time. The error of a second run has the holder of the lock and the time. The kernel lets
     go of it when its holder dies. A run that was killed at any point is repeated, and the next run recovers.
   - The manifest is written last. What an interrupted run left is removed by the next one. Of builds
     that failed, the last one is kept as C(releases/.failed-<id>) with its source and log.
-  - The same switch happens, with a new instance of the same release, when a watched file has changed since
+  - A new instance of the same release is activated, when a watched file has changed since
     the live instance started. That is how new settings and secrets reach the process.
-  - A release that was rolled back stays where it is until its source changes or O(force) is set.
+  - A release that was rolled back is not activated again until its source changes or O(force) is set.
 options:
   name:
     description: The application, also its group.
     type: str
     required: true
   source:
-    description: Where the code comes from; exactly one of O(source.git), O(source.path),
+    description: Source of the code; exactly one of O(source.git), O(source.path),
       O(source.archive) and O(source.package).
     type: dict
     required: true
@@ -43,7 +43,7 @@ options:
         description: Branch, tag or commit. The repository's default branch otherwise.
         type: str
       deploy_key:
-        description: Private SSH key that may read the repository, as text without a passphrase.
+        description: Private SSH key with read access to the repository, as text without a passphrase.
         type: str
       token:
         description:
@@ -51,7 +51,7 @@ options:
           - It is on the host in a file only the build account can read, while git runs.
         type: str
       host_key:
-        description: Lines for C(known_hosts). Without it, the first key the server shows is kept.
+        description: Lines for C(known_hosts). Without it, the key that the server presents first is accepted and kept.
         type: str
       path:
         description:
@@ -79,14 +79,14 @@ options:
     description: The suboptions of O(source) that must not be logged. Set by the action plugin.
     type: dict
   built_by:
-    description: Who deploys. Set by the action plugin.
+    description: Name of the operator. Set by the action plugin.
     type: str
     default: unknown
 extends_documentation_fragment:
   - bulwark.flask.release_options
 attributes:
   check_mode:
-    description: Looks whether the release is there already and live; on a host that is not prepared yet it
+    description: Predicts whether the release exists and is live; on a host that is not prepared yet it
       says that one would be built.
     support: full
 author:

@@ -10,7 +10,7 @@ version_added: "0.1.0"
 description:
   - Activates a release that M(bulwark.flask.release) has built, without building and without losing a
     request.
-  - A rollback goes to a release that has served well. The one it leaves has the status rolled back, and is not chosen
+  - A rollback activates a release with the status good. The release that was live gets the status rolled back, and is not chosen
     by a later rollback.
   - A restart starts a new instance of the live release when a watched file has changed since the live instance
     started, and does nothing otherwise.
@@ -25,14 +25,14 @@ options:
     type: str
     default: previous
   built_by:
-    description: Who switches. Set by the action plugin.
+    description: Name of the operator. Set by the action plugin.
     type: str
     default: unknown
 extends_documentation_fragment:
   - bulwark.flask.release_options
 attributes:
   check_mode:
-    description: Predicts whether a switch would happen, and to which release; starts nothing.
+    description: Predicts whether a release would be activated, and which one; starts nothing.
     support: full
 author:
   - The bulwark.flask authors (@bulwark)

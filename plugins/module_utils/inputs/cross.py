@@ -99,7 +99,7 @@ def conflicts(merged: Mapping[str, Any]) -> list[str]:
     for name, app in merged.items():
         where, folded = f"flask_apps.{name}", str(name).replace("-", "_")
         if folded in names:
-            found.append(f"{where} and flask_apps.{names[folded]} differ in - and _ alone; choose another name")
+            found.append(f"{where} and flask_apps.{names[folded]} differ only in - and _; choose another name")
         names.setdefault(folded, name)
         found += _shared_domains(name, app.get("domains"), domains, by_address)
         for role, given in app.items():
@@ -126,5 +126,5 @@ def _shared_domains(name: str, listed: Any, owners: dict[str, str], by_address: 
             kind = "IPv6" if ":" in key else "IPv4"
             if by_address.setdefault(kind, name) != name:
                 found.append(f"{where}: {domain} cannot be served, as flask_apps.{by_address[kind]} has an address of {kind} already, and "
-                             "clients that connect to an address name no site; keep one of the two")
+                             "clients that connect to an address send no server name; keep one of the two")
     return found

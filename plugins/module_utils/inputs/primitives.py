@@ -74,7 +74,7 @@ def is_network(text: Any) -> bool:
 
 def twice(where: str, values: Any) -> list[str]:
     """Items that are listed more than once."""
-    return [f"{where}: {item} is there twice; keep one" for item, n in Counter(map(str, values)).items() if n > 1]
+    return [f"{where}: {item} is listed twice; keep one" for item, n in Counter(map(str, values)).items() if n > 1]
 
 
 NATURAL = at_least(0)
@@ -83,7 +83,7 @@ PORT = between(1, 65535, "a port")
 PORTS = must("must be ports, 1 to 65535, each once", are_ports)
 NETWORKS = must("must be addresses or networks without host bits, such as [192.0.2.7, 192.0.2.0/24, \"2001:db8::/48\"]",
                 lambda value: all(map(is_network, value)))
-WRITABLE_PATHS = each(PATH_BELOW_ROOT, "must be absolute paths without spaces, / itself excepted")
+WRITABLE_PATHS = each(PATH_BELOW_ROOT, "must be absolute paths without spaces, and not /")
 PATH_OR_EMPTY = matches(f"|{PATH_BELOW_ROOT}", "must be an absolute path without spaces and .., or empty")
 
 SANDBOX = each(r"[A-Z][A-Za-z]+", "must be directives of systemd by name, such as {PrivateTmp: \"no\"}")

@@ -50,7 +50,7 @@ def problems(policy: Any, where: str = "preflight") -> list[str]:
         found += _waiver(f"{where}.waivers[{number}]", waiver)
     proxies = policy.get("proxies", 1)
     if not isinstance(proxies, int) or isinstance(proxies, bool) or not 0 <= proxies <= 10:
-        found.append(f"{where}.proxies must be the number of proxies in front of the application, from 0 to 10; nginx is the first")
+        found.append(f"{where}.proxies must be the number of proxies in front of the application, from 0 to 10, nginx included")
     return found
 
 
@@ -75,7 +75,7 @@ def _waiver(where: str, waiver: Any) -> list[str]:
     if not isinstance(reason, str) or len(reason.strip()) < 10:
         found.append(f"{where}.reason must say why, in 10 characters or more")
     if waiver.get("until") is not None and _day(waiver["until"]) is None:
-        found.append(f'{where}.until must be the last day it holds, such as "2027-01-31"; leave it out where it has no end')
+        found.append(f'{where}.until must be the last day of the waiver, such as "2027-01-31"; without it, the waiver does not end')
     return found
 
 

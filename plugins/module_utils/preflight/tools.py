@@ -29,7 +29,7 @@ def inspector_findings(json_text: str) -> list[dict[str, str]]:
         found = [finding(INSPECTED[one["check"]], RESULTS[one["result"]], _line(one["found"]), _line(one["fix"]))
                  for one in json.loads(json_text)["findings"]]
     except (ValueError, TypeError, KeyError, AttributeError):
-        found = [finding(table.APPLICATION, "unknown", "the inspector gave no answer: the application ended it, or it took too long",
+        found = [finding(table.APPLICATION, "unknown", "the inspector gave no result: the application ended it, or it took too long",
                          "see what the application printed, in the log of this run")]
     return found
 

@@ -60,10 +60,10 @@ def agreement(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]:
     if wildcards and names[0] == wildcards[0]:
         found.append(f"{at('domains')}: the first is the canonical one, which links and mails have; write one before '{names[0]}'")
     if wildcards and source == "acme" and not given.get("dns"):
-        found.append(f"{at('domains')}: '{wildcards[0]}' is a wildcard, which is certified in DNS alone; add {at('dns')}, or list every name")
+        found.append(f"{at('domains')}: '{wildcards[0]}' is a wildcard, which needs a DNS challenge; add {at('dns')}, or list every name")
     addresses = [name for name in names if is_address(str(name))] if isinstance(names, list) else []
     if addresses and source == "acme" and given.get("dns"):
-        found.append(f"{at('domains')}: {addresses[0]} is an address, which nothing in DNS can prove; leave out {at('dns')}, or the address")
+        found.append(f"{at('domains')}: {addresses[0]} is an address, which a DNS challenge cannot validate; leave out {at('dns')}, or the address")
     asked = given.get("directory_url") or "letsencrypt.org"
     if addresses and source == "acme" and (given.get("staging") is True or "letsencrypt.org" in asked) and given.get("profile") != "shortlived":
         found.append(f"{at('domains')}: {addresses[0]} is an address, which Let's Encrypt certifies for six days at most; "

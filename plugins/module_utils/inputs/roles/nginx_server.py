@@ -7,5 +7,5 @@ from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives im
 RULES: dict[str, Rule] = {
     "keepalive_seconds": NATURAL,
     "sandbox": SANDBOX,
-    "writable_paths": each(f"-?{PATH_BELOW_ROOT}", "must be absolute paths without spaces, / itself excepted"),
+    "writable_paths": each(f"-?{PATH_BELOW_ROOT}", "must be absolute paths without spaces, and not /"),
 }

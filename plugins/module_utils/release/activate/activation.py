@@ -125,7 +125,7 @@ class Activation:
         """The release `to` names for a rollback: an id, or empty for the one before."""
         live = self.live_release()
         if live is None:
-            raise ReleaseError("rollback", "No release is live, so that there is nothing to go back from; deploy one.")
+            raise ReleaseError("rollback", "No release is live, so there is nothing to roll back; deploy one.")
         good = [name for name in self._finished() if self.record.state(name) == history.GOOD and name != live]
         listed = f"Good ones: {', '.join(good)}." if good else "There is no other good one; deploy instead."
         if not to:
@@ -140,7 +140,7 @@ class Activation:
             why = {history.ROLLED_BACK: "was rolled back", history.FAILED: "failed"}.get(
                 str(status.get("state")), "has never been live")
             when = f" on {status['time']} by {status['by']}" if status else ""
-            raise ReleaseError("rollback", f"{to} {why}{when} and is no way back. {listed}")
+            raise ReleaseError("rollback", f"{to} {why}{when} and cannot be activated by a rollback. {listed}")
         return to
 
     # --- after an interruption -------------------------------------------------------------------
@@ -368,7 +368,7 @@ class Activation:
             self.record.end(entry, "failed", step=step, reason=str(error).splitlines()[0],
                             seconds=self.took(), steps=self.steps)
         except OSError as full:
-            self.warnings.append(f"The failure could not be written down: {full}")
+            self.warnings.append(f"The failure could not be recorded: {full}")
 
     def unharmed(self, release: str) -> str:
         """The release that is live now, and the paths of the logs."""

@@ -114,7 +114,7 @@ class Units:
         """Run a command in the place of an instance: its account, its sandbox, its environment, its release.
 
         It is the same unit with another command, so an operator's drop-ins apply too. The output is stored in `folder`,
-        readable by root only.'s drop-ins apply too. The output is stored in `folder`,
+        readable by root only.
         """
         output, errors = folder / "output", folder / "errors"
         for path in (output, errors):

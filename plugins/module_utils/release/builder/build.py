@@ -64,7 +64,7 @@ class Build:
         if not self.source.is_tree and self.options.subdirectory:
             raise ReleaseError("input", "subdirectory has no meaning for a package.")
         if "@" in self.options.index_url.partition("://")[2].partition("/")[0]:
-            raise ReleaseError("input", f"index_url must not hold a password; put it into {self.cache}/.netrc on the host.")
+            raise ReleaseError("input", f"index_url must not contain a password; put it into {self.cache}/.netrc on the host.")
 
     def timed(self, step: str) -> None:
         """Record the duration of a step."""
@@ -199,7 +199,7 @@ class Build:
         except OSError:
             pass
         kept = self.releases.keep_failed(release)
-        return f"{text}\nThe whole log: {kept / LOG} on the host. Nothing was switched; the live release is unchanged."
+        return f"{text}\nThe whole log: {kept / LOG} on the host. The live release is unchanged."
 
     def _build_in(self, release: Path, found: str, version: str) -> dict[str, Any]:
         began, source = now(), release / "src"

@@ -12,7 +12,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.layout impor
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 
 LOCKS = ["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml"]
-UNLOCKED = "without hashes: the same source can give other dependencies another day; lock them (uv lock)"
+UNLOCKED = "without hashes: the same source can give other dependencies later; lock them (uv lock)"
 
 
 class Plan(NamedTuple):
@@ -45,7 +45,7 @@ def plan(folder: Path, wanted: str) -> Plan:
     if wanted == "auto":
         file = next((name for name in LOCKS if (folder / name).is_file()), None)
         if file is None:
-            raise ReleaseError("dependencies", f"The source names no dependencies: none of {', '.join(LOCKS)} is "
+            raise ReleaseError("dependencies", f"The source lists no dependencies: none of {', '.join(LOCKS)} is "
                                                "there. Add one, or set subdirectory to where it is.")
     elif not (folder / wanted).is_file() or folder.resolve() not in (folder / wanted).resolve().parents:
         raise ReleaseError("dependencies", f"The source has no file {wanted}.")
@@ -56,7 +56,7 @@ def plan(folder: Path, wanted: str) -> Plan:
     if re.fullmatch(r"pylock(\.[^.]+)?\.toml", name):
         kind = "pylock"
     if kind == "uv.lock" and file != "uv.lock":
-        raise ReleaseError("dependencies", "uv.lock must lie beside pyproject.toml; set subdirectory to that place.")
+        raise ReleaseError("dependencies", "uv.lock must be beside pyproject.toml; set subdirectory to their directory.")
     hashes = kind in ("uv.lock", "pylock") or \
         (kind == "requirements" and "--hash=" in requirements_text(folder / file, folder))
     return Plan(file, kind, hashes, has_build_system(folder))
@@ -148,7 +148,7 @@ class Installer:
         path.unlink()
         after = installed_version(self.venv, "gunicorn")
         if before and before != after:
-            return [f"gunicorn {after} took the place of {before}, which the project asks for"]
+            return [f"gunicorn {after} replaced {before}, which the project asks for"]
         return []
 
     def check(self) -> list[str]:

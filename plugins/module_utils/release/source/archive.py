@@ -51,7 +51,7 @@ class Archive(Source):
         if self.is_url and not re.fullmatch(r"https://[^\s/]+/\S+", self.address):
             found.append("archive must be an https:// URL or a file on the controller")
         elif self.is_url and not self.sha256:
-            found.append("sha256 is missing; only then is it sure what a URL delivers (sha256sum prints it)")
+            found.append("sha256 is missing; a URL needs the hash of its contents (sha256sum prints it)")
         if self.sha256 and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             found.append("sha256 must be 64 hexadecimal digits; put them in quotes")
         return found

@@ -122,7 +122,7 @@ def entries(root: Path) -> tuple[list[Entry], list[str]]:
         raise ArchiveError(f"{root} has symbolic links that leave it: {', '.join(leaving)}. "
                            "Replace them with files, or leave them out with .gitignore.")
     if not found:
-        raise ArchiveError(f"{root} holds no file that could be deployed")
+        raise ArchiveError(f"{root} contains no file that can be deployed")
     return found, keys
 
 

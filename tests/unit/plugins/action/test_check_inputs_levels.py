@@ -57,7 +57,7 @@ def test_a_slip_of_the_finger_is_refused(tmp_path: Path, changes: dict[str, Any]
 
 @pytest.mark.parametrize(("text", "words"), [
     ("NO", 'YAML reads NO as false; write "NO" in quotes, or false'), ("yes", 'YAML reads yes as true; write "yes" in quotes'),
-    ("True", 'YAML reads True as true; write "True" in quotes'), ("0644", "another number than it says"), ("12:30:00", "another number"),
+    ("True", 'YAML reads True as true; write "True" in quotes'), ("0644", "another number than written"), ("12:30:00", "another number"),
     ("1_000", "another number"), ("1.10", "another number"), ("2027-01-31", "put it in quotes"),
     ("true", ""), ("5", ""), ("1.5", ""), ('"NO"', ""), ("hello", "")])
 def test_a_value_that_yaml_reads_as_something_else_is_refused(tmp_path: Path, text: str, words: str) -> None:

@@ -166,7 +166,7 @@ def test_a_pair_is_one_of_each_kind_and_the_authoritys(given: dict[str, Any], wo
 
 
 @pytest.mark.parametrize(("given", "words"), [
-    ({"domains": ["shop.example.com", "*.shop.example.com"]}, "is a wildcard, which is certified in DNS alone; add acme_cert.dns"),
+    ({"domains": ["shop.example.com", "*.shop.example.com"]}, "is a wildcard, which needs a DNS challenge; add acme_cert.dns"),
     ({"domains": ["*.shop.example.com"], "dns": {"plugin": "rfc2136"}}, "the first is the canonical one"),
     ({"domains": ["shop.example.com"], "source": "self_signed", "dns": {"plugin": "rfc2136"}}, "goes with source: acme"),
 ])
@@ -213,7 +213,7 @@ def test_good_credentials_are_no_problem() -> None:
 @pytest.mark.parametrize(("given", "words"), [
     ({}, "192.0.2.1 is an address, which Let's Encrypt certifies for six days at most; write acme_cert.profile: shortlived"),
     ({"staging": True, "directory_url": "https://ca.example.com/dir"}, "acme_cert.profile: shortlived"),
-    ({"profile": "shortlived", "dns": {"plugin": "rfc2136"}}, "192.0.2.1 is an address, which nothing in DNS can prove; leave out acme_cert.dns"),
+    ({"profile": "shortlived", "dns": {"plugin": "rfc2136"}}, "192.0.2.1 is an address, which a DNS challenge cannot validate; leave out acme_cert.dns"),
 ])
 def test_an_address_is_certified_for_six_days_and_by_port_80_alone(given: dict[str, Any], words: str) -> None:
     def at(option: str) -> str:

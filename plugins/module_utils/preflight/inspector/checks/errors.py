@@ -13,7 +13,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
 OWN_FILES = str(Path(__file__).parent.parent)
 
 
-@check("a failure shows nothing of the inside", "error", "tracebacks and messages tell an attacker about the code, its files and its data",
+@check("an error page shows nothing internal", "error", "tracebacks and messages show an attacker the code, its files and its data",
        'app.register_error_handler(500, lambda error: ("Internal Server Error", 500))')
 def error_pages(subject: Any) -> Seen:
     marker = f"probe-{secrets.token_hex(8)}"

@@ -65,4 +65,4 @@ def input_validation(subject: Any) -> Seen:
     elif not used:
         yield "warning", f"JSON is read in {listed(places)}, and the code imports no library that validates it"
     else:
-        yield "pass", f"the code imports {', '.join(used)}; whether every view uses it cannot be seen"
+        yield "pass", f"the code imports {', '.join(used)}; the inspection cannot see whether every view uses it"

@@ -87,7 +87,7 @@ def cookie_name(subject: Any) -> Seen:
 
 
 @check("sessions are in a signed cookie, or in a store of this application alone", "warning",
-       "who can write to the store can log in as anyone; with pickled data, run code",
+       "write access to the store allows a login as any user and, with pickled data, execution of code",
        "a Redis user of its own on a unix socket: redis.Redis(unix_socket_path=…, username=…, password=…)")
 def session_store(subject: Any) -> Seen:
     from flask.sessions import SecureCookieSessionInterface
@@ -114,7 +114,7 @@ def session_store(subject: Any) -> Seen:
     elif "sqlalchemy" in kind.lower():
         yield "pass", "sessions are in the application's own database"
     else:
-        yield "unknown", f"sessions are kept by {kind}, which is not known here; check that its store is this application's alone"
+        yield "unknown", f"sessions are kept by {kind}, which the inspection does not know; check that only this application can use its store"
 
 
 def _redis(pool: dict[str, Any]) -> Seen:
@@ -125,7 +125,7 @@ def _redis(pool: dict[str, Any]) -> Seen:
     elif password:
         yield "warning", f"sessions are in Redis on {where}, under the default user, which all of its clients share"
     elif pool.get("path") and _private(Path(pool["path"])):
-        yield "pass", "sessions are in Redis on a unix socket that is this account's alone"
+        yield "pass", "sessions are in Redis on a unix socket that only this account can use"
     else:
         yield "warning", f"sessions are in Redis on {where} without a password: any client that can connect can write them"
 
@@ -136,7 +136,7 @@ def _directory(directory: Path) -> Seen:
     elif not _private(directory):
         yield "warning", f"sessions are files in {directory}, which other accounts can enter", f"os.chmod({str(directory)!r}, 0o700)"
     else:
-        yield "pass", f"sessions are files in {directory}, which is this account's alone"
+        yield "pass", f"sessions are files in {directory}, which only this account can enter"
 
 
 def _private(path: Path) -> bool:

@@ -62,7 +62,7 @@ def test_good_values_pass(check: Callable[[str, Any], list[str]], value: Any) ->
 @pytest.mark.parametrize(("check", "value", "said"), [
     (client_networks, ["0.0.0.0/0"], "every address"),
     (client_networks, ["10.0.0.1/8"], "write 10.0.0.0/8"),
-    (client_networks, ["10.0.0.1", "10.0.0.1"], "there twice"),
+    (client_networks, ["10.0.0.1", "10.0.0.1"], "is listed twice"),
     (nginx_site.proxies, {"header": "X-Real-IP"}, "it.addresses is missing"),
     (nginx_site.headers, {"Content-Length": "5"}, "set by nginx"),
     (nginx_site.headers, {"X-A": "1", "x-a": "2"}, "is set twice"),

@@ -96,7 +96,7 @@ def test_the_same_commit_from_another_url_or_name_is_the_same_release(of: Callab
         ({"static": {"static": "x"}}, "no URL prefix"),
         ({"static": {"/../x": "x"}}, "no URL prefix"),
         ({"subdirectory": "x"}, "no meaning for a package"),
-        ({"index_url": "https://jo:secret@mirror/simple"}, "must not hold a password"),
+        ({"index_url": "https://jo:secret@mirror/simple"}, "must not contain a password"),
     ],
 )
 def test_bad_options_are_refused_before_anything_happens(make_options: Make, changed: dict[str, Any], words: str) -> None:
