@@ -54,7 +54,7 @@ RETURN = r"""
 applications:
   description:
     - One mapping per application, with C(name), C(release), C(instance), C(manifest), C(previous), C(unit),
-      C(certificate), C(audit), C(preflight), C(maintenance), C(deploying), C(sandbox) and C(history). What is not there is null.
+      C(certificate), C(audit), C(preflight), C(maintenance), C(deploying), C(sandbox) and C(history). Missing values are null.
     - C(sandbox) lists the errors of the live instance that its sandbox or its limits cause, each with the line that allows it.
   returned: always
   type: list

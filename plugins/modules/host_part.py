@@ -342,7 +342,7 @@ class Run(Session):
             fs.write_json(self.record_path, record)
 
     def execute(self) -> None:
-        """Bring the part about."""
+        """Install, write and run the part."""
         self.refuse()
         self.software()
         with self.begun():
@@ -356,7 +356,7 @@ class Run(Session):
             self.write_record()
 
     def predict(self) -> None:
-        """Say what `execute` would do."""
+        """Predict `execute`."""
         self.refuse()
         self.software()
         self.plan(final=False)

@@ -67,7 +67,7 @@ def _password(name: str, shadow: str) -> bool:
 
 
 def taken(text: str, known: Container[str] = (), shadow: str = "/etc/shadow") -> list[str]:
-    """A sentence for each user of a file of sysusers.d that is a person's or another program's account on this host.
+    """A message for each user of a sysusers.d file that is the account of a person or of another program on this host.
 
     `known` are the accounts that earlier runs have made.
     """

@@ -16,7 +16,7 @@ A_YEAR, TWO_YEARS = 31536000, 63072000
 
 
 def application(where: str, app: Mapping[str, Any], host: Mapping[str, Any]) -> list[str]:
-    """Settings of one application that only make sense together. `host` has the variables of the whole host."""
+    """Check settings of one application against each other. `host` has the variables of the whole host."""
     found = _directories(where, app) + _files(where, app)
     allowed = number(setting(app, "nginx_site", "proxy_read_timeout_seconds"), 60)
     slowest = number(setting(app, "gunicorn_app", "timeout_seconds"), 30)

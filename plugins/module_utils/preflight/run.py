@@ -145,6 +145,6 @@ class Inspection:
         """The reason why the release is not activated, and the remedy."""
         if self.report is None:
             return "The application was not inspected."
-        return (f"The application is not safe to serve:\n{self.report.table(passed=False)}\nCorrect it, or let this release through by "
+        return (f"The application is not safe to serve:\n{self.report.table(passed=False)}\nCorrect it, or allow this release with "
                 f"these lines in the application's entry:\n\n{self.report.way_through(self.facts.from_prefixed_env)}\n\n"
                 f"Whole report: {self.release / REPORT}")

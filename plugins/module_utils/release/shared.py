@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 FILES = "/run/flask-files"  # the drop-in of the role app_secrets puts them there
-SEED = "shared"  # below the release: what the source has in these places
+SEED = "shared"  # below the release: the source's files of these paths
 READ_ONLY = re.compile(r"\[Errno (?:30|13)\] (?:Read-only file system|Permission denied): '([^'\n]+)'")
 BELOW_SOURCE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?src/(.+)")
 
@@ -37,7 +37,7 @@ def problems(entries: Iterable[str]) -> list[str]:
 
 
 def _make_parents(key: str, folder: Path, path: Path, gid: int) -> None:
-    """Make the directories between the source and a place in it; a link on the way could lead anywhere."""
+    """Create the parents of a path in the source; links among them are refused."""
     for parent in list(reversed(path.parents))[len(folder.parts):]:
         if parent.is_symlink() or parent.exists() and not parent.is_dir():
             raise ReleaseError(key, f"{key}: {parent.relative_to(folder)} is no directory of the source; "

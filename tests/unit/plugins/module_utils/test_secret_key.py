@@ -20,7 +20,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.secret_key import PU
 ])
 def test_a_key_that_is_printed_in_a_manual_or_course_is_refused(key: str | bytes) -> None:
     assert [problem.level for problem in problems(key)] == ["error"]
-    assert "printed in manuals" in problems(key)[0].text
+    assert "published in manuals" in problems(key)[0].text
 
 
 @pytest.mark.parametrize("key", [

@@ -133,7 +133,7 @@ def test_a_link_that_leaves_the_tree_is_refused_by_name(tree: Path, target: str)
 
 
 def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ArchiveError, match="holds no file"):
+    with pytest.raises(ArchiveError, match="contains no file"):
         entries(tmp_path)
 
 
