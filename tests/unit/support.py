@@ -76,11 +76,11 @@ def _trusted(value: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=None)
-def _file_vars(role: str) -> dict[str, Any]:
+def _file_vars(role: str, release: str) -> dict[str, Any]:
     """What `defaults` and `vars` of a role say."""
     found: dict[str, Any] = {}
-    for part in ("defaults", "vars"):
-        path = ROLES / role / part / "main.yml"
+    for part in ("defaults/main.yml", "vars/main.yml", f"vars/Debian_{release}.yml"):
+        path = ROLES / role / part
         if path.exists():
             found |= _trusted(yaml.safe_load(path.read_text()) or {})
     return found
@@ -96,7 +96,8 @@ def raw_vars(role: str, flask_app: dict[str, Any] | None = None, **extra: Any) -
         "role_path": str(ROLES / role),
         "role_name": role,
     }
-    return found | _file_vars(role) | _trusted(extra)
+    release = extra.get("ansible_facts", FACTS)["distribution_major_version"]
+    return found | _file_vars(role, release) | _trusted(extra)
 
 
 def _templar(role: str, variables: dict[str, Any]) -> Templar:

@@ -73,9 +73,16 @@ def test_every_template_says_who_owns_it(role):
 
 @pytest.mark.parametrize("role", ROLES)
 def test_internals_begin_with_two_underscores(role):
-    path = support.ROLES / role / "vars/main.yml"
-    for name in (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}:
-        assert name.startswith(f"__{role}_")
+    for path in (support.ROLES / role / "vars").glob("*.yml"):
+        for name in yaml.safe_load(path.read_text()) or {}:
+            assert name.startswith(f"__{role}_"), path.name
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_release_of_debian_sets_the_same_variables(role):
+    releases = [set(yaml.safe_load(path.read_text())) for path in (support.ROLES / role / "vars").glob("Debian_*.yml")]
+    assert len(releases) in (0, 2)
+    assert all(names == releases[0] for names in releases)
 
 
 def test_no_role_name_begins_with_another():

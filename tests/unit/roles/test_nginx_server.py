@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from support import FACTS, ROLES, render, role_vars
 
 BOOKWORM = FACTS | {"distribution_major_version": "12"}
@@ -103,9 +104,11 @@ def test_the_catch_all_can_be_left_to_another_site() -> None:
     assert off == {"dest": "/etc/nginx/conf.d/00-catch-all.conf", "state": "absent"}
 
 
-def test_debians_welcome_page_goes_and_the_old_configuration_is_kept() -> None:
+def test_debians_welcome_page_is_removed_and_the_previous_configuration_is_kept() -> None:
+    tasks = yaml.safe_load((ROLES / "nginx_server/tasks/main.yml").read_text())
+    (part,) = [task["bulwark.flask.host_part"] for task in tasks if "bulwark.flask.host_part" in task]
+    assert part["packaged_absent"] == ["/etc/nginx/sites-enabled/default"]
     files = {f["dest"]: f for f in role_vars("nginx_server")["__nginx_server_files"]}
-    assert files["/etc/nginx/sites-enabled/default"]["state"] == "absent"
     assert files["/etc/nginx/nginx.conf"]["backup"] is True
 
 
