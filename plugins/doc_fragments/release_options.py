@@ -65,6 +65,16 @@ options:
           installed itself too.
         type: str
         required: true
+      extras:
+        description: Extras of the project that are installed too.
+        type: list
+        elements: str
+        required: true
+      groups:
+        description: Groups of dependencies that are installed too.
+        type: list
+        elements: str
+        required: true
       gunicorn_requirements:
         description: >-
           Text of a hash-locked requirements file that pins gunicorn; installed last. Empty leaves gunicorn to the project.
@@ -77,13 +87,18 @@ options:
         required: true
       python:
         description: >-
-          Interpreter the venv is made with.
+          Interpreter the venv is made with, as a path, or as a version that the host has.
         type: str
         required: true
       index_url:
         description: >-
           Package index; empty means PyPI. With F(uv.lock), the locked names and hashes are installed from here.
         type: str
+        required: true
+      extra_index_urls:
+        description: Package indexes that come before O(options.index_url). A package is taken from the first that has it.
+        type: list
+        elements: str
         required: true
       ca_bundle:
         description: >-

@@ -68,6 +68,11 @@ options:
       package:
         description: A package of the index with its exact version, C(shop==1.2).
         type: str
+  credentials:
+    description:
+      - Tokens, or C(user:password), by host, for package indexes and for repositories that requirements name. They are on the host in a
+        file only the build account can read, while dependencies are installed.
+    type: dict
   force:
     description: Activate a release again that was rolled back.
     type: bool
@@ -184,6 +189,7 @@ ARGUMENTS = {
     "source": {"type": "dict", "required": True, "options": SOURCE},
     "source_secrets": {"type": "dict", "no_log": True},
     "local": {"type": "dict"},
+    "credentials": {"type": "dict", "no_log": True},
     "force": {"type": "bool", "default": False},
 }
 
@@ -194,7 +200,7 @@ class Deploy:
     def __init__(self, params: dict[str, Any]) -> None:
         self.options = options.Options.parse(params)
         self.force: bool = params["force"]
-        self.build = Build(self.options, {**params["source"], **(params["source_secrets"] or {})}, params["local"])
+        self.build = Build(self.options, {**params["source"], **(params["source_secrets"] or {})}, params["local"], params["credentials"])
         self.live = Activation(self.options)
         self.entry: dict[str, Any] | None = None
 

@@ -33,10 +33,13 @@ class Options:
     static: dict[str, Any]
     build: list[str]
     requirements: str
+    extras: list[str]
+    groups: list[str]
     gunicorn_requirements: str
     uv: str
     python: str
     index_url: str
+    extra_index_urls: list[str]
     ca_bundle: str
     build_timeout_seconds: int
     # before a release serves

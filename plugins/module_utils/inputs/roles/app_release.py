@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives im
     INDEX_URL_HINT,
     NATURAL,
     UNIT_PATH,
+    URL,
     Rule,
     each,
     matches,
@@ -26,9 +28,27 @@ def policy(where: str, value: Mapping[str, Any]) -> list[str]:
 
 
 COMMANDS = each(r"[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*", "must be commands of one line each, such as flask db upgrade")
+NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
+
+
+def download_credentials(where: str, value: Mapping[str, Any]) -> list[str]:
+    """Tokens and passwords by host. No value is part of a message."""
+    found = []
+    for host, given in value.items():
+        if not re.fullmatch(r"[A-Za-z0-9.-]+", str(host)):
+            found.append(f"{where}: '{str(host).rpartition('@')[2]}' must be a host alone, such as pypi.example.com")
+        elif not isinstance(given, str) or not given or re.search(r"\s", given):
+            found.append(f"{where}.{host} must be a token or user:password, without spaces and lines; keep it in a vault")
+    return found
+
+
 RULES: dict[str, Rule] = {
     "build": COMMANDS,
+    "download_credentials": download_credentials,
     "drain_seconds": NATURAL,
+    "extra_index_urls": each(URL, "must be URLs without user and password, such as https://pypi.example.com/simple; see download_credentials"),
+    "extras": each(NAME, "must be names of extras"),
+    "groups": each(NAME, "must be names of groups"),
     "health_status": must("must be a status such as 200, or 0", lambda value: int(value) == 0 or 100 <= int(value) <= 599),
     "index_url": matches(INDEX_URL, INDEX_URL_HINT),
     "packages": each(DEBIAN_PACKAGE, "must be names of Debian packages, such as libpq5"),
@@ -36,6 +56,7 @@ RULES: dict[str, Rule] = {
     "post_activate": COMMANDS,
     "pre_activate": COMMANDS,
     "prepare": COMMANDS,
+    "python": matches(r"3\.[0-9]{1,2}|/(?!.*\.\.)[\w./+-]+", "must be a version in quotes, such as \"3.12\", or the path of an interpreter"),
     "requirements": matches(BELOW_SOURCE, "must be auto or a file below the source, such as requirements.txt"),
     "restart_on_change": each(UNIT_PATH, "must be absolute paths"),
     "to": matches(r"previous|[0-9]{8}-[0-9]{6}-[0-9a-f]{8}", "must be a release's id, such as 20260131-101500-1f0c9a3e, or previous"),

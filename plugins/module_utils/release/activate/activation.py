@@ -33,6 +33,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.ins
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.log_excerpt import explain
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.pages import Pages
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Ran, Units
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import hints
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import Record
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
@@ -277,7 +278,7 @@ class Activation:
     def advice(self, text: str) -> str:
         """The lines that cure what the read-only release or the sandbox causes, each on a line of its own."""
         found = self.shared.advice(text, self.options.subdirectory)
-        return "".join(f"\n{line}" for line in ([found] if found else []) + symptoms.advice([text]))
+        return "".join(f"\n{line}" for line in ([found] if found else []) + symptoms.advice([text]) + hints.library(text))
 
     def _prepare_shared(self, release: str) -> None:
         """Create the shared paths; the application may have removed them."""

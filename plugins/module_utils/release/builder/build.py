@@ -10,11 +10,12 @@ import pwd
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAME
-from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import dependencies
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import dependencies, hints
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import finalize as finish
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
@@ -35,8 +36,10 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.source.git i
 class Build:
     """One run of the module."""
 
-    def __init__(self, options: Options, source: Mapping[str, Any], local: Mapping[str, Any] | None) -> None:
-        self.options = options
+    def __init__(self, options: Options, source: Mapping[str, Any], local: Mapping[str, Any] | None,
+                 credentials: Mapping[str, str] | None = None) -> None:
+        self.options = replace(options, python=dependencies.find_python(options.python))
+        self.credentials = credentials or {}
         self.name = options.name
         self.source = kinds.parse(source, on_controller=False)
         self.releases = Releases(options.base)
@@ -64,7 +67,7 @@ class Build:
         if not self.source.is_tree and self.options.subdirectory:
             raise ReleaseError("input", "subdirectory has no meaning for a package.")
         if "@" in self.options.index_url.partition("://")[2].partition("/")[0]:
-            raise ReleaseError("input", f"index_url must not contain a password; put it into {self.cache}/.netrc on the host.")
+            raise ReleaseError("input", "index_url must not contain a password; put it into download_credentials.")
 
     def timed(self, step: str) -> None:
         """Record the duration of a step."""
@@ -88,6 +91,9 @@ class Build:
 
     def python_version(self) -> str:
         """The version of the venv's interpreter."""
+        if not os.path.exists(self.options.python):
+            raise ReleaseError("python", f"{self.options.python} is not on the host, which has {dependencies.pythons()}. Name one of these in "
+                                         "app_release: {python: …}, or a Debian package that brings it in app_release: {packages: […]}.")
         argv = [self.options.python, "-I", "-c", "import platform; print(platform.python_version())"]
         try:
             return subprocess.run(argv, capture_output=True, check=True, text=True).stdout.strip()
@@ -107,7 +113,7 @@ class Build:
             "source": [self.source.kind, self.identified],
             "python": [self.options.python, ".".join(version.split(".")[:2])],
             "gunicorn": hashlib.sha256(self.options.gunicorn_requirements.encode()).hexdigest(),
-            **{key: getattr(self.options, key) for key in ("subdirectory", "static", "requirements", "shared", "files", "build")},
+            **{key: getattr(self.options, key) for key in ("subdirectory", "static", "requirements", "extras", "groups", "shared", "files", "build")},
         }
 
     # --- predict, prepare, run -----------------------------------------------------------------
@@ -212,6 +218,7 @@ class Build:
         folder = source / self.options.subdirectory
         if source.resolve() not in [folder.resolve(), *folder.resolve().parents] or not folder.is_dir():
             raise ReleaseError("source", f"The source has no directory {self.options.subdirectory}.")
+        dependencies.refuse_pointers(source)
         finish.hand_over(source, uid, gid)
         facts = self._install(release, folder)
         self._run_commands(release, folder)
@@ -234,23 +241,37 @@ class Build:
         facts: dict[str, Any] = {"requirements": None, "requirements_sha256": None, "hashes": False}
         chosen = None
         if self.source.is_tree:
-            chosen = dependencies.plan(folder, self.options.requirements)
+            chosen = dependencies.plan(folder, self.options.requirements, self.options.groups, self.options.extras)
             facts = dependencies.describe(folder, chosen)
         if not facts["hashes"]:
             self.warnings.append(f"{facts['requirements'] or self.source.address} was installed {dependencies.UNLOCKED}")
         facts["installer"] = installer.make_venv()
         self.timed("venv")
-        if chosen is None:
-            installer.install_package(self.source.address)
-        else:
-            installer.install(chosen)
-        self.timed("dependencies")
-        if self.options.gunicorn_requirements:
-            self.warnings += installer.install_gunicorn(self.options.gunicorn_requirements)
+        try:
+            with installer.access(self.credentials):
+                if chosen is None:
+                    installer.install_package(self.source.address)
+                else:
+                    self.warnings += installer.install(chosen)
+                self.timed("dependencies")
+                # It is looked for on the same indexes.
+                if self.options.gunicorn_requirements:
+                    self.warnings += installer.install_gunicorn(self.options.gunicorn_requirements)
+        except ReleaseError as error:
+            raise ReleaseError(error.step, f"{error}{self._python_advice(str(error), facts['requirements'])}") from error
         self.warnings += installer.check()
         installer.compile()
         self.timed("gunicorn")
         return facts
+
+    def _python_advice(self, text: str, file: str | None) -> str:
+        asked = hints.python_requirement(text)
+        if not asked:
+            return ""
+        version = ".".join(self.python_version().split(".")[:2])
+        return (f"\n{file or self.source.address} asks for Python {asked}, and the release is made with {version}. The host has "
+                f"{dependencies.pythons()}: name one that fits in app_release: {{python: \"3.x\"}}, or lock the dependencies for {version} "
+                f"(requires-python, `uv lock --python {version}`).")
 
     def _run_commands(self, release: Path, folder: Path) -> None:
         """Run the operator's commands, such as `npm run build`, in the sandbox of the build."""

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import other_locks
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import sha256_of
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 
-LOCKS = ["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml"]
+LOCKS = ["uv.lock", "pylock.toml", "requirements.txt", other_locks.POETRY, other_locks.PIPENV, "pyproject.toml", "setup.py", "setup.cfg"]
+KINDS = {"uv.lock": "uv.lock", "pyproject.toml": "pyproject", "setup.py": "pyproject", "setup.cfg": "pyproject",
+         other_locks.POETRY: "other", other_locks.PIPENV: "other"}
+# What of a project can be chosen in a file of each kind.
+CHOICES = {"uv.lock": ("extras", "groups"), "pyproject": ("extras", "groups"), other_locks.POETRY: ("extras", "groups"), other_locks.PIPENV: ("groups",)}
 UNLOCKED = "without hashes: the same source can give other dependencies later; lock them (uv lock)"
+LFS = b"version https://git-lfs.github.com/spec/v1\n"
 
 
 class Plan(NamedTuple):
-    """The file that lists the dependencies, and its properties."""
+    """The file that lists the dependencies, and its properties; `text` are the requirements of another tool's lock."""
 
     file: str | None
     kind: str
     hashes: bool
     is_package: bool
+    text: str = ""
 
 
 def has_build_system(folder: Path) -> bool:
-    """Whether the project has a build system, so that it is installed too."""
+    """Whether the project has a build system and is a package, so that it is installed too."""
     path = folder / "pyproject.toml"
-    return path.is_file() and bool(re.search(r"(?m)^\[build-system\]", path.read_text(errors="replace")))
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    return bool(re.search(r"(?m)^\[build-system\]", text)) and not re.search(r"(?m)^package(-mode)?\s*=\s*false", text)
 
 
 def requirements_text(path: Path, root: Path, seen: frozenset[Path] = frozenset()) -> str:
@@ -40,26 +52,72 @@ def requirements_text(path: Path, root: Path, seen: frozenset[Path] = frozenset(
     return text + "".join("\n" + requirements_text(path.parent / name, root, seen | {real}) for name in included)
 
 
-def plan(folder: Path, wanted: str) -> Plan:
+def _is_inside(folder: Path, name: str) -> bool:
+    """Whether there is such a file, and no link that leads out of the source."""
+    return (folder / name).is_file() and folder.resolve() in (folder / name).resolve().parents
+
+
+def _candidates(folder: Path) -> str:
+    """The files that look like requirements, for the message that none has a usual name."""
+    found = sorted(str(path.relative_to(folder)) for pattern in ("*requirements*", "requirements/*", "*/requirements.txt", "*/pyproject.toml")
+                   for path in folder.glob(pattern) if path.suffix in (".txt", ".toml"))
+    if not found:
+        return "Add one, or set subdirectory to where it is."
+    return f"There is {', '.join(found[:5])}: write app_release: {{requirements: {found[0]}}}, or subdirectory: the directory of the application."
+
+
+def plan(folder: Path, wanted: str, groups: Collection[str] = (), extras: Collection[str] = ()) -> Plan:
     """Select the file to install from; `wanted` is a file name or auto."""
     if wanted == "auto":
-        file = next((name for name in LOCKS if (folder / name).is_file()), None)
+        file = next((name for name in LOCKS if _is_inside(folder, name)), None)
         if file is None:
-            raise ReleaseError("dependencies", f"The source lists no dependencies: none of {', '.join(LOCKS)} is "
-                                               "there. Add one, or set subdirectory to where it is.")
-    elif not (folder / wanted).is_file() or folder.resolve() not in (folder / wanted).resolve().parents:
+            raise ReleaseError("dependencies", f"The source lists no dependencies: none of {', '.join(LOCKS)} is there. {_candidates(folder)}")
+    elif not _is_inside(folder, wanted):
         raise ReleaseError("dependencies", f"The source has no file {wanted}.")
     else:
         file = wanted
     name = Path(file).name
-    kind = {"uv.lock": "uv.lock", "pyproject.toml": "pyproject"}.get(name, "requirements")
-    if re.fullmatch(r"pylock(\.[^.]+)?\.toml", name):
-        kind = "pylock"
-    if kind == "uv.lock" and file != "uv.lock":
-        raise ReleaseError("dependencies", "uv.lock must be beside pyproject.toml; set subdirectory to their directory.")
-    hashes = kind in ("uv.lock", "pylock") or \
-        (kind == "requirements" and "--hash=" in requirements_text(folder / file, folder))
-    return Plan(file, kind, hashes, has_build_system(folder))
+    kind = "pylock" if re.fullmatch(r"pylock(\.[^.]+)?\.toml", name) else KINDS.get(name, "requirements")
+    if kind in ("uv.lock", "pyproject") and file != name:
+        raise ReleaseError("dependencies", f"{name} must be in the application's directory; set subdirectory to its directory.")
+    for choice, chosen in (("extras", extras), ("groups", groups)):
+        if chosen and choice not in CHOICES.get(name, CHOICES.get(kind, ())):
+            raise ReleaseError("dependencies", f"app_release.{choice} has no meaning for {file}; leave it out, or name another file in requirements.")
+    text = other_locks.as_requirements(name, (folder / file).read_text(errors="replace"), groups, extras) if kind == "other" else \
+        requirements_text(folder / file, folder) if kind == "requirements" else ""
+    hashes = kind in ("uv.lock", "pylock") or "--hash=" in text
+    if kind == "other":
+        hashes = all("--hash=" in line for line in text.replace("\\\n", "").splitlines() if line.strip())
+    return Plan(file, kind, hashes, has_build_system(folder) or name in ("setup.py", "setup.cfg"), text if kind == "other" else "")
+
+
+def find_python(wanted: str) -> str:
+    """The interpreter of the host that `wanted` means: a path, or a version such as 3.12."""
+    if wanted.startswith("/"):
+        return wanted
+    places = [f"{folder}/python{wanted}" for folder in ("/usr/bin", "/usr/local/bin")]
+    return next((place for place in places if os.access(place, os.X_OK)), places[0])
+
+
+def pythons() -> str:
+    """The interpreters of the host, for messages."""
+    found = {path.name.removeprefix("python"): str(path) for folder in ("/usr/bin", "/usr/local/bin") for path in Path(folder).glob("python3.*")
+             if re.fullmatch(r"python3\.\d+", path.name)}
+    return ", ".join(f"{version} ({path})" for version, path in sorted(found.items(), key=lambda item: int(item[0].partition(".")[2]))) or "none"
+
+
+def refuse_pointers(root: Path) -> None:
+    """Refuse files of Git LFS that were not fetched: each is three lines of text."""
+    found = [path for path in root.rglob("*") if not path.is_symlink() and path.is_file() and path.stat().st_size < 1024
+             and ".git" not in path.relative_to(root).parts and path.read_bytes().startswith(LFS)]
+    if found:
+        names = ", ".join(str(path.relative_to(root)) for path in sorted(found)[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+        raise ReleaseError("source", f"These files are pointers of Git LFS, and their contents are not there: {names}. For a git source write "
+                                     "app_release: {packages: [git-lfs]}; for a directory or an archive run `git lfs pull` before.")
+
+
+# Servers that take tokens accept any name with them.
+TOKEN_USER = "__token__"
 
 
 class Installer:
@@ -82,6 +140,32 @@ class Installer:
         }
         if index:
             self.env["UV_DEFAULT_INDEX"] = index
+        if options.extra_index_urls:
+            # uv takes a package from the first index that has it: nobody can put another one of its name on the public index.
+            self.env["UV_INDEX"] = " ".join(options.extra_index_urls)
+
+    @contextmanager
+    def access(self, credentials: Mapping[str, str]) -> Iterator[None]:
+        """Let uv and git reach servers that need a password, from files that only the build account can read; gone afterwards."""
+        if not credentials:
+            yield
+            return
+        with self.sandbox.private_folder() as folder:
+            netrc, store = "", ""
+            for host, given in credentials.items():
+                user, separator, password = given.partition(":")
+                user, password = (user, password) if separator else (TOKEN_USER, given)
+                netrc += f"machine {host} login {user} password {password}\n"
+                store += f"https://{quote(user, safe='')}:{quote(password, safe='')}@{host}\n"
+            self.sandbox.write_private(folder, {"netrc": netrc, "credentials": store,
+                                                "gitconfig": f'[credential]\n\thelper = "store --file={folder}/credentials"\n'})
+            env, properties = self.env, self.properties
+            self.env = {**env, "NETRC": f"{folder}/netrc", "GIT_CONFIG_GLOBAL": f"{folder}/gitconfig"}
+            self.properties = [*properties, f"ReadWritePaths={folder}"]
+            try:
+                yield
+            finally:
+                self.env, self.properties = env, properties
 
     def run(self, argv: list[str], explain: str, step: str = "dependencies", check: bool = True) -> tuple[int, str]:
         """One command in the folder of the project."""
@@ -107,36 +191,56 @@ class Installer:
         """Install a package of the index as the application."""
         self._install(pin, explain=f"Installing {pin} failed")
 
-    def install(self, chosen: Plan) -> None:
-        """Install the dependencies, then the project itself if it has a build system."""
+    def install(self, chosen: Plan) -> list[str]:
+        """Install the dependencies, then the project itself if it is a package; returns warnings."""
         if chosen.kind == "uv.lock":
-            self._install_uv_lock(chosen)
-        elif chosen.kind == "pylock":
-            self._install("-r", str(chosen.file))
+            self._install_uv_lock()
+        elif chosen.kind == "other":
+            self._install_text(chosen)
         elif chosen.kind == "requirements":
             self._install("-r", str(chosen.file), *(["--require-hashes"] if chosen.hashes else []))
-        elif chosen.is_package:
-            self._install(".")
         else:
-            self._install("-r", "pyproject.toml")
-        if chosen.is_package and chosen.kind in ("pylock", "requirements"):
-            self._install_project()
+            self._install("-r", str(chosen.file), *(self._choices() if chosen.kind == "pyproject" else []))
+        return self._install_project() if chosen.is_package else []
 
-    def _install_project(self) -> None:
-        self._install("--no-deps", ".", explain="Installing the project itself failed")
+    def _choices(self) -> list[str]:
+        chosen = [(f"--{kind}", name) for kind, names in (("extra", self.options.extras), ("group", self.options.groups)) for name in names]
+        return [word for pair in chosen for word in pair]
 
-    def _install_uv_lock(self, chosen: Plan) -> None:
+    def _install_project(self) -> list[str]:
+        """Install the project itself. One that cannot be built is served from its source."""
+        try:
+            self._install("--no-deps", ".", explain="Installing the project itself failed")
+        except ReleaseError as error:
+            module = self.options.wsgi.partition(":")[0].partition(".")[0]
+            if not ((self.folder / f"{module}.py").is_file() or (self.folder / module).is_dir()):
+                raise
+            lines = [line.strip() for line in str(error).splitlines()]
+            reason = next((line for line in reversed(lines) if re.match(r"(error|\w+Error): (?!Failed to build)", line)), lines[-1])
+            return [f"the project itself cannot be built and is served from its source ({reason[:200]})"]
+        return []
+
+    def _install_uv_lock(self) -> None:
         explain = "Installing what uv.lock names failed"
         if not self.options.index_url:
-            self.uv("sync", "--locked", "--no-dev", "--no-editable", explain=explain)
+            self.uv("sync", "--locked", "--no-dev", "--no-editable", "--no-install-project", *self._choices(), explain=explain)
             return
         # The lock names files of the index it was made with; another index gets names and hashes.
         exported = f"{self.venv}/exported-requirements.txt"
-        self.uv("export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--format", "requirements.txt",
+        self.uv("export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--format", "requirements.txt", *self._choices(),
                 "--output-file", exported, explain=explain)
         self.uv("pip", "sync", "--require-hashes", exported, explain=explain)
-        if chosen.is_package:
-            self._install_project()
+
+    def _install_text(self, chosen: Plan) -> None:
+        """Install the packages of another tool's lock. The file is where the source cannot have put a link."""
+        path = self.release / "exported-requirements.txt"
+        path.write_text(chosen.text)
+        path.chmod(0o644)
+        try:
+            self._install("-r", str(path), *(["--require-hashes"] if chosen.hashes else []), "--no-deps",
+                          explain=f"Installing what {chosen.file} names failed")
+        finally:
+            path.unlink()
 
     def install_gunicorn(self, lock: str) -> list[str]:
         """Install the pinned gunicorn, which replaces the project's version; returns warnings."""

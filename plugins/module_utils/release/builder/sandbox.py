@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from ansible_collections.bulwark.flask.plugins.module_utils import systemd_sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.hints import hint
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 TAIL_LINES = 20
@@ -45,6 +49,8 @@ PROPERTIES = systemd_sandbox.properties(OWN_LINES)
 class Sandbox:
     """Runs commands for one application, one at a time, until the time is up."""
 
+    runtime = Path("/run")
+
     def __init__(self, name: str, account: str, cache: Path, timeout_seconds: int) -> None:
         self.unit = f"flask-build-{name}.service"
         self.account = account
@@ -58,6 +64,28 @@ class Sandbox:
         """The user and group id of the build account."""
         found = pwd.getpwnam(self.account)
         return found.pw_uid, found.pw_gid
+
+    @contextmanager
+    def private_folder(self, runtime: Path | None = None) -> Iterator[Path]:
+        """A directory that only the build account can enter, for keys; it is gone afterwards."""
+        folder = (runtime or self.runtime) / f"{self.unit.replace('.service', '')}-{os.getpid()}"
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(mode=0o700)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+    def write_private(self, folder: Path, files: Mapping[str, str]) -> None:
+        """Files in it, and the directory itself, for the build account alone."""
+        uid, gid = self.ids
+        for name, text in files.items():
+            path = folder / name
+            path.touch(mode=0o600)
+            path.write_text(text)
+            os.chown(path, uid, gid)
+        os.chown(folder, uid, gid)
 
     def stop_leftover(self) -> None:
         """End a command that a killed run left behind."""
@@ -117,14 +145,3 @@ def tail(text: str) -> str:
 def short(argv: list[str]) -> str:
     """The name of a command with its first words."""
     return " ".join([os.path.basename(argv[0]), *[word for word in argv[1:3] if not word.startswith(("-", "/"))]])
-
-
-def hint(text: str) -> str:
-    """One more line for failures whose output hides the cause."""
-    if "No space left on device" in text:
-        return "\nThe disk is full: make room, then run this again."
-    if "CERTIFICATE_VERIFY_FAILED" in text or "UnknownIssuer" in text or "invalid peer certificate" in text:
-        return "\nThe server's certificate is not trusted: name the right file in ca_bundle."
-    if "Temporary failure in name resolution" in text or "dns error" in text:
-        return "\nThe host cannot resolve names."
-    return ""

@@ -17,7 +17,8 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import hint, tail
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.hints import hint
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import tail
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.base import Host, Source
 
@@ -38,6 +39,7 @@ GITCONFIG = """[safe]
 [advice]
 \tdetachedHead = false
 """
+LFS_PROGRAM = "/usr/bin/git-lfs"
 # Messages of git and ssh, and the explanation for the operator.
 MEANINGS = [
     (r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -146,17 +148,10 @@ class Repository:
     @contextmanager
     def access(self) -> Iterator[dict[str, str]]:
         """The environment of git for one access to the server; secrets are removed afterwards."""
-        prefix = self.sandbox.unit.replace(".service", "")
-        folder = self.runtime / f"{prefix}-{os.getpid()}"
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(mode=0o700)
-        try:
+        with self.sandbox.private_folder(self.runtime) as folder:
             yield self._write_access(folder)
             if not self.host_key and (folder / "known_hosts").stat().st_size and self.known_hosts.parent.is_dir():
                 self._keep_known_hosts(folder / "known_hosts")
-        finally:
-            shutil.rmtree(folder)
 
     def _write_access(self, folder: Path) -> dict[str, str]:
         known = self.host_key or (self.known_hosts.read_text() if self.known_hosts.exists() else "")
@@ -172,15 +167,10 @@ class Repository:
             files["credentials"] = credentials(self.url, token) + "\n"
             files["gitconfig"] += f'[credential]\n\thelper = "store --file={folder}/credentials"\n'
         files["ssh_config"] = "".join(ssh) + "Include /etc/ssh/ssh_config\n"
-        uid, gid = self.sandbox.ids
-        for name, text in files.items():
-            path = folder / name
-            path.touch(mode=0o600)
-            path.write_text(text)
-            os.chown(path, uid, gid)
-        os.chown(folder, uid, gid)
+        self.sandbox.write_private(folder, files)
         return {"HOME": str(folder), "GIT_CONFIG_GLOBAL": f"{folder}/gitconfig", "GIT_TERMINAL_PROMPT": "0",
-                "GIT_SSH_COMMAND": f"ssh -F {folder}/ssh_config", "GIT_SSL_CAINFO": self.ca_bundle}
+                "GIT_SSH_COMMAND": f"ssh -F {folder}/ssh_config", "GIT_SSL_CAINFO": self.ca_bundle,
+                "GIT_LFS_SKIP_SMUDGE": "1"}  # files of Git LFS are fetched once the repository knows its server
 
     def _keep_known_hosts(self, seen: Path) -> None:
         """Remember the first host key a server showed, where builds cannot change it."""
@@ -227,6 +217,10 @@ class Repository:
             if (destination / ".gitmodules").is_file():
                 self._run(env, "-C", str(destination), "submodule", "--quiet", "update", "--init", "--recursive",
                           writable=writable)
+            if os.path.exists(LFS_PROGRAM):
+                self._run(env, "-C", str(destination), "lfs", "pull", writable=writable)
+                if (destination / ".gitmodules").is_file():
+                    self._run(env, "-C", str(destination), "submodule", "--quiet", "foreach", "--recursive", "git lfs pull", writable=writable)
 
     def _update_mirror(self, env: dict[str, str], wanted: str) -> str:
         """Make sure the mirror has a commit, asking the server only when it lacks it; returns it in full."""

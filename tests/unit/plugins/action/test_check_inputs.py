@@ -207,3 +207,20 @@ def test_every_role_takes_the_directory_from_the_entry():
     app = support.SHOP | {"subdirectory": "backend"}
     assert support.role_vars("app_release", app)["__app_release_options"]["subdirectory"] == "backend"
     assert "WorkingDirectory=/srv/shop/instances/%i/release/src/backend" in support.render("gunicorn_app", "gunicorn.service.j2", app).splitlines()
+
+
+def test_what_dependencies_are_installed_from_is_checked_and_no_password_is_shown(tmp_path):
+    given = {"python": 3.12, "extras": ["pg sql"], "groups": "web", "extra_index_urls": ["https://jo:hunter2@pypi.example.com/simple"],
+             "download_credentials": {"https://jo:hunter3@pypi.example.com": "hunter4", "git.example.com": "hunter5 hunter6", "pypi.example.com": 7}}
+    good, text = check(tmp_path, {"flask_apps": {
+        "shop": {**GOOD, "app_release": given},
+        "notes": {**GOOD, "domains": ["notes.example.com"], "app_release": {
+            "python": "3.12", "extras": ["pgsql"], "groups": ["web"], "extra_index_urls": ["https://pypi.example.com/simple"],
+            "download_credentials": {"pypi.example.com": "jo:hunter7"}}}}})
+    text = " ".join(text.split())
+    assert not good and "hunter" not in text and "flask_apps.notes" not in text
+    for part in ("shop.app_release.python must be a text; put it in quotes", "app_release.extras must be names of extras",
+                 "app_release.groups must be a list", "app_release.extra_index_urls must be URLs without user and password",
+                 "'pypi.example.com' must be a host alone", "download_credentials.git.example.com must be a token or user:password",
+                 "download_credentials.pypi.example.com must be a token"):
+        assert part in text, part

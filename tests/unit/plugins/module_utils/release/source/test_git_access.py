@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.base import Host
@@ -58,17 +59,17 @@ class GitServer(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class PlainSandbox:
+class PlainSandbox(Sandbox):
     """Runs commands as they are, and remembers each with what lay in the directory of keys then."""
 
     unit = "flask-build-test.service"
-    ids = (os.getuid(), os.getgid())
+    ids = (os.getuid(), os.getgid())  # type: ignore[assignment]
 
     def __init__(self, cache: Path) -> None:
         self.cache = cache
         self.seen: list[tuple[list[str], dict[str, str], dict[str, tuple[str, int]]]] = []
 
-    def run(self, argv: list[str], *, env: dict[str, str], folder: Path, **_: Any) -> tuple[int, str]:
+    def run(self, argv: list[str], *, env: dict[str, str], folder: Path, **_: Any) -> tuple[int, str]:  # type: ignore[override]
         files = {path.name: (path.read_text(), path.stat().st_mode & 0o777) for path in Path(env["HOME"]).iterdir()}
         self.seen.append((argv, env, files))
         done = subprocess.run(argv, cwd=folder, env={"PATH": os.environ["PATH"], **env}, capture_output=True, text=True, check=False)
