@@ -7,7 +7,7 @@ standard library. The JSON file of one application has these keys:
   extensions read them, and the application's own settings replace them.
 - `config`: settings of the operator. They replace what the application sets, once it is loaded.
 - `refuse_cross_site` (bool) and `trusted_origins` (list of origins such as `https://www.example.com`).
-- `worker_class`: `auto`, `gthread` for WSGI applications, or `asgi`.
+- `worker_class`: `auto`, `gthread` for WSGI applications, or `asgi`. `workers` (0 is several) and `threads`: their numbers.
 
 A setting `{"env": "NAME"}` is the text of an environment variable; `{"env_json": "NAME"}` is its JSON.
 """
@@ -57,6 +57,7 @@ class Deployment:
         self.refuse_cross_site = given["refuse_cross_site"]
         self.trusted_origins = {origin.lower() for origin in given["trusted_origins"]}
         self.worker_class = given["worker_class"]
+        self.workers, self.threads = given.get("workers"), given.get("threads")
         self.made: list[Any] = []
 
     def install(self) -> None:

@@ -44,6 +44,16 @@ class Subject:
         """Whether the deployment refuses cross-site requests in front of the application."""
         return bool(self.deployment is not None and self.deployment.refuse_cross_site or self.question.get("cross_site") == "refused")
 
+    @property
+    def workers(self) -> int | None:
+        """The number of processes; 0 is several, None is unknown."""
+        return self.deployment.workers if self.deployment is not None else self.question.get("workers")
+
+    @property
+    def threads(self) -> int | None:
+        """The number of threads of each; None is unknown."""
+        return self.deployment.threads if self.deployment is not None else self.question.get("threads")
+
     def kind_of_setting(self, name: str) -> str:
         """A setting's type, since its value is not shown."""
         return f"{name} is {'empty' if self.config.get(name) in (None, '') else type(self.config.get(name)).__name__}"

@@ -11,11 +11,12 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
     output,
     proxy,
     sessions,
+    workers,
 )
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Check
 
 # The one check of a target that cannot be inspected.
 APPLICATION = Check("application", "wsgi names a Flask application", "error", "only a Flask application can be inspected",
                     "name a Flask application in wsgi, such as shop:create_app()")
-CHECKS = tuple(value for module in (modes, keys, sessions, csrf, inputs, output, proxy, errors)
+CHECKS = tuple(value for module in (modes, keys, sessions, csrf, inputs, output, proxy, errors, workers)
                for value in vars(module).values() if isinstance(value, Check))

@@ -44,6 +44,8 @@ TRUSTING = {"shop/config.py": {"    if problems:": "    if False:"}}
 OLD_FLASK = {"flask-3.1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: Flask\nVersion: 3.1.0\n"}
 LONG_KEY = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 
+SOCKETIO = late('app.extensions["socketio"] = type("SocketIO", (), {"async_mode": "threading"})()')
+SIMPLE_WEBSOCKET = {"simple_websocket.py": ""}
 VARIANTS = [
     Variant("debug", "debug_mode", "error", late("app.debug = True")),
     Variant("debug-as-text", "debug_mode", "error", env={"FLASK_DEBUG": "False"}),
@@ -136,6 +138,11 @@ VARIANTS = [
         base="minimal"),
     Variant("proxy-unknown-to-the-application", "proxy_hops", "warning", {INIT: {"    app.wsgi_app = ProxyFix": "    ProxyFix"}}),
     Variant("proxy-one-too-many", "proxy_hops", "warning", {INIT: {"x_for=1": "x_for=2"}}),
+    Variant("socketio-workers", "socketio_workers", "error", SOCKETIO, SIMPLE_WEBSOCKET, question={"workers": 0, "threads": 4}),
+    Variant("socketio-threads", "socketio_workers", "warning", SOCKETIO, SIMPLE_WEBSOCKET, question={"workers": 1, "threads": 4}),
+    Variant("socketio-polling", "socketio_workers", "warning", SOCKETIO, question={"workers": 1, "threads": 100}),
+    Variant("socketio-gevent", "socketio_workers", "error", late('app.extensions["socketio"] = type("SocketIO", (), {"async_mode": "gevent"})()'),
+            SIMPLE_WEBSOCKET, question={"workers": 1, "threads": 100}),
     Variant("proxy-one-too-few", "proxy_hops", "warning", question={"proxies": 2}),
     Variant("proxy-host-from-clients", "proxy_hops", "warning", {INIT: {"x_host=0": "x_host=1"}}),
     Variant("proxy-prefix-from-clients", "proxy_hops", "warning", {INIT: {"x_prefix=0": "x_prefix=1"}}),
