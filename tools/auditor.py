@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A machine with other people's scanners beside the test hosts: a container of its own, nothing on this machine.
+"""A container with other projects' scanners, on the network of the test hosts. Nothing is installed on this machine.
 
     auditor.py up      make it, or start what is there; needs the hosts of the scenario that MOLECULE_SCENARIO_NAME names, and
                        lends them what a container lacks beside a machine
@@ -24,9 +24,9 @@ PACKAGES = ("systemd,python3,python3-venv,ca-certificates,curl,openssl,procps,ip
 TOOLS = ROOT / "build" / "auditor"
 LOCKS = "/project/molecule/scanners/tools"
 VENVS = ("scanners", "browser", "wapiti")
-# What its own installation would fetch from elsewhere; neither list has a name of the test network in it.
+# Lists that its installation would download; neither contains a name of the test network.
 OBSERVATORY = "/tools/npm/node_modules/@mdn/mdn-http-observatory/conf"
-# One client needs as many files as it holds connections.
+# A client needs an open file for each connection.
 LIMITS = ["--ulimit=nofile=12288:12288", "--ulimit=nproc=4096:4096"]
 PASSED_ON = re.compile(r"PIP_(EXTRA_)?INDEX_URL|(NPM_CONFIG|npm_config)_registry|\w*(_proxy|_PROXY)", re.IGNORECASE)
 
@@ -40,11 +40,11 @@ class Auditor:
 
     @property
     def address(self) -> str:
-        """Where the hosts see it."""
+        """Its address on the network of the hosts."""
         return self.hosts.address("auditor")
 
     def run(self, script: str, stdin: bytes | None = None, seconds: int = 600) -> subprocess.CompletedProcess[str]:
-        """Run a script in it; what it printed."""
+        """Run a script in it; returns its output."""
         given = [f"--env={name}" for name in os.environ if PASSED_ON.fullmatch(name)]
         command = [*SUDO, "podman", "exec", "--interactive", *given, self.name, "timeout", str(seconds), "bash", "-c", script]
         done = subprocess.run(command, input=stdin, capture_output=True, check=False)
@@ -52,14 +52,14 @@ class Auditor:
                                            done.stderr.decode(errors="replace"))
 
     def must(self, script: str, stdin: bytes | None = None) -> str:
-        """Run a script that has to succeed."""
+        """Run a script; a failure is an error."""
         done = self.run(script, stdin)
         if done.returncode:
             sys.exit(f"`{script[:100]} …` failed:\n{(done.stdout + done.stderr)[-3000:]}")
         return done.stdout
 
     def up(self) -> None:
-        """Make what is missing."""
+        """Create the container and install missing scanners."""
         TOOLS.mkdir(parents=True, exist_ok=True)
         self.hosts.lend()
         tag = image("trixie", PACKAGES)
@@ -82,7 +82,7 @@ class Auditor:
                   f"npm ci --ignore-scripts --no-audit --no-fund --silent && {stubs} && cp {lock} lock; }}")
 
     def down(self) -> None:
-        """Remove it; what was downloaded stays."""
+        """Remove the container; downloads stay."""
         podman("rm", "--force", "--ignore", "--time", "2", self.name)
 
 

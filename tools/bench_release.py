@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure releases under a steady load through TLS: what fails, how slow it gets, how long each way takes.
+"""Measure releases under a constant TLS load: failed requests, latency, and the duration of each kind of activation.
 
 On each host, Debian 13 and then 12, with the load going on all the time: ten good deploys, a release that cannot be
 imported, one that is not well, one that hangs, a rollback, and the death of the live server. Writes
@@ -45,7 +45,7 @@ def run(name: str, host: str, good: bool = True, **variables: Any) -> float:
 
 
 def measure(site: Any) -> dict[str, Any]:
-    """Everything on one host."""
+    """All measurements on one host."""
     host, found = site.server.name, {}
     with Load(site, rate=RATE) as load:
         windows: list[tuple[float, float]] = []

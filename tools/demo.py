@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the demo's inventory, or tell a person what the demo made.
+"""Write the demo's inventory, or print its address and the next commands.
 
     demo.py inventory [SET]      build/demo/inventory.yml, in the form an operator writes; or another set's of hosts
     demo.py summary              what is served, by which certificate and release, and what to try next
@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "build" / "demo"
 INVENTORY = """\
-# The demo's inventory: what an operator writes, and how to reach the demo's host.
+# The demo's inventory, as an operator writes it, with the address of the demo's host.
 all:
   hosts:
     demo:
@@ -46,21 +46,21 @@ all:
 
 
 def write_inventory(name: str) -> None:
-    """The inventory of the host that runs now."""
+    """The inventory of the running host."""
     folder = ROOT / "build" / name
     address = (folder / "web.address").read_text(encoding="utf-8")
     (folder / "inventory.yml").write_text(INVENTORY.format(address=address, folder=folder, root=ROOT), encoding="utf-8")
 
 
 def on_host(command: str) -> str:
-    """Ask the demo's host over SSH."""
+    """Run a command on the demo's host over SSH."""
     address = (DEMO / "web.address").read_text(encoding="utf-8")
     return subprocess.run(["ssh", "-i", str(DEMO / "id_ed25519"), "-o", f"UserKnownHostsFile={DEMO}/known_hosts",
                            f"root@{address}", command], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def summary() -> None:
-    """What a person wants to know."""
+    """Print the address and the next commands."""
     context = ssl.create_default_context(cafile=str(DEMO / "ca.pem"))
     with socket.create_connection(("127.0.0.1", 8443), timeout=10) as raw, \
             context.wrap_socket(raw, server_hostname="demo.localhost") as tls:

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-# Ansible's own marks for code, values and options; the text may hold one pair of brackets.
+# Ansible's markup for code, values and options; the text can contain one pair of brackets.
 MARKED = re.compile(r"[CVO]\(((?:[^()]|\([^()]*\))*)\)")
 BEGIN, END = "<!-- variables: begin -->", "<!-- variables: end -->"
 # The keys of an entry that several roles read: the role whose specification describes each, and an example.
@@ -47,7 +47,7 @@ SAMPLES = {"raw": "text", "str": "text", "int": "1", "bool": "true", "float": "1
 
 
 def constant(module: str, name: str) -> Any:
-    """A table that stands in a module of the inputs."""
+    """The value of a constant in a module of the inputs."""
     tree = ast.parse((ROOT / "plugins/module_utils/inputs" / module).read_text(encoding="utf-8"))
     return next(ast.literal_eval(node.value) for node in tree.body
                 if isinstance(node, ast.Assign) and [getattr(target, "id", "") for target in node.targets] == [name])
@@ -89,7 +89,7 @@ def default(option: dict[str, Any]) -> str:
 
 
 def example(name: str, option: dict[str, Any]) -> str:
-    """The option as one would write it, with another value than the default where that is empty."""
+    """An example of the option, with a value other than the default where that is empty."""
     value = option.get("default")
     if option.get("choices"):
         text = str(next((choice for choice in option["choices"] if choice != value), value))
@@ -129,7 +129,7 @@ def rows(role: str, options: dict[str, Any], per_app: bool) -> list[str]:
 
 
 def role_table(role: str, points: dict[str, Any]) -> str:
-    """Variables of the entry point `main`, and what the others are for and take beside them."""
+    """The variables of the entry point `main`, then the purpose and further variables of each other entry point."""
     main = points["main"]["options"]
     per_app = f"{role}_name" in main
     text = "\n".join(rows(role, main, per_app))
@@ -144,7 +144,7 @@ def role_table(role: str, points: dict[str, Any]) -> str:
 
 
 def readme(role: str, points: dict[str, Any]) -> str:
-    """A README as it should be."""
+    """The README with current tables."""
     text = (ROOT / "roles" / role / "README.md").read_text(encoding="utf-8")
     head, _, tail = text.partition(BEGIN)
     _, _, rest = tail.partition(END)
@@ -162,7 +162,7 @@ def comment(option: dict[str, Any]) -> str:
 
 
 def defaults(role: str, points: dict[str, Any]) -> str:
-    """A role's defaults/main.yml as it should be: each variable with its comment; order, values and headings stay."""
+    """A role's defaults/main.yml with current comments; order, values and headings stay."""
     lines: list[str] = []
     for line in (ROOT / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8").splitlines():
         if found := re.match(r"(\w+):", line):
@@ -180,7 +180,7 @@ def entry_option(key: str, every: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings(role: str, every: dict[str, Any]) -> dict[str, Any]:
-    """The options of a role that stand in its section of an entry, by their short names."""
+    """The options of a role's section of an entry, by short name."""
     options = every[role]["main"]["options"]
     return {short: option for short, option in ((name[len(role) + 1:], option) for name, option in options.items())
             if not is_key(role, short) and (role, short) not in OF_A_RUN}
@@ -228,7 +228,7 @@ JSON_TYPES = {"str": "string", "path": "string", "int": "integer", "float": "num
 
 
 def schema_of(option: dict[str, Any]) -> dict[str, Any]:
-    """An option as JSON Schema. What is no text may also be a template."""
+    """An option as JSON Schema. Options of other types than text also accept a template."""
     name = option.get("type", "str")
     found: dict[str, Any] = {"type": JSON_TYPES[name]} if name in JSON_TYPES else {}
     if option.get("choices"):
@@ -275,7 +275,7 @@ def schema(every: dict[str, Any]) -> str:
 
 
 def wanted() -> dict[Path, str]:
-    """Every generated file, as it should be."""
+    """Every generated file with its current text."""
     every = specs()
     return {**{ROOT / "roles" / role / "README.md": readme(role, points) for role, points in every.items()},
             **{ROOT / "roles" / role / "defaults/main.yml": defaults(role, points) for role, points in every.items()},

@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BUILD = ROOT / "build" / "ansible-test"
 TREE = BUILD / "tree" / "ansible_collections" / "bulwark" / "flask"
-# What ansible-test reads and the artefact does not hold.
+# Files that ansible-test reads and the artefact does not contain.
 TESTS = {"sanity": ["tests/sanity"], "units": ["tests/sanity", "tests/unit", "tests/conftest.py", "pyproject.toml"]}
 # ansible-test bootstraps pip with a script that it downloads, the only file it does not take from PyPI.
 # Python's own copy of pip does the same.
@@ -48,7 +48,7 @@ def build() -> Path:
 
 
 def import_as_galaxy() -> int:
-    """Have galaxy-importer look at the artefact. Its warnings count: Galaxy shows them on the collection's page."""
+    """Run galaxy-importer on the artefact. A warning is a failure, because Galaxy shows it on the collection's page."""
     result = subprocess.run([sys.executable, "-m", "galaxy_importer.main", str(build())], cwd=BUILD, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True, check=False)
     complaints = [line for line in result.stdout.splitlines() if line.startswith(("ERROR", "WARNING"))]
@@ -57,7 +57,7 @@ def import_as_galaxy() -> int:
 
 
 def unpack(tests: list[str]) -> None:
-    """Build the collection, unpack it where ansible-test wants it, and lay the tests beside it."""
+    """Build the collection, unpack it where ansible-test requires it, and copy the tests beside it."""
     shutil.rmtree(TREE, ignore_errors=True)
     TREE.mkdir(parents=True)
     with tarfile.open(build()) as artefact:

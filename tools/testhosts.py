@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Plain Debian hosts and an ACME authority in containers, for the demo and the tests.
+"""Plain Debian hosts and an ACME server in containers, for the demo and the tests.
 
     testhosts.py up demo|bench|SCENARIO         make what is missing, start what is stopped
     testhosts.py down demo|bench|SCENARIO       remove all of it
     testhosts.py down molecule                  the same for every scenario
 
 State is below build/demo/, build/bench/ and build/molecule/<scenario>/: the SSH key, known_hosts,
-each host's address, the authority's root (ca.pem) and the certificate of its own listener. Every set
+each host's address, the CA's root certificate (ca.pem) and the certificate of its own listener. Every set
 has containers and a network of its own. BULWARK_PREFIX begins their names, for two checkouts on one
 machine. Needs podman, mmdebstrap and root (or sudo).
 """
@@ -28,27 +28,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-# Begins the name of every container and network: two checkouts on one machine can keep apart.
+# Prefix of every container and network, so that two checkouts can share a machine.
 PREFIX = os.environ.get("BULWARK_PREFIX", "bulwark")
 SUDO = [] if os.geteuid() == 0 else ["sudo"]
 PLAIN = "systemd,systemd-sysv,dbus,python3,ca-certificates,sudo,iproute2,procps,openssh-server"
 # An init system needs a whole system's rights; the limits let it start under a restricted root.
 RIGHTS = ["--systemd=always", "--privileged", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"]
-# Settings of the kernel that harm nobody else on this machine and can be put back.
+# Kernel settings that do not affect other programs of this machine and can be restored.
 LENT = ["dev/tty/ldisc_autoload", "fs/protected_fifos", "kernel/core_uses_pid", "kernel/ctrl-alt-del", "kernel/kptr_restrict"]
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
 PEBBLE = """{"pebble": {"listenAddress": "0.0.0.0:%(port)d", "managementListenAddress": "0.0.0.0:%(management)d",
  "certificate": "/etc/pebble/cert.pem", "privateKey": "/etc/pebble/key.pem", "httpPort": 80, "tlsPort": 443,
  "certificateValidityPeriod": 7776000, "ocspResponderURL": "", "externalAccountBindingRequired": %(bound)s, "externalAccountMACKeys": {"kid-1": "$key"}}}
 """
-# The second authority issues to accounts alone that are bound to one it knows.
-AUTHORITIES = {"ca.pem": {"port": 14000, "management": 15000, "bound": "false"},
+# The second CA requires external account binding.
+ACME_SERVERS = {"ca.pem": {"port": 14000, "management": 15000, "bound": "false"},
                "ca-eab.pem": {"port": 14001, "management": 15001, "bound": "true"}}
 
 
 @dataclass(frozen=True)
 class Host:
-    """A container that plays a host."""
+    """A container that acts as a host."""
 
     name: str
     release: str
@@ -57,7 +57,7 @@ class Host:
 
 
 def demo_hosts() -> list[Host]:
-    """One web host, its ports published on this machine alone."""
+    """One web host, its ports published on this machine only."""
     ports = ["127.0.0.1:8443:443", "127.0.0.1:8080:80"]
     return [Host("web", os.environ.get("DISTRO", "trixie"), ["demo.localhost"], ports)]
 
@@ -79,7 +79,7 @@ SETS = {**{name: scenario_hosts for name in SCENARIOS}, "demo": demo_hosts, "ben
 
 
 def run(*command: str, stdin: bytes | None = None, check: bool = True) -> str:
-    """Run a command; its output, or its own words as the reason to stop."""
+    """Run a command and return its output; a failure exits with its error output."""
     done = subprocess.run(command, input=stdin, capture_output=True, check=False)
     if check and done.returncode:
         sys.exit(f"`{' '.join(command[:6])} …` failed:\n{done.stderr.decode(errors='replace')[-3000:]}")
@@ -92,7 +92,7 @@ def podman(*arguments: str, stdin: bytes | None = None, check: bool = True) -> s
 
 
 def extra_certificates() -> str:
-    """Authorities this machine trusts, for hosts that reach the registries the way it does."""
+    """The CA certificates that this machine trusts, for hosts that reach the registries through it."""
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
         if os.environ.get(name):
             return Path(os.environ[name]).read_text(encoding="utf-8")
@@ -101,7 +101,7 @@ def extra_certificates() -> str:
 
 @contextmanager
 def locked(name: str) -> Iterator[None]:
-    """What one scenario does at a time."""
+    """Hold the lock of a set."""
     (ROOT / "build").mkdir(exist_ok=True)
     with (ROOT / "build" / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -117,7 +117,7 @@ def image(release: str, packages: str) -> str:
 
 
 def make_image(tag: str, release: str, packages: str) -> None:
-    """Make it, unless it is there."""
+    """Create it if it does not exist."""
     if subprocess.run([*SUDO, "podman", "image", "exists", tag], check=False).returncode:
         print(f"Building {tag} …", flush=True)
         archive = ROOT / "build" / f"{release}.tar"
@@ -166,7 +166,7 @@ class Set:
         return path
 
     def prepare(self, host: Host) -> None:
-        """What a hosting company does: a key for root, a name; and this machine's trust."""
+        """Configure a new host as a provider does: a key for root and a name; and this machine's CA certificates."""
         # Parts of the kernel's settings are the machine's own: tests must not reach them. Those of the network
         # belong to the container's own.
         self.execute(host.name, "mount --make-rshared /; mountpoint -q /proc/sys || { mount --bind /proc/sys /proc/sys; "
@@ -186,32 +186,32 @@ class Set:
         sys.exit(f"{host.name} did not start its SSH server")
 
     def lend(self) -> None:
-        """For what is graded: what a host has that is no container, as far as this machine can lend it until `down`."""
+        """For scanners: give the containers kernel settings of a real host, until `down`."""
         kept = self.folder / "kernel.json"
         if not kept.exists():
             before = {path: Path("/proc/sys", path).read_text(encoding="ascii").strip() for path in LENT}
             kept.write_text(json.dumps(before), encoding="ascii")
         script = "".join(f"f=/proc/sys/{path}; test -w $f || {{ mount --bind $f $f; mount -o remount,bind,rw $f; }}\n" for path in LENT)
-        # Between containers the network forwards; a host that was just rented does not.
+        # Container networks forward packets; a new host does not.
         script += "echo 0 > /proc/sys/net/ipv4/conf/all/forwarding\n"
-        # systemd's own client does not run in a container. This one runs, and leaves the clock alone, which is the machine's.
+        # systemd-timesyncd does not run in a container. chrony does, and does not set the clock, which is the machine's.
         script += ("test -x /usr/sbin/chronyd || { echo 'DAEMON_OPTS=\"-F 1 -x\"' > /etc/default/chrony; apt-get -qq update; "
                    "DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Options::=--force-confold install --no-install-recommends chrony; }\n")
         for host in self.hosts:
             self.execute(host.name, script)
 
     def take_back(self) -> None:
-        """The kernel's settings, as they were."""
+        """Restore the kernel settings."""
         kept = self.folder / "kernel.json"
         if kept.exists():
             for path, value in json.loads(kept.read_text(encoding="ascii")).items():
                 run(*SUDO, "tee", f"/proc/sys/{path}", stdin=value.encode())
 
-    def authority(self) -> None:
-        """Pebble, Let's Encrypt's own test server, twice, with the roots it made at its start."""
+    def acme_servers(self) -> None:
+        """Two instances of Pebble, Let's Encrypt's test server, with their root certificates."""
         tag = image("trixie", "ca-certificates,openssl,pebble,python3,curl,procps")
         script = "mkdir -p /etc/pebble; cd /etc/pebble; key=$(openssl rand -base64 32 | tr +/ -_ | tr -d =); echo $key > eab-key; "
-        for name, settings in AUTHORITIES.items():
+        for name, settings in ACME_SERVERS.items():
             script += f"cat > {name}.json <<END\n{PEBBLE % settings}END\n"
         script += ("openssl req -x509 -newkey rsa:2048 -nodes -days 365 -subj /CN=pebble -addext subjectAltName=DNS:pebble "
                    "-keyout key.pem -out cert.pem 2>/dev/null; export PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0; "
@@ -222,14 +222,14 @@ class Set:
             podman("rm", "--force", "--ignore", name)
             podman("run", "--detach", "--name", name, "--network", self.network, "--network-alias=pebble",
                    *RIGHTS[2:], tag, "sh", "-c", script)
-        for file, settings in AUTHORITIES.items():
+        for file, settings in ACME_SERVERS.items():
             self.keep(file, f"curl -sk https://localhost:{settings['management']}/roots/0")
         self.keep("listener.pem", "cat /etc/pebble/cert.pem")
         self.keep("eab-key", "cat /etc/pebble/eab-key")
         self.advisories(name)
 
     def keep(self, file: str, command: str) -> None:
-        """Keep what a command in the authority's container prints, as soon as it prints something."""
+        """Write the output of a command in the CA's container to a file, once there is any."""
         for _ in range(100):
             found = podman("exec", self.container("pebble"), "sh", "-c", command, check=False)
             if found:
@@ -242,18 +242,18 @@ class Set:
         """An advisory service with seeded findings, http://pebble:8000/MODE/v1/query."""
         if not podman("exec", container, "sh", "-c", "curl -s localhost:8000/asked || :"):
             for name in ("osv_stub.py", "advisories.json"):
-                # The published finding is about one version; here every version of Flask has it.
+                # The published advisory is about one version; here it applies to every version of Flask.
                 data = (ROOT / "molecule" / "shared" / name).read_bytes().replace(b'"flask==3.1.0"', b'"flask"')
                 self.execute("pebble", f"cat > /etc/pebble/{name}", data)
             podman("exec", "--detach", container, "python3", "/etc/pebble/osv_stub.py", "/etc/pebble/advisories.json", "8000",
                    "0.0.0.0")
 
     def up(self) -> None:
-        """Make everything that is missing."""
+        """Create everything that is missing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if subprocess.run([*SUDO, "podman", "network", "exists", self.network], check=False).returncode:
             podman("network", "create", self.network)
-        self.authority()
+        self.acme_servers()
         known = []
         for host in self.hosts:
             self.start(host, image(host.release, PLAIN), "/sbin/init")
@@ -270,7 +270,7 @@ class Set:
         (self.folder / "known_hosts").write_text("".join(known), encoding="utf-8")
 
     def down(self) -> None:
-        """Remove it all."""
+        """Remove everything."""
         for name in ["pebble", "auditor", *[host.name for host in self.hosts]]:
             podman("rm", "--force", "--ignore", "--time", "2", self.container(name))
         podman("network", "rm", "--force", self.network, check=False)

@@ -1,4 +1,4 @@
-"""Many HTTP/2 requests over one connection at once, with the standard library alone."""
+"""Many parallel HTTP/2 requests over one connection, with the standard library only."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ STATUS_200 = 0x88
 
 
 def _literal(index: int, value: str) -> bytes:
-    """A header from the static table with a value of its own, as HPACK writes it without indexing."""
+    """A header of the static table with a new value, in HPACK without indexing."""
     name = bytes([index]) if index < 15 else bytes([15, index - 15])
     assert len(value) < 127
     return name + bytes([len(value)]) + value.encode()
 
 
 class Client:
-    """One connection; requests are sent together, answers are told apart as good (200) or not."""
+    """One connection. Requests are sent together; each response is 200 or not."""
 
     def __init__(self, site: Any) -> None:
         context = site.server.outside.context()
@@ -44,7 +44,7 @@ class Client:
         return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
 
     def send(self, path: str, count: int = 1, unfinished: bool = False) -> list[int]:
-        """Ask `count` times at once; unfinished requests announce a body and send none of it."""
+        """Send `count` requests at once; unfinished requests announce a body and send none of it."""
         method = [METHOD_POST] if unfinished else [METHOD_GET]
         block = bytes(0x80 | index for index in [*method, SCHEME_HTTPS])
         block += _literal(PATH, path) + _literal(AUTHORITY, self.authority)
@@ -67,7 +67,7 @@ class Client:
         return taken
 
     def answers(self, streams: list[int]) -> list[bool]:
-        """Whether each of these requests was answered with 200, in the order of their answers."""
+        """Whether each of these responses had status 200, in their order."""
         found: dict[int, bool] = {}
         while set(streams) - found.keys():
             head = self._read(9)

@@ -1,4 +1,4 @@
-"""Programs that run on the host and bring home many facts in one round trip.
+"""Programs that run on the host and return many facts in one round trip.
 
 Each is the source of a Python program for the host's own python3, without imports from here. It gets
 its input in GIVEN and prints JSON. The input travels encoded in argv[1]: sudo writes command lines to the
@@ -24,7 +24,7 @@ def properties(unit, *names):
     return dict(line.split("=", 1) for line in lines)
 
 def live(app):
-    """Instance and unit that visitors reach."""
+    """The live instance and its unit."""
     instance = os.path.basename(os.path.realpath("/srv/%s/current" % app))
     return instance, "gunicorn-%s@%s.service" % (app, instance)
 
@@ -50,7 +50,7 @@ def mode(path):
 
 
 def ask(host: Any, program: str, **given: Any) -> Any:
-    """Run `program` on the host as root and return what it printed."""
+    """Run `program` on the host as root and return its output."""
     done = host.run("python3 -c %s %s", COMMON + program, base64.b64encode(json.dumps(given).encode()).decode())
     assert done.rc == 0, f"the program failed on the host:\n{done.stderr}"
     return json.loads(done.stdout)

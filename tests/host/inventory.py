@@ -1,4 +1,4 @@
-"""What an inventory says about its hosts and applications, fully templated and without a secret.
+"""The hosts and applications of an inventory, fully templated and without secrets.
 
 Ansible itself renders the few values the suite needs, on the controller and without connecting;
 an application's environment is never among them.
@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 
 # One JSON text per host. `default` guards every variable an inventory may leave out; a role's variable
-# set for the whole host wins, as it does in the roles.
+# set for the whole host takes precedence, as in the roles.
 QUESTION = """
 {%- set apps = [] -%}
 {%- for app in flask_apps | default({}) | bulwark.flask.app_entries(flask_app_defaults | default({})) -%}
@@ -72,7 +72,7 @@ class App:
 
     @property
     def names(self) -> list[str]:
-        """The domains one can ask for: all but wildcards."""
+        """The domains without wildcards."""
         return [domain for domain in self.domains if not domain.startswith("*")]
 
     @property
@@ -104,7 +104,7 @@ class Target:
 
     @property
     def url(self) -> str:
-        """The host as testinfra addresses it: always a native way, never one ansible process per check."""
+        """The host as testinfra addresses it: a native connection, without an Ansible process per check."""
         if self.connection.endswith("podman") or self.connection.endswith("docker"):
             return f"{self.connection.rsplit('.', 1)[-1]}://{self.address}"
         if self.connection.endswith("local"):

@@ -1,4 +1,4 @@
-"""A visitor: HTTP and TLS from the controller to a host, with the standard library alone.
+"""A client: HTTP and TLS from the controller to a host, with the standard library only.
 
 Connections go to the host's address; names are given in SNI and in the Host header, so that a
 domain need not resolve.
@@ -34,7 +34,7 @@ class Answer:
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection whose socket is made by a function of ours."""
+    """A connection whose socket a function creates."""
 
     def __init__(self, host: str, open_socket: Callable[[], socket.socket]) -> None:
         super().__init__(host, timeout=TIMEOUT)
@@ -46,7 +46,7 @@ class _Connection(http.client.HTTPConnection):
 
 @dataclass(frozen=True)
 class Outside:
-    """The way to one host."""
+    """The address of one host, and requests to it."""
 
     address: str
     https_port: int
@@ -54,7 +54,7 @@ class Outside:
     ca: str | None
 
     def context(self, verify: bool = True) -> ssl.SSLContext:
-        """What a client trusts: the root given to the suite, or the system's."""
+        """The trusted CA certificates: those given to the suite, or the system's."""
         if not verify:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname = False
@@ -67,17 +67,17 @@ class Outside:
         return socket.create_connection((self.address, port), timeout=TIMEOUT)
 
     def tls(self, name: str | None, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
-        """A TLS connection that asks for `name`."""
+        """A TLS connection with the server name `name`."""
         return (context or self.context()).wrap_socket(self.tcp(self.https_port), server_hostname=name)
 
     def https(self, domain: str, path: str = "/", method: str = "GET", headers: dict[str, str] | None = None,
               body: bytes | None = None, host: str | None = None) -> Answer:
-        """One verified HTTPS request; `host` asks for another name than the handshake did."""
+        """One verified HTTPS request; `host` is a Host header that differs from the server name."""
         return self._ask(lambda: self.tls(domain), host or self._named(domain, self.https_port, 443), path, method,
                          headers, body)
 
     def http(self, domain: str, path: str = "/", method: str = "GET") -> Answer:
-        """One request in the clear."""
+        """One request without TLS."""
         return self._ask(lambda: self.tcp(self.http_port), domain, path, method, None, None)
 
     @staticmethod
@@ -96,7 +96,7 @@ class Outside:
             connection.close()
 
     def raw(self, data: bytes, name: str | None = None) -> bytes:
-        """What comes back for these very bytes until the server closes; in the clear without `name`."""
+        """The response to raw bytes, until the server closes the connection; without TLS if `name` is empty."""
         with self.tls(name) if name else self.tcp(self.http_port) as connection:
             connection.sendall(data)
             received = b""

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Run:
-    """How a run ended and what it said."""
+    """The exit status and the output of a run."""
 
     rc: int
     output: str
@@ -26,7 +26,7 @@ class Run:
 
     @property
     def words(self) -> str:
-        """What it said, without the line breaks of its layout."""
+        """The output without line breaks."""
         return " ".join(self.output.split())
 
 
@@ -36,15 +36,15 @@ class Playbooks:
     def __init__(self, inventories: list[str]) -> None:
         self.command = ["ansible-playbook", *(f"--inventory={path}" for path in inventories)]
         if "BULWARK_LIMIT" in os.environ:
-            # A run of one host alone; a narrower limit of a test comes after it and wins.
+            # A run on one host; a narrower limit of a test comes later and takes precedence.
             self.command += ["--limit", os.environ["BULWARK_LIMIT"]]
-        # Not the verbose form that the runs of the scenario itself are made in.
+        # Not as verbose as the runs of the scenario itself.
         self.environment = {**os.environ, "ANSIBLE_VERBOSITY": "0", "ANSIBLE_DIFF_ALWAYS": "false", "ANSIBLE_NOCOLOR": "1",
                             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
         self.environment.pop("ANSIBLE_LOG_PATH", None)
 
     def start(self, name: str, *options: str, **variables: Any) -> subprocess.Popen[str]:
-        """Begin a run."""
+        """Start a run."""
         extra = ["--extra-vars", json.dumps(variables)] if variables else []
         return subprocess.Popen([*self.command, *options, *extra, str(ROOT / "playbooks" / f"{name}.yml")], cwd=ROOT, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.environment, start_new_session=True)
@@ -56,7 +56,7 @@ class Playbooks:
         return Run(running.returncode, output)
 
     def good(self, name: str, *options: str, **variables: Any) -> Run:
-        """A whole run that must end well."""
+        """A whole run that must succeed."""
         run = self.run(name, *options, **variables)
         assert run.rc == 0, run.output
         return run

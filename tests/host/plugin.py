@@ -30,7 +30,7 @@ NEEDS = {"canary": "--canary-file", "converge_log": "--converge-log", "osv_url":
 
 @dataclass(frozen=True)
 class Example:
-    """What the suite knows of an application of examples/."""
+    """Facts about an application of examples/."""
 
     long_page: str
     logged: dict[str, Any]
@@ -70,7 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _reason_to_leave_out(item: pytest.Item) -> str:
-    """Why this run does not make the promise; empty when it does."""
+    """The reason why a test does not apply to this run; empty when it applies."""
     option = item.config.getoption
     if item.get_closest_marker("intrusive") and not option("--intrusive"):
         return "it changes the host, and --intrusive is not given"
@@ -82,7 +82,7 @@ def _reason_to_leave_out(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what this run does not promise; refuse to, where it must promise all."""
+    """Skip tests that do not apply to this run; fail where all must apply."""
     reasons = {item: _reason_to_leave_out(item) for item in items}
     left_out = [item for item in items if reasons[item]]
     if left_out and config.getoption("--complete"):
@@ -144,7 +144,7 @@ class Site:
 
     @property
     def example(self) -> Example | None:
-        """What is known of it, when it comes from examples/."""
+        """Facts about it, when it comes from examples/."""
         return EXAMPLES.get(self.app.example)
 
     def get(self, path: str = "/", **more: Any) -> Answer:
@@ -174,7 +174,7 @@ def chosen(config: pytest.Config) -> list[Server]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that asks for `server` on every host and one that asks for `site` on every application."""
+    """Run a test with the fixture `server` on every host and one with `site` on every application."""
     if "site" in metafunc.fixturenames:
         sites = [Site(server, app) for server in chosen(metafunc.config) for app in server.target.apps]
         where = metafunc.definition.get_closest_marker("where")
@@ -188,7 +188,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def remember() -> Callable[..., Any]:
-    """Ask a host once per session: `remember(site, PROGRAM, key=value)`."""
+    """Run a program once per session: `remember(site, PROGRAM, key=value)`."""
     answers: dict[tuple[Any, ...], Any] = {}
 
     def once(where: Server | Site, program: str, **given: Any) -> Any:
@@ -209,7 +209,7 @@ def canary(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def converge_log(request: pytest.FixtureRequest) -> bytes:
-    """What Ansible printed."""
+    """The output of Ansible."""
     return Path(request.config.getoption("--converge-log")).read_bytes()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def wait_until(condition: Callable[[], Any], seconds: float, what: str, interval: float = 1) -> None:
-    """Ask until the condition is true; fail with `what` after `seconds`."""
+    """Check until the condition is true; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} seconds: {what}"
