@@ -74,7 +74,7 @@ def test_it_is_scheduled_as_an_account_of_its_own(site: Any, remember: Callable[
     assert schedule["cron"] == ["enabled", "active"]
 
 
-def test_the_audit_runs_in_a_sandbox_whoever_asks(site: Any) -> None:
+def test_the_audit_always_runs_in_its_sandbox(site: Any) -> None:
     assert site.ask(SANDBOX) <= 2.0
 
 
@@ -104,7 +104,7 @@ def test_packages_without_findings_are_reported_as_clean(audit: Callable[..., An
 
 @pytest.mark.intrusive
 @pytest.mark.parametrize("mode", ["error", "garbage", "nonsense", "unreadable"])
-def test_a_service_that_answers_nonsense_is_not_reported_as_clean(audit: Callable[..., Any], osv_url: str, mode: str) -> None:
+def test_an_invalid_response_of_the_service_is_not_clean(audit: Callable[..., Any], osv_url: str, mode: str) -> None:
     done = audit(osv_url.replace("MODE", mode))
     assert done["report"], done["printed"]
     assert done["report"]["state"] == "could-not-audit"

@@ -31,7 +31,7 @@ def rested(site: Any) -> Any:
     return site
 
 
-def test_a_page_that_asks_for_sixty_things_at_once_is_not_limited(rested: Any) -> None:
+def test_a_page_with_sixty_parallel_requests_is_not_limited(rested: Any) -> None:
     with Client(rested) as client:
         assert client.answers(client.send(rested.app.health_path, 60)) == [True] * 60
 

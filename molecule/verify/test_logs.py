@@ -74,7 +74,7 @@ def marks(count: int) -> list[str]:
     return [f"mark{secrets.token_hex(10)}" for _ in range(count)]
 
 
-def test_every_access_line_is_json_whatever_is_asked(site: Any) -> None:
+def test_every_access_line_is_json_for_any_request(site: Any) -> None:
     mark, *others = marks(6)
     evil = [
         b'GET /' + others[0].encode() + b'"\\%22%5c HTTP/1.1\r\nUser-Agent: "}\\u0000{"a":"\\x\\\r\n',
@@ -93,7 +93,7 @@ def test_every_access_line_is_json_whatever_is_asked(site: Any) -> None:
     assert len(found["lines"]) == 6, "each request that nginx could read has its line"
 
 
-def test_an_access_line_says_who_asked_what_when_and_how_it_went(site: Any) -> None:
+def test_an_access_line_has_client_request_time_and_result(site: Any) -> None:
     answer = site.get(site.app.health_path)
     found = site.ask(ACCESS, marks=[answer["X-Request-ID"]])
     line = json.loads(found["lines"][0])
@@ -127,7 +127,7 @@ def test_query_strings_cookies_and_credentials_are_in_no_log(site: Any) -> None:
 
 
 @pytest.mark.where(lambda site: site.example)
-def test_one_request_id_runs_from_the_answer_through_nginx_to_the_application(site: Any) -> None:
+def test_one_request_id_is_in_the_response_the_access_log_and_the_application(site: Any) -> None:
     identity = site.get(**site.example.logged)["X-Request-ID"]
     assert len(site.ask(ACCESS, marks=[identity])["lines"]) == 1
     journal = site.ask(JOURNAL, mark=identity)
@@ -151,7 +151,7 @@ def test_a_forged_request_id_is_in_no_log(site: Any) -> None:
     assert site.ask(ANYWHERE, marks=[forged]) == {forged: []}
 
 
-def test_logs_are_kept_from_strangers_limited_and_rotated(site: Any, remember: Callable[..., Any]) -> None:
+def test_logs_are_private_limited_and_rotated(site: Any, remember: Callable[..., Any]) -> None:
     files = remember(site, FILES)
     assert files["modes"].pop(f"/var/log/nginx/{site.name}") in ("root:adm 0750", "root:adm 0751")
     assert files["modes"] and all(found.endswith(("0640", "0600")) for found in files["modes"].values()), files["modes"]

@@ -38,7 +38,7 @@ def release(site: Any, remember: Callable[..., Any]) -> Any:
     return remember(site, RELEASE)
 
 
-def test_one_link_decides_which_instance_answers(release: Any) -> None:
+def test_one_link_decides_which_instance_is_live(release: Any) -> None:
     assert release["current"] == f"instances/{release['instance']}"
     assert release["release_link"] == f"../../releases/{release['release']}"
     assert release["running"] == [release["unit"]], "exactly the live instance runs"
@@ -48,14 +48,14 @@ def test_the_process_runs_the_live_release(release: Any) -> None:
     assert f"/{release['release']}/" in release["cwd"] + "/"
 
 
-def test_a_manifest_says_what_the_release_is_made_of(release: Any) -> None:
+def test_a_manifest_lists_the_contents_of_the_release(release: Any) -> None:
     manifest = release["manifest"]
     assert manifest
     assert all(manifest[key] not in (None, "") for key in manifest if key in ("id", "time", "python", "lock", "lock_hash"))
     assert release["python"] in str(manifest), "the interpreter's version is not recorded"
 
 
-def test_nobody_but_root_can_change_the_release(release: Any) -> None:
+def test_only_root_can_change_the_release(release: Any) -> None:
     assert release["writable"] == []
 
 

@@ -170,7 +170,7 @@ def test_a_secret_is_only_in_its_env_file_and_in_its_process(found: Any, arrived
     assert found["hits"] == sorted(expected)
 
 
-def test_a_secret_is_not_in_what_ansible_printed(canary: str, converge_log: bytes) -> None:
+def test_a_secret_is_not_in_the_output_of_ansible(canary: str, converge_log: bytes) -> None:
     assert b"PLAY RECAP" in converge_log, "this is not the output of a whole run"
     assert _needle(canary).encode() not in converge_log
 
@@ -204,6 +204,6 @@ def test_a_generated_value_is_only_in_its_file_and_in_its_process(generated: Any
         assert hits == [f"/etc/flask-secrets/{app}.generated.env", f"environ of {app}"], label
 
 
-def test_a_generated_value_is_not_in_what_ansible_printed(generated: Any, converge_log: bytes) -> None:
+def test_a_generated_value_is_not_in_the_output_of_ansible(generated: Any, converge_log: bytes) -> None:
     printed = tokens(converge_log)
     assert not [label for label, (_, digest) in generated["digests"].items() if digest in printed]

@@ -212,7 +212,7 @@ def test_it_can_read_no_configuration_of_others(tries: Any) -> None:
 
 
 @pytest.mark.where(lambda site: len(site.server.app_names) > 1)
-def test_it_sees_nothing_of_other_applications(site: Any, tries: Any) -> None:
+def test_it_cannot_see_files_of_other_applications(site: Any, tries: Any) -> None:
     others = [name for name in site.server.app_names if name != site.name]
     assert tries["others_exist"]
     for other in others:
@@ -226,7 +226,7 @@ def test_it_reaches_no_system_bus(tries: Any) -> None:
         assert tries["connect"][path] in ("EACCES", "ENOENT", "ECONNREFUSED"), path
 
 
-def test_it_sees_no_process_of_others(processes: Any, tries: Any) -> None:
+def test_it_cannot_see_processes_of_other_accounts(processes: Any, tries: Any) -> None:
     assert 1 not in tries["pids"]
     own = {process["pid"] for process in processes["processes"]}
     assert len(set(tries["pids"]) - own) <= 1, "more than the probe itself"

@@ -183,17 +183,17 @@ def test_other_accounts_cannot_connect(site: Any, remember: Callable[..., Any]) 
     assert set(remember(site, STRANGERS)["outside"].values()) == {"EACCES"}
 
 
-def test_without_a_password_the_store_says_nothing(site: Any, remember: Callable[..., Any]) -> None:
+def test_the_store_requires_a_password(site: Any, remember: Callable[..., Any]) -> None:
     assert remember(site, STRANGERS)["inside"] == ["-NOAUTH", "-NOAUTH", "-WRONGPASS", "-NOAUTH", "-NOAUTH"]
 
 
-def test_an_application_keeps_what_is_under_its_name(ask: Callable[..., list[str]]) -> None:
+def test_an_application_can_use_only_keys_with_its_name(ask: Callable[..., list[str]]) -> None:
     answers = ask("SET {app}:verify x EX 5", "GET {app}:verify", "INCRBY {app}:verify-count 1", "EXPIRE {app}:verify-count 5 NX",
                   "MULTI", "EXEC", "TTL {app}:verify", "DEL {app}:verify {app}:verify-count")
     assert answers == ["+OK", "+OK", "$1", ":1", ":1", "+OK", "*0", ":5", ":2"]
 
 
-def test_an_application_cannot_read_or_write_what_is_another_s(ask: Callable[..., list[str]]) -> None:
+def test_an_application_cannot_use_keys_of_another_one(ask: Callable[..., list[str]]) -> None:
     commands = [f"{command} {key}" for key in ("another:session:x", "{app}", "{app}x:y", "session:x")
                 for command in ("GET", "DEL", "TTL", "SET x:y", "MGET {app}:x")]
     answers = ask(*commands)

@@ -93,7 +93,7 @@ def closed_without_a_word(server: Any, data: bytes) -> bool:
 
 
 # --- the application -----------------------------------------------------------------------------
-def test_it_answers(site: Any) -> None:
+def test_the_application_responds(site: Any) -> None:
     answer = site.get(site.app.health_path)
     assert answer.status == 200
 
@@ -129,20 +129,20 @@ def test_other_names_redirect_to_the_canonical_one(site: Any) -> None:
     ],
     ids=["200", "404", "404-by-nginx", "405", "414"],
 )
-def test_every_answer_carries_the_security_headers(site: Any, path: str, method: str, status: int) -> None:
+def test_every_response_has_the_security_headers(site: Any, path: str, method: str, status: int) -> None:
     answer = site.get(path.format(health=site.app.health_path), method=method)
     assert answer.status == status
     assert_hardened(site, answer)
 
 
 @pytest.mark.where(lambda site: site.app.static)
-def test_static_answers_carry_the_security_headers(site: Any, remember: Callable[..., Any]) -> None:
+def test_static_files_have_the_security_headers(site: Any, remember: Callable[..., Any]) -> None:
     for path in [*remember(site, STATIC), next(iter(site.app.static)) + "no-such-file"]:
         assert_hardened(site, site.get(path))
 
 
 @pytest.mark.where(lambda site: site.example)
-def test_pages_are_not_compressed_so_that_their_length_tells_nothing(site: Any) -> None:
+def test_pages_are_not_compressed_so_that_their_length_reveals_nothing(site: Any) -> None:
     answer = site.get(site.example.long_page, headers={"Accept-Encoding": "gzip, br"})
     assert answer.status == 200
     assert answer.all("Content-Encoding") == []
@@ -196,7 +196,7 @@ def test_a_header_over_the_limit_is_refused(site: Any) -> None:
 
 # --- names ---------------------------------------------------------------------------------------
 @pytest.mark.parametrize("host", [b"unknown.example", b"127.0.0.1", b"_"])
-def test_a_name_that_is_not_served_gets_no_answer(server: Any, host: bytes) -> None:
+def test_a_name_that_is_not_served_gets_no_response(server: Any, host: bytes) -> None:
     assert closed_without_a_word(server, b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
 
 
@@ -247,7 +247,7 @@ def test_a_forged_request_id_is_replaced(site: Any) -> None:
 
 
 # --- the certificate authority's challenge -------------------------------------------------------
-def test_the_challenge_is_answered_in_the_clear_for_every_name(site: Any) -> None:
+def test_the_challenge_is_served_without_tls_for_every_name(site: Any) -> None:
     path = "/.well-known/acme-challenge/bulwark-verify-no-such-token"
     for domain in [*site.app.names, "unknown.example"]:
         assert site.server.outside.http(domain, path).status == 404

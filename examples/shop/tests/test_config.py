@@ -62,7 +62,7 @@ def test_the_environment_decides(monkeypatch, tmp_path):
     assert client.get("/healthz", base_url="https://other.test").status_code == 400
 
 
-def test_logs_appear_where_nobody_set_up_logging(tmp_path):
+def test_logs_of_an_application_without_logging_setup_are_kept(tmp_path):
     program = "from shop import create_app; create_app().logger.info('it speaks')"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stderr.endswith("\nINFO shop: it speaks\n")

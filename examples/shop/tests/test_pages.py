@@ -41,7 +41,7 @@ def test_a_form_from_another_site_is_refused(visitor):
     assert answer.status_code == 400
 
 
-def test_the_cookie_cannot_be_read_or_sent_elsewhere(visitor):
+def test_the_cookie_is_httponly_secure_and_samesite(visitor):
     cookie = visitor.form("/products/1", "/cart/1", quantity="1").headers["Set-Cookie"]
     assert cookie.startswith("__Host-shop=")
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
@@ -58,7 +58,7 @@ def test_pages_carry_no_inline_style_or_script(visitor):
         assert "<script" not in page and "<style" not in page and "style=" not in page and " on" + "click" not in page
 
 
-def test_an_unknown_page_is_told_in_html(visitor):
+def test_an_unknown_page_is_an_html_404(visitor):
     for path in ("/nowhere", "/products/99"):
         answer = visitor.get(path)
         assert answer.status_code == 404
@@ -74,7 +74,7 @@ def test_a_failure_shows_no_traceback(app, settings, visitor, caplog):
     assert "unable to open database file" in caplog.text
 
 
-def test_answers_are_not_cached(visitor):
+def test_responses_are_not_cached(visitor):
     assert visitor.get("/cart").headers["Cache-Control"] == "no-store"
 
 

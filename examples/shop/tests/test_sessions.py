@@ -33,7 +33,7 @@ def cookie_of(visitor):
     return visitor.client.get_cookie("__Host-shop", domain="shop.test")
 
 
-def test_without_a_store_sessions_are_signed_cookies_and_the_log_says_so(settings, caplog):
+def test_without_a_store_sessions_are_signed_cookies_and_the_log_reports_it(settings, caplog):
     with caplog.at_level(logging.INFO):
         app = create_app(settings)
     assert any("FLASK_SESSION_STORE_URL" in message for message in caplog.messages)
@@ -58,13 +58,13 @@ def test_the_cookie_is_for_this_host_over_https_and_not_for_scripts(visitor, she
     assert "Domain" not in cookie
 
 
-def test_a_visitor_who_brings_nothing_gets_no_session(visitor, shelf):
+def test_a_client_without_a_cookie_gets_no_session(visitor, shelf):
     assert "Set-Cookie" not in visitor.get("/").headers
     assert visitor.get("/healthz").status_code == 200
     assert not shelf
 
 
-def test_an_id_that_somebody_made_up_is_not_taken_over(visitor, shelf):
+def test_an_invented_request_id_is_replaced(visitor, shelf):
     visitor.client.set_cookie("__Host-shop", "chosen-by-somebody-else", domain="shop.test")
     visitor.form("/products/1", "/cart/1", quantity="1")
     assert cookie_of(visitor).value != "chosen-by-somebody-else"
@@ -94,7 +94,7 @@ def lonely(settings, tmp_path):
     return Visitor(app)
 
 
-def test_without_its_store_it_says_so_and_shows_no_traceback(lonely):
+def test_without_its_store_it_reports_the_error_without_a_traceback(lonely):
     assert lonely.get("/healthz").status_code == 503
     assert lonely.get("/").status_code == 200, "the catalogue needs no session"
     page = lonely.get("/products/1")

@@ -166,7 +166,7 @@ def test_a_client_of_today_agrees_on_a_key_no_quantum_computer_opens(server: Any
     assert ("mlkem768x25519-sha256" in offered) == newer
 
 
-def test_passwords_are_not_asked_for(way: Any) -> None:
+def test_password_login_is_not_offered(way: Any) -> None:
     refused = way.ssh("true", options=("-o", "PreferredAuthentications=password,keyboard-interactive", "-o", "IdentitiesOnly=yes",
                                        "-o", "PubkeyAuthentication=no"))
     assert refused.returncode == 255
@@ -213,7 +213,7 @@ def test_a_dead_connection_is_noticed_inside_it(way: Any) -> None:
 
 
 @pytest.mark.parametrize("to", ["192.0.2.1", "2001:db8::1"])
-def test_only_what_is_named_answers(server: Any, neighbour: Neighbour, to: str) -> None:
+def test_only_open_ports_accept_connections(server: Any, neighbour: Neighbour, to: str) -> None:
     server.host.run_expect([0], "systemd-run --quiet --unit=other-service --collect python3 -c %s",
                            "import http.server, socket; http.server.HTTPServer.address_family = socket.AF_INET6; "
                            "http.server.HTTPServer(('::', 5432), http.server.SimpleHTTPRequestHandler).serve_forever()")
@@ -253,7 +253,7 @@ def test_guessing_at_ssh_is_banned_and_a_claim_of_another_process_is_not_believe
     until(lambda: neighbour.connects(22) == 1)
 
 
-def test_a_flood_of_requests_is_banned_and_a_busy_visitor_is_not(server: Any, neighbour: Neighbour) -> None:
+def test_a_flood_of_requests_is_banned_and_a_busy_client_is_not(server: Any, neighbour: Neighbour) -> None:
     site = server.target.apps[0]
     until(lambda: f"/{site.name}/" in server.host.check_output("fail2ban-client get nginx-limits logpath"))
     visitor = neighbour.program(FLOOD, to="192.0.2.1", name=site.domain, count=200)
@@ -269,7 +269,7 @@ def test_a_flood_of_requests_is_banned_and_a_busy_visitor_is_not(server: Any, ne
     until(lambda: neighbour.connects(443) == 1)
 
 
-def test_the_firewall_is_there_at_boot_and_after_somebody_elses(server: Any) -> None:
+def test_the_firewall_is_loaded_at_boot_and_after_nftables_service(server: Any) -> None:
     assert "host-access-firewall.service" in server.host.check_output("systemctl list-dependencies --plain sysinit.target")
     for verb in ("start", "restart", "reload", "stop"):
         server.host.run_expect([0], "systemctl %s nftables", verb)
@@ -292,7 +292,7 @@ def reaches(hosts: Any, account: str, port: int) -> list[bool]:
     return [text == "0\n" for text in hosts.read(shlex.join(["sh", "-c", command])).values()]
 
 
-def test_what_is_sent_is_denied_by_choice_for_each_account(hosts: Any) -> None:
+def test_outgoing_connections_can_be_denied_by_account(hosts: Any) -> None:
     assert all([*reaches(hosts, "notes", 14000), *reaches(hosts, "notes", 8000)])
     hosts.plays(host_access_outgoing_denied=True, host_access_outgoing={"notes": [14000], "gone-account": [443]})
     try:

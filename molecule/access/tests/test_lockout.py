@@ -83,7 +83,7 @@ def test_a_change_that_takes_the_second_factor_of_others_is_refused_with_the_set
 
 
 @pytest.mark.parametrize("variables", UNUSABLE.values(), ids=UNUSABLE)
-def test_a_valid_configuration_that_lets_nobody_in_is_undone(hosts: Any, variables: dict[str, Any]) -> None:
+def test_a_valid_configuration_that_allows_no_login_is_rolled_back(hosts: Any, variables: dict[str, Any]) -> None:
     before, undone = hosts.state(), hosts.undone()
     done = hosts.play(**variables)
     for host in hosts.ways:

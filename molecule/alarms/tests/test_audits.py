@@ -39,7 +39,7 @@ def test_published_facts_about_old_versions_are_found_before_they_go_live(channe
     assert channel.sh("cat /var/lib/pip-audit/shop/report.json 2>/dev/null || :") == before
 
 
-def test_a_finding_is_told_once_and_its_end_once_with_failed_audits_in_between(
+def test_a_finding_and_its_end_are_each_reported_once_with_failed_audits_in_between(
         channel: Channel, receiver: Receiver, advisories: Callable[..., None]) -> None:
     advisories(mode="clean")
     assert audit(channel) == 0
@@ -72,7 +72,7 @@ def test_a_finding_is_told_once_and_its_end_once_with_failed_audits_in_between(
     assert journal.count("finding gone: flask") == 1
 
 
-def test_a_service_that_does_not_answer_in_time_is_could_not_audit(channel: Channel, advisories: Callable[..., None]) -> None:
+def test_a_service_that_times_out_is_could_not_audit(channel: Channel, advisories: Callable[..., None]) -> None:
     advisories(mode="slow", delay_seconds=20)
     assert audit(channel) == 2
 

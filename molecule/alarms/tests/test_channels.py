@@ -20,7 +20,7 @@ def test_an_alarm_arrives_by_itself_within_a_minute_and_a_half(channel: Channel,
     assert by_themselves[channel.server.name][0] == ["raised"]
 
 
-def test_mail_and_webhook_are_told_once_over_tls_with_their_secrets(channel: Channel, receiver: Receiver) -> None:
+def test_mail_and_webhook_get_one_message_over_tls_with_their_secrets(channel: Channel, receiver: Receiver) -> None:
     for _ in range(3):
         send(channel, "verify/once", "'the disk is full'")
     channel.deliver()
@@ -35,7 +35,7 @@ def test_mail_and_webhook_are_told_once_over_tls_with_their_secrets(channel: Cha
     assert receiver.events(channel.server, "sent/verify/once") == ["raised", "resolved"]
 
 
-def test_what_is_refused_waits_is_said_and_arrives_later(channel: Channel, receiver: Receiver) -> None:
+def test_a_refused_message_is_reported_and_delivered_later(channel: Channel, receiver: Receiver) -> None:
     since = channel.now()
     receiver.switch("refuse", True)
     send(channel, "verify/refused", "'hold on'")

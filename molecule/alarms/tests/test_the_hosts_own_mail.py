@@ -27,7 +27,7 @@ def test_an_alarm_reaches_a_mailbox_of_the_host_at_once(channel: Channel, playbo
     assert channel.waiting() == 0
 
 
-def test_a_mail_system_that_is_gone_is_said_and_the_mail_waits(channel: Channel) -> None:
+def test_a_mail_system_that_is_down_is_reported_and_the_mail_waits(channel: Channel) -> None:
     since, units = channel.now(), UNITS[MAIL_SYSTEMS[channel.server.name]]
     channel.sh(f"systemctl stop {units}; alarm-channel send verify/gone text")
     try:

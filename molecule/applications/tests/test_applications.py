@@ -72,7 +72,7 @@ def test_a_page_gets_the_strictest_policy_that_does_not_break_it(server: Server,
 
 
 @pytest.mark.parametrize(("app", "path"), [("upload", "uploads"), ("blog", "app.db"), ("blog", "logs/blog.log"), ("tutorial", "instance/flaskr.sqlite")])
-def test_what_an_application_writes_is_kept_out_of_its_release(server: Server, app: str, path: str) -> None:
+def test_files_that_an_application_writes_are_outside_of_its_release(server: Server, app: str, path: str) -> None:
     found = server.host.run(f"stat --format '%U %a' /var/lib/{app}/shared/{path}")
     assert found.rc == 0, found.stderr
     owner, mode = found.stdout.split()

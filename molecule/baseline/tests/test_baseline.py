@@ -51,7 +51,7 @@ def test_the_operators_settings_win(server: Server) -> None:
     assert set(settings["net.ipv4.tcp_max_syn_backlog"]["is"].values()) == {"2048"}
 
 
-def test_what_does_not_run_here_is_named(server: Server, converge_log: bytes) -> None:
+def test_services_that_do_not_run_are_reported(server: Server, converge_log: bytes) -> None:
     log = converge_log.decode(errors="replace")
     for words, unit in (("time: ", "systemd-timesyncd"), ("audit: ", "auditd"), ("AppArmor: ", "apparmor")):
         assert run(server, "systemctl is-enabled %s", unit).strip() == "enabled"
@@ -69,7 +69,7 @@ def test_nothing_runs_from_where_everybody_writes(server: Server, folder: str, a
     assert runs == (folder == "/var/tmp")
 
 
-def test_an_account_sees_its_own_processes_alone(server: Server, again: Callable[[], str]) -> None:
+def test_an_account_sees_only_its_own_processes(server: Server, again: Callable[[], str]) -> None:
     again()
     count = "ls /proc | grep -c '^[0-9]'"
     alone = run(server, "setpriv --reuid nobody --regid nogroup --clear-groups sh -c %s", f"{count}; test -d /proc/1 || echo hidden")
@@ -79,7 +79,7 @@ def test_an_account_sees_its_own_processes_alone(server: Server, again: Callable
     assert allowed.strip() == "seen"
 
 
-def test_who_has_to_see_all_processes_does(server: Server) -> None:
+def test_the_group_proc_sees_all_processes(server: Server) -> None:
     assert "proc" in run(server, "systemctl show systemd-logind.service --property=SupplementaryGroups").split("=")[1].split()
 
 
@@ -96,7 +96,7 @@ def test_a_person_makes_no_core_dump(server: Server, person: str) -> None:
         assert run(server, "su - %s -c %s", name, "ulimit -Hc").strip() == "0"
 
 
-def test_what_a_person_makes_is_not_for_everybody_and_roots_is(server: Server, person: str) -> None:
+def test_files_of_people_are_private_and_files_of_root_are_readable(server: Server, person: str) -> None:
     assert run(server, "su - %s -c umask", person).strip() == "0027"
     assert run(server, "su - root -c umask").strip() == "0022"
 
@@ -120,7 +120,7 @@ def test_security_updates_come_by_themselves(server: Server, again: Callable[[],
     assert "label=Debian-Security" in allowed
 
 
-def test_what_uses_a_replaced_library_starts_anew_at_night(server: Server) -> None:
+def test_services_with_a_replaced_library_restart_at_night(server: Server) -> None:
     assert "/usr/sbin/needrestart" in run(server, "systemctl show apt-daily-upgrade.service --property=ExecStartPost")
     run(server, "needrestart -r l -b")
 
@@ -131,7 +131,7 @@ def test_a_banner_is_shown_and_the_old_text_kept(server: Server) -> None:
         assert "Debian" in server.host.file(f"{path}.orig").content_string
 
 
-def test_what_has_no_place_here_is_removed_and_what_is_needed_stays(server: Server, again: Callable[[], str]) -> None:
+def test_unwanted_packages_are_removed_and_needed_ones_are_kept(server: Server, again: Callable[[], str]) -> None:
     printed = again()
     assert not server.host.package("tftpd-hpa").is_installed
     assert server.host.package("rpcbind").is_installed
@@ -183,7 +183,7 @@ def test_files_are_looked_at_each_night(server: Server) -> None:
     assert run(server, "systemctl is-enabled host-baseline-changes.timer").strip() == "enabled"
 
 
-def test_a_program_that_is_not_what_debian_shipped_is_named(server: Server) -> None:
+def test_a_changed_program_of_a_package_is_reported(server: Server) -> None:
     program = "/usr/bin/debsums"
     since = run(server, "date +@%%s.%%N && cp --preserve %s /root/shipped && echo '# mine' >> %s", program, program).strip()
     try:

@@ -76,13 +76,13 @@ def alarmed(site: Any) -> bool:
     return f'"certificate/{site.domain}"' in site.server.host.file("/var/lib/alarm-channel/state.json").content_string
 
 
-def test_what_only_stands_in_is_an_alarm_until_there_is_a_certificate(sites: list[Any], step: Callable[..., Any]) -> None:
+def test_a_placeholder_certificate_is_an_alert_until_it_is_replaced(sites: list[Any], step: Callable[..., Any]) -> None:
     assert [alarmed(site) for site in sites] == [True, True]
     step("issued")
     assert [alarmed(site) for site in sites] == [False, False]
 
 
-def test_a_provided_certificate_takes_the_place_of_the_authoritys(step: Callable[..., Any], sites: list[Any]) -> None:
+def test_a_provided_certificate_replaces_that_of_the_ca(step: Callable[..., Any], sites: list[Any]) -> None:
     step("issued")
     before = [site.ask(KEPT)["nginx"] for site in sites]
     for site in sites:
@@ -122,7 +122,7 @@ def test_the_key_is_in_one_file_that_root_and_the_web_server_read_and_nowhere_el
         assert not kept["journal"]
 
 
-def test_with_one_of_ours_no_authority_is_asked_any_more(step: Callable[..., Any], sites: list[Any]) -> None:
+def test_an_external_certificate_ends_requests_to_the_ca(step: Callable[..., Any], sites: list[Any]) -> None:
     step("provided")
     for site in sites:
         kept = site.ask(KEPT)
@@ -141,7 +141,7 @@ def predicted(step: Callable[..., Any]) -> Any:
     return play(Step({**PROVIDED, "provided_chain": str(chain), "provided_key": str(key)}), "--check")
 
 
-def test_check_mode_says_that_it_would_be_taken_and_takes_nothing(predicted: Any, sites: list[Any]) -> None:
+def test_check_mode_predicts_the_certificate_and_changes_nothing(predicted: Any, sites: list[Any]) -> None:
     assert predicted.recap("changed") == dict.fromkeys(HOSTS, 1)
     assert {presented(site).serial_number for site in sites} == {made("first")}
 
@@ -179,7 +179,7 @@ def test_where_the_web_server_refuses_the_old_one_stays_for_its_next_start_too(s
     assert {presented(site).serial_number for site in sites} == {made("third")}
 
 
-def test_a_self_signed_one_is_for_every_name_and_for_those_who_trust_it(step: Callable[..., Any], sites: list[Any]) -> None:
+def test_a_self_signed_certificate_covers_every_name_and_is_valid_for_clients_that_trust_it(step: Callable[..., Any], sites: list[Any]) -> None:
     assert step("self-signed").recap("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         root = STATE / f"self-signed-{site.server.name}.pem"
@@ -196,7 +196,7 @@ def test_another_run_keeps_a_self_signed_one(step: Callable[..., Any]) -> None:
     assert step("self-signed again").recap("changed") == dict.fromkeys(HOSTS, 0)
 
 
-def test_the_way_back_costs_the_authority_nothing(step: Callable[..., Any], sites: list[Any], visitors: list[Any]) -> None:
+def test_a_return_to_the_ca_needs_no_request(step: Callable[..., Any], sites: list[Any], visitors: list[Any]) -> None:
     issued = {visitor.site.server.name: [cert for cert in map(x509.load_der_x509_certificate, dict.fromkeys(visitor.presented))
                                          if "Pebble" in cert.issuer.rfc4514_string()] for visitor in visitors}
     assert step("authority again").recap("failed") == dict.fromkeys(HOSTS, 0)
@@ -207,7 +207,7 @@ def test_the_way_back_costs_the_authority_nothing(step: Callable[..., Any], site
         assert kept["elsewhere"] == [], "a key that is of no use any more is still there"
 
 
-def test_no_visitor_was_ever_without_a_certificate(step: Callable[..., Any], visitors: list[Any]) -> None:
+def test_every_connection_got_a_valid_certificate(step: Callable[..., Any], visitors: list[Any]) -> None:
     step("authority again")
     for visitor in visitors:
         visitor.stopped.set()

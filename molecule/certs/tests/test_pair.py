@@ -94,7 +94,7 @@ def test_check_mode_changes_nothing(predicted: Run, sites: list[Any], before: li
     assert [serials(site, ECDSA) for site in sites] == before
 
 
-def test_where_there_is_no_second_one_to_be_had_the_site_serves_what_it_served(unobtainable: Run, sites: list[Any], before: list[Any]) -> None:
+def test_without_a_second_certificate_the_site_serves_the_first(unobtainable: Run, sites: list[Any], before: list[Any]) -> None:
     assert unobtainable.recap("rescued") == dict.fromkeys(HOSTS, 1)
     assert "DNS does not respond" in unobtainable.output
     for site in sites:
@@ -103,7 +103,7 @@ def test_where_there_is_no_second_one_to_be_had_the_site_serves_what_it_served(u
     assert [serials(site, ECDSA) for site in sites] == before
 
 
-def test_check_mode_said_what_would_change(predicted: Run, unobtainable: Run, pair: Run) -> None:
+def test_check_mode_predicted_the_changes(predicted: Run, unobtainable: Run, pair: Run) -> None:
     assert pair.recap("failed") == dict.fromkeys(HOSTS, 0)
     runs = unobtainable.recap("changed"), pair.recap("changed")
     assert predicted.recap("changed") == {host: sum(run[host] for run in runs) for host in HOSTS}

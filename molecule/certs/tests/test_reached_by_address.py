@@ -87,7 +87,7 @@ def ipv6(ipv4: Run, sites: list[Any]) -> Run:
     return play(Step({"profile": "shortlived"}, directory_url="https://pebble:14004/dir", address="IPv6"), playbook=SITES)
 
 
-def test_who_knows_the_address_alone_gets_the_site_and_a_certificate_for_it(ipv4: Run, sites: list[Any]) -> None:
+def test_a_client_that_connects_to_the_address_gets_the_site_and_its_certificate(ipv4: Run, sites: list[Any]) -> None:
     assert ipv4.recap("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         outside = site.server.outside
@@ -98,7 +98,7 @@ def test_who_knows_the_address_alone_gets_the_site_and_a_certificate_for_it(ipv4
         assert outside.http(outside.address)["Location"] == f"https://{outside.address}/"
 
 
-def test_it_answers_no_name_but_its_own(ipv4: Run, sites: list[Any]) -> None:
+def test_it_serves_no_name_but_its_own(ipv4: Run, sites: list[Any]) -> None:
     for site in sites:
         for name in (None, "unknown.example"):
             assert heard(site, name, "unknown.example") == b""
@@ -128,7 +128,7 @@ def test_an_address_of_ipv6_is_certified_and_moves_to_the_name(ipv6: Run, sites:
         assert len(set(site.ask(WATCHED, names=[site.domain, f"fd00:b::{site.server.name[-2:]}"]))) == 1
 
 
-def test_without_an_address_who_names_nothing_gets_nothing(ipv6: Run, sites: list[Any]) -> None:
+def test_without_an_address_a_client_without_a_server_name_gets_no_certificate(ipv6: Run, sites: list[Any]) -> None:
     assert play(Step(), playbook=SITES).recap("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         assert settled(lambda site=site: refused(site), bool)

@@ -40,7 +40,7 @@ def problems(run: Run, authority: Authority, host: str) -> None:
     assert f" www.{name}: " not in run.output and f" allowed.{name}: " not in run.output
 
 
-def test_all_that_is_wrong_is_said_before_the_authority_is_asked(asks: Callable[..., Run], authority: Authority, sites: list[Any]) -> None:
+def test_all_problems_are_reported_before_the_request_to_the_ca(asks: Callable[..., Run], authority: Authority, sites: list[Any]) -> None:
     before, orders = [(presented(site), site.ask(ASKED)) for site in sites], authority.orders()
     run = asks(names=(*WRONG, "allowed"), directory="https://pebble:14003/late/dir")
     for host in HOSTS:
@@ -50,7 +50,7 @@ def test_all_that_is_wrong_is_said_before_the_authority_is_asked(asks: Callable[
     assert [(presented(site), site.ask(ASKED)) for site in sites] == before
 
 
-def test_check_mode_says_the_same(asks: Callable[..., Run], authority: Authority) -> None:
+def test_check_mode_predicts_the_same(asks: Callable[..., Run], authority: Authority) -> None:
     orders = authority.orders()
     run = asks("--check", names=(*WRONG, "allowed"), directory="https://pebble:14003/late/dir")
     for host in HOSTS:
@@ -58,14 +58,14 @@ def test_check_mode_says_the_same(asks: Callable[..., Run], authority: Authority
     assert authority.orders() == orders
 
 
-def test_who_knows_better_asks_all_the_same(asks: Callable[..., Run], authority: Authority) -> None:
+def test_the_preflight_can_be_turned_off(asks: Callable[..., Run], authority: Authority) -> None:
     orders = authority.orders()
     run = asks(names=("nowhere",), directory="https://pebble:14002/dir", preflight=False)
     assert authority.orders() >= orders + len(HOSTS)
     assert "Each name must resolve to this host in DNS" in run.output
 
 
-def test_what_is_well_is_certified_also_behind_a_front(asks: Callable[..., Run], authority: Authority, sites: list[Any]) -> None:
+def test_a_correct_name_is_certified_also_behind_a_proxy(asks: Callable[..., Run], authority: Authority, sites: list[Any]) -> None:
     before = authority.orders()
     run = asks(names=("allowed", "fronted"), directory="https://pebble:14003/dir")
     assert run.recap("failed") == dict.fromkeys(HOSTS, 0)

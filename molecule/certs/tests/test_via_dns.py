@@ -52,7 +52,7 @@ def certified(refused: Run, authority: Authority) -> Run:
     return play(Step(settings(authority), more_names=NAMES, directory_url=URL), playbook="molecule/certs/sites.yml")
 
 
-def test_a_key_the_name_server_refuses_is_said_before_the_authority_is_asked(refused: Run, authority: Authority) -> None:
+def test_a_key_that_the_name_server_refuses_is_reported_before_the_request_to_the_ca(refused: Run, authority: Authority) -> None:
     for host in HOSTS:
         assert f"*.{host}.example.test: the name server {authority.address} rejects _acme-challenge.{host}.example.test" in refused.output
     assert "check the key's name, secret and algorithm" in refused.output
@@ -90,7 +90,7 @@ def test_it_renews_itself_from_its_sandbox(certified: Run, sites: list[Any]) -> 
         assert presented(site).serial_number != before
 
 
-def test_the_authoritys_own_advice_decides_when_it_is_due(certified: Run, sites: list[Any]) -> None:
+def test_renewal_information_of_the_ca_decides_when_a_renewal_is_due(certified: Run, sites: list[Any]) -> None:
     for site in sites:
         before = presented(site).serial_number
         renewal = site.ask(RENEW, force=False)
@@ -106,7 +106,7 @@ def test_another_run_changes_nothing(certified: Run, authority: Authority) -> No
     assert authority.orders() == orders
 
 
-def test_what_is_revoked_is_served_no_more_by_then(certified: Run, authority: Authority, sites: list[Any]) -> None:
+def test_a_revoked_certificate_is_no_longer_served(certified: Run, authority: Authority, sites: list[Any]) -> None:
     def status(serial: int) -> str:
         """What the authority says of one of its certificates."""
         return json.loads(authority.hosts.execute("pebble", f"curl -sk https://localhost:15002/cert-status-by-serial/{serial:x}"))["Status"]

@@ -59,7 +59,7 @@ def somebody(site: Any) -> bytes:
 
 
 # --- a host that serves a site of its own already, and does not let root in ------------------------
-def test_a_site_that_answers_every_name_is_a_reason_to_stop_before_anything_changes(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+def test_a_site_that_serves_every_name_stops_the_run_before_a_change(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     site = at("debian13")
     before = site.ask(UNTOUCHED)
     run = step("clash")
@@ -109,14 +109,14 @@ def test_a_build_is_refused_everything_but_its_release(step: Callable[..., Any],
 
 
 # --- authorities ---------------------------------------------------------------------------------
-def test_an_authority_that_is_down_costs_nothing_but_the_certificate(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+def test_while_the_ca_is_down_only_the_certificate_is_missing(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("authority down")
     run.says("https://pebble:9/dir", "The CA is down, or this host cannot reach it.", "/var/log/acme-cert/letsencrypt.log",
              "Run the same command again when the cause is fixed.", "No new certificate for edge, hostile")
     assert "not issued yet" in issuer(at("debian13"))
 
 
-def test_an_authority_that_refuses_a_name_is_quoted(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+def test_the_message_of_a_ca_that_refuses_a_name_is_quoted(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("authority refuses")
     run.says("https://pebble:14000/dir", "Each name must resolve to this host in DNS", "nowhere.debian13.example.test",
              "/var/log/acme-cert/letsencrypt.log", "No new certificate for edge;")
@@ -124,7 +124,7 @@ def test_an_authority_that_refuses_a_name_is_quoted(step: Callable[..., Any], at
     assert "not issued yet" in issuer(at("debian13"))
 
 
-def test_an_authority_that_wants_an_account_binding_says_so(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+def test_a_ca_that_requires_account_binding_is_reported(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("authority wants a binding")
     assert "The CA requires external account binding: set acme_cert_eab_kid and acme_cert_eab_hmac_key" in run.output
     assert answers(at("debian13")) == 200
@@ -144,7 +144,7 @@ def test_an_application_that_cannot_be_imported_is_not_made_live(step: Callable[
 
 
 # --- and then all is well --------------------------------------------------------------------------
-def test_the_same_command_heals_it(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+def test_the_same_command_recovers_it(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("mended")
     assert {host: run.recap(host)["failed"] for host in ("debian13", "debian12")} == {"debian13": 0, "debian12": 0}
     known = at("debian13").server.outside
@@ -153,7 +153,7 @@ def test_the_same_command_heals_it(step: Callable[..., Any], at: Callable[..., A
     assert somebody(at("debian13")) == b"somebody's site\n"
 
 
-def test_the_key_of_an_account_binding_is_told_nowhere(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+def test_the_key_of_an_account_binding_is_shown_nowhere(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     key = EAB_KEY.read_text(encoding="utf-8").strip()
     assert key not in step("mended").output
     told = at("debian13").ask(TOLD)

@@ -43,7 +43,7 @@ def test_a_site_with_a_log_of_its_own_is_served_after_a_reload(host: Any, added:
     assert host.file(LOG).user == "www-data"
 
 
-def test_a_reload_that_cannot_succeed_says_why_and_all_is_served_as_before(host: Any, added: Callable[[str], None]) -> None:
+def test_a_reload_that_fails_has_a_reason_and_changes_nothing(host: Any, added: Callable[[str], None]) -> None:
     host.check_output(f"openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=added -keyout {KEY} -out /etc/ssl/certs/added.pem 2>/dev/null")
     added(SITE + TLS)
     before = host.check_output("systemctl show --property=MainPID nginx")

@@ -73,7 +73,7 @@ def test_every_byte_in_path_header_and_agent_leaves_one_readable_line(site: Any)
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", EVIL)
-def test_what_the_application_says_of_its_visitors_stays_one_line_of_its_own(site: Any, way: str, kind: str) -> None:
+def test_messages_with_text_of_clients_stay_on_one_line(site: Any, way: str, kind: str) -> None:
     cursor = site.ask(CURSOR)
     identity = tell(site, way, EVIL[kind])["X-Request-ID"]
     entries = [entry for entry in site.ask(ENTRIES, cursor=cursor) if entry["SYSLOG_IDENTIFIER"] == site.name]
@@ -90,7 +90,7 @@ def test_what_the_application_says_of_its_visitors_stays_one_line_of_its_own(sit
         assert len(entries) == 1
 
 
-def test_what_is_cut_says_so_and_keeps_both_ends(site: Any) -> None:
+def test_a_cut_message_is_marked_and_keeps_both_ends(site: Any) -> None:
     cursor = site.ask(CURSOR)
     tell(site, "log", b"begin" + b"A" * (1 << 20) + b"end")
     message = parsed(site.ask(ENTRIES, cursor=cursor)[-1]["MESSAGE"])["message"]
@@ -98,7 +98,7 @@ def test_what_is_cut_says_so_and_keeps_both_ends(site: Any) -> None:
     assert re.search(r"\[\.\.\. 10\d{5} characters left out \.\.\.\]", message)
 
 
-def test_what_passes_by_the_logging_module_is_found_too(site: Any) -> None:
+def test_output_outside_of_the_logging_module_is_logged_too(site: Any) -> None:
     cursor, word = site.ask(CURSOR), mark()
     printed = tell(site, "print", word.encode())["X-Request-ID"]
     misused = tell(site, "misuse", word.encode())["X-Request-ID"]

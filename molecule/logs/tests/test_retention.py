@@ -108,7 +108,7 @@ def test_no_line_is_lost_or_doubled_while_logs_are_rotated(site: Any) -> None:
 
 
 @pytest.mark.where(lambda site: site.name == "notes")
-def test_no_more_rotated_files_stay_than_was_said(site: Any) -> None:
+def test_no_more_rotated_files_are_kept_than_configured(site: Any) -> None:
     assert len(site.ask(MANY)) == 1 + 5, "nginx_days is 5 here"
 
 
@@ -119,7 +119,7 @@ def test_a_log_beyond_its_size_is_rotated_within_minutes(site: Any) -> None:
     assert "*:00/10:00" in found["next"]
 
 
-def test_a_flood_neither_fills_the_disk_nor_pushes_out_a_neighbours_lines(server: Any, request: Any) -> None:
+def test_a_flood_of_lines_does_not_fill_the_disk_or_displace_lines_of_others(server: Any, request: Any) -> None:
     notes, shop = (Site(server, app) for name in ("notes", "shop") for app in server.target.apps if app.name == name)
     word = mark()
     cursors = {"shop": shop.ask(CURSOR)}
@@ -135,7 +135,7 @@ def test_a_flood_neither_fills_the_disk_nor_pushes_out_a_neighbours_lines(server
 
 
 @pytest.mark.where(lambda site: site.name == "shop")
-def test_a_burst_is_kept_and_what_is_dropped_beyond_is_counted(site: Any) -> None:
+def test_a_burst_is_kept_and_dropped_lines_are_counted(site: Any) -> None:
     # It counts for 30 seconds; one that has just started has counted nothing.
     site.ask(RESTART, word="")
     cursor, word = site.ask(CURSOR), mark()
@@ -176,5 +176,5 @@ def test_logs_are_for_root_and_the_groups_for_them_alone(site: Any) -> None:
     assert found["systemd-journal"] == {"journal": True, "files": [journal]}
 
 
-def test_an_application_cannot_write_into_a_neighbours_journal(site: Any) -> None:
+def test_an_application_cannot_write_to_the_journal_of_another_one(site: Any) -> None:
     assert {name for name in site.ask(SOCKETS) if name != "incoming"} == {"journal", "notify"}

@@ -18,7 +18,7 @@ FOREVER = "max-age=31536000, immutable"
 @pytest.mark.parametrize(("path", "kept"), [
     ("/static/app.3f2a9c1b.js", FOREVER), ("/static/assets/index-BfG3kdQs.js", FOREVER), ("/static/page.css", "max-age=3600"),
     ("/static/report-20260131.css", "max-age=3600"), ("/static/facade2020.css", "max-age=3600")])
-def test_files_are_kept_for_good_where_the_name_tells_the_contents(edge: Any, path: str, kept: str) -> None:
+def test_files_with_a_hash_in_their_name_are_cached_for_a_year(edge: Any, path: str, kept: str) -> None:
     answer = edge.get(path)
     assert answer.status == 200
     assert answer["Cache-Control"] == kept
@@ -31,7 +31,7 @@ def test_files_that_are_not_for_all_are_kept_by_browsers_alone(edge: Any) -> Non
 
 
 @pytest.mark.parametrize("path", ["/static/no.3f2a9c1b.js", "/heard"])
-def test_what_is_not_there_and_pages_are_not_kept_by_us(edge: Any, path: str) -> None:
+def test_missing_files_and_pages_get_no_cache_control(edge: Any, path: str) -> None:
     assert edge.get(path, headers=somebody()).all("Cache-Control") == []
 
 
@@ -72,6 +72,6 @@ def test_http3_is_spoken_where_nginx_has_it_and_offered_by_name(edge: Any) -> No
     assert by_http3(edge, "/heard") == (["3", "200", "max-age=63072000"] if has_it else NONE)
 
 
-def test_a_site_that_does_not_offer_http3_does_not_speak_it(plain: Any) -> None:
+def test_a_site_without_http3_does_not_serve_it(plain: Any) -> None:
     assert plain.get("/heard").all("Alt-Svc") == []
     assert by_http3(plain, "/heard") == NONE

@@ -44,7 +44,7 @@ def assert_complete(site: Any, answer: Any) -> None:
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_every_answer_carries_the_headers(edge: Any, case: str) -> None:
+def test_every_response_has_the_headers(edge: Any, case: str) -> None:
     status, request = ANSWERS[case]
     answer = edge.get(**{**request, "headers": somebody() | request.get("headers", {})})
     assert answer.status == status
@@ -59,13 +59,13 @@ def test_a_file_that_is_known_carries_the_headers(edge: Any) -> None:
 
 
 @pytest.mark.parametrize("request_", [TWO_HOSTS, NOT_HTTP], ids=["two hosts", "not HTTP"])
-def test_what_is_no_request_is_refused_with_the_headers(edge: Any, request_: bytes) -> None:
+def test_a_malformed_request_is_refused_with_the_headers(edge: Any, request_: bytes) -> None:
     answer = sent(edge, request_.replace(b"DOMAIN", edge.domain.encode()))
     assert answer.status == 400
     assert_complete(edge, answer)
 
 
-def test_what_asks_for_no_name_is_refused_with_headers_all_the_same(edge: Any) -> None:
+def test_a_request_without_a_host_is_refused_with_headers(edge: Any) -> None:
     answer = sent(edge, NO_HOST)
     assert answer.status == 400
     assert answer["Content-Security-Policy"].startswith("default-src 'none'")
@@ -92,7 +92,7 @@ def test_a_policy_of_the_applications_own_wins_with_its_nonce(edge: Any) -> None
     assert answer["Content-Security-Policy-Report-Only"]
 
 
-def test_a_policy_is_tried_out_where_somebody_says_so_alone(plain: Any) -> None:
+def test_a_report_only_policy_is_sent_only_where_it_is_set(plain: Any) -> None:
     answer = plain.get("/heard")
     assert_hardened(plain, answer)
     assert answer.all("Content-Security-Policy-Report-Only") == []

@@ -37,13 +37,13 @@ def basic(name: str, password: str) -> dict[str, str]:
 
 # --- addresses -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("path", [*SPELLINGS, "https://{domain}/office/x"])
-def test_no_spelling_of_a_path_gets_past_who_may_come(edge: Any, path: str) -> None:
+def test_no_spelling_of_a_path_evades_its_access_rules(edge: Any, path: str) -> None:
     answer = sent(edge, raw(path.format(domain=edge.domain), edge, somebody()))
     assert answer.status in (400, 403), answer.body
 
 
 @pytest.mark.parametrize("visitor", ["198.51.100", "2001:db8:1:"])
-def test_who_may_come_comes(edge: Any, visitor: str) -> None:
+def test_allowed_clients_have_access(edge: Any, visitor: str) -> None:
     for path in ("/office/x", "/office/x/y", "/office/static/page.css"):
         assert edge.get(path, headers=somebody(visitor)).status == 200
 
@@ -61,7 +61,7 @@ def test_an_inner_path_has_its_own_and_keeps_the_outer_ones(edge: Any) -> None:
 
 
 # --- passwords -----------------------------------------------------------------------------------
-def test_a_path_asks_for_a_password(edge: Any) -> None:
+def test_a_path_requires_a_password(edge: Any) -> None:
     answer = edge.get("/private", headers=somebody())
     assert answer.status == 401
     assert answer["WWW-Authenticate"] == 'Basic realm="edge"'
@@ -84,7 +84,7 @@ def test_other_paths_pass_the_applications_own_authorization(edge: Any) -> None:
     assert json.loads(answer.body)["headers"]["Authorization"] == "Bearer x"
 
 
-def test_passwords_are_hashed_and_told_nowhere(edge: Any, converge_log: bytes) -> None:
+def test_passwords_are_hashed_and_shown_nowhere(edge: Any, converge_log: bytes) -> None:
     file = edge.server.host.file("/etc/nginx/users/edge/alice")
     assert (file.user, file.group, file.mode) == ("root", "www-data", 0o640)
     assert file.content_string.startswith("alice:$6$")
@@ -157,7 +157,7 @@ def test_hidden_files_and_backups_are_not_there(edge: Any, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/wiki/.NET", "/open/.well-known/x", "/open/a.b", "/open/a~b"])
-def test_what_only_looks_alike_is(edge: Any, path: str) -> None:
+def test_paths_that_resemble_hidden_files_are_served(edge: Any, path: str) -> None:
     assert edge.get(path, headers=somebody()).status == 200
 
 
@@ -193,13 +193,13 @@ def told(site: Any, headers: dict[str, str]) -> tuple[dict[str, str], str]:
 
 @pytest.mark.parametrize(("claimed", "client"), [("203.0.113.7", "203.0.113.7"), ("192.0.2.66, 203.0.113.8", "203.0.113.8"),
                                                  ("203.0.113.9, 192.0.2.200", "203.0.113.9"), ("2001:db8::7", "2001:db8::7")])
-def test_a_declared_proxy_says_who_asks(edge: Any, claimed: str, client: str) -> None:
+def test_a_declared_proxy_sets_the_client_address(edge: Any, claimed: str, client: str) -> None:
     heard, logged = told(edge, {"X-Forwarded-For": claimed})
     assert heard["X-Forwarded-For"] == logged == client
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "CF-Connecting-IP", "X-Real-IP", "Forwarded"])
-def test_nobody_else_can_say_who_asks(plain: Any, header: str) -> None:
+def test_only_declared_proxies_can_set_the_client_address(plain: Any, header: str) -> None:
     heard, logged = told(plain, {header: "203.0.113.7" if header != "Forwarded" else "for=203.0.113.7"})
     assert "203.0.113.7" not in str(heard)
     assert heard["X-Forwarded-For"] == logged != "203.0.113.7"

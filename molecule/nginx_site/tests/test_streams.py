@@ -94,5 +94,5 @@ def begun_early(site: Any, path: str) -> bool:
 
 
 @pytest.mark.parametrize(("path", "early"), [("/streamed", True), ("/upload", False)])
-def test_bodies_are_streamed_where_a_path_says_so_and_collected_elsewhere(edge: Any, path: str, early: bool) -> None:
+def test_bodies_are_streamed_only_where_a_path_sets_it(edge: Any, path: str, early: bool) -> None:
     assert begun_early(edge, path) is early

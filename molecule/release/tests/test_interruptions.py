@@ -50,7 +50,7 @@ with open("/srv/shop/.deploy.lock", "a+") as file:
 
 
 @pytest.mark.parametrize("point", ["build", "preflight", "start", "drain"])
-def test_a_run_that_is_killed_is_repeated_and_heals(servers: list[Any], playbooks: Playbooks, point: str) -> None:
+def test_a_run_after_a_killed_one_recovers(servers: list[Any], playbooks: Playbooks, point: str) -> None:
     site = sites(servers)[0]
     before, wanted = version(site), f"killed-{point}-{time.time_ns()}"
     working_copy.make(wanted)
@@ -68,7 +68,7 @@ def test_a_run_that_is_killed_is_repeated_and_heals(servers: list[Any], playbook
     assert set(playbooks.good("deploy", "--limit", site.server.name).count("changed").values()) == {0}
 
 
-def test_a_second_deploy_is_told_who_holds_the_lock(servers: list[Any], playbooks: Playbooks) -> None:
+def test_the_error_of_a_second_deploy_names_the_holder_of_the_lock(servers: list[Any], playbooks: Playbooks) -> None:
     site = sites(servers)[0]
     until = time.monotonic() + 32
     site.ask(HOLD, seconds=30)
@@ -103,7 +103,7 @@ def test_a_worker_ended_for_its_memory_is_replaced(servers: list[Any], playbooks
     assert all(site.get("/healthz").status == 200 for _ in range(10))
 
 
-def test_what_a_boot_starts_is_the_live_release(servers: list[Any], playbooks: Playbooks) -> None:
+def test_the_live_release_starts_at_boot(servers: list[Any], playbooks: Playbooks) -> None:
     site = sites(servers)[0]
     before = version(site)
     site.ask('''

@@ -124,7 +124,7 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
     (("shop/before.py", "create_app()\n", 'raise SystemExit("the database is away")\n'), "the database is away"),
     (("shop/config.py", '    "SESSION_COOKIE_SECURE": True,', '    "SESSION_COOKIE_SECURE": False,'), "SESSION_COOKIE_SECURE"),
 ], ids=["cannot be imported", "is not well", "hangs", "fails before the switch", "is not safe"])
-def test_a_bad_release_changes_nothing_and_says_why(
+def test_a_release_that_fails_changes_nothing_and_the_error_has_the_reason(
     servers: list[Any], playbooks: Playbooks, live: str, change: tuple[str, str, str], words: str,
 ) -> None:
     working_copy.make(f"bad-{time.time_ns()}", change)
@@ -196,7 +196,7 @@ def test_a_rollback_goes_back_and_stays_until_there_is_something_new(servers: li
     assert {version(site) for site in sites(servers)} == {"regretted"}
 
 
-def test_an_application_nobody_knows_is_refused_by_name(playbooks: Playbooks) -> None:
+def test_an_unknown_application_is_refused_by_name(playbooks: Playbooks) -> None:
     for name in ("rollback", "deploy", "maintenance", "status"):
         run = playbooks.run(name, app="shpo", state="on")
         assert run.rc != 0 and "app=shpo is not an application of the inventory; there are: shop" in run.words, run.output
@@ -215,7 +215,7 @@ def test_the_status_is_a_table_and_json(servers: list[Any], playbooks: Playbooks
         assert app["release"] in run.output and app["certificate"]["until"][:10] in run.output
 
 
-def test_maintenance_sends_visitors_away_at_once_and_lets_them_in_again(servers: list[Any], playbooks: Playbooks, live: str) -> None:
+def test_the_maintenance_page_turns_on_and_off_immediately(servers: list[Any], playbooks: Playbooks, live: str) -> None:
     site = sites(servers)[0]
     assert site.get("/").status == 200
     playbooks.good("maintenance", state="on")

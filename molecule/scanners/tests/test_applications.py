@@ -66,13 +66,13 @@ def test_httpbin_works(server: Server, name: str, scanners: Callable[..., Scanne
 
 
 @pytest.mark.parametrize(("megabytes", "status"), [(1, 200), (50, 200), (61, 413)])
-def test_an_upload_is_taken_up_to_what_is_allowed(server: Server, megabytes: int, status: int, scanners: Callable[..., Scanners]) -> None:
+def test_an_upload_is_accepted_up_to_the_limit(server: Server, megabytes: int, status: int, scanners: Callable[..., Scanners]) -> None:
     s = scanners(server)
     s.scan(f"truncate --size {megabytes}M /tmp/upload")
     assert s.curl("httpbin", "/status/200 --request PUT --header Expect: --upload-file /tmp/upload")[0] == status
 
 
-def test_an_answer_that_takes_half_a_minute_is_not_cut(server: Server, scanners: Callable[..., Scanners]) -> None:
+def test_a_response_of_half_a_minute_is_not_cut(server: Server, scanners: Callable[..., Scanners]) -> None:
     status, body = scanners(server).curl("httpbin", "/drip?duration=30&numbytes=30&delay=0")
     assert (status, body) == (200, "*" * 30)
 

@@ -97,7 +97,7 @@ def test_encrypted_credentials_arrive_byte_for_byte(arrived: Any, value: str) ->
     assert arrived["credentials"] == {"sealed.key": _digest(value), "second": _digest(value[::-1])}
 
 
-def test_the_application_reads_its_credentials_and_nobody_else_does(server: Server, value: str) -> None:
+def test_only_the_application_can_read_its_credentials(server: Server, value: str) -> None:
     told = server.ask(READERS, apps=server.app_names)
     assert told["found"] == {
         "shop/plain.key": {"application": _digest(value), "others": []},
@@ -152,7 +152,7 @@ def test_an_application_without_credentials_has_nothing_left_of_them(server: Ser
     assert changes[server.name][3][1][0] == {"sealed.key": _digest(value), "second": _digest(value[::-1])}
 
 
-def test_why_a_credential_cannot_be_written_is_said_without_its_value(server: Server, changes: dict[str, list[Any]]) -> None:
+def test_the_error_of_a_credential_has_no_value(server: Server, changes: dict[str, list[Any]]) -> None:
     before, (done, after) = changes[server.name][3][1], changes[server.name][4]
     assert re.search(rf"{server.name} +: .* failed=1 .* rescued=1 ", done.stdout), done.stdout[-3000:]
     told = " ".join(done.stdout.split())

@@ -118,7 +118,7 @@ def test_a_name_that_may_go_goes(told: dict[str, Any]) -> None:
     assert "ODD_NAME" not in told["names"] and "PROBE_CHANGED" in told["names"]
 
 
-def test_a_changed_secret_restarts_what_uses_it_and_nothing_else(told: dict[str, Any]) -> None:
+def test_a_changed_secret_restarts_only_the_units_that_use_it(told: dict[str, Any]) -> None:
     before, after = told["before"], told["after"]
     assert before["apps"]["notes"]["instance"] != after["apps"]["notes"]["instance"]
     assert before["apps"]["shop"] == after["apps"]["shop"]

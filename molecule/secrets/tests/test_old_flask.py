@@ -37,7 +37,7 @@ def test_a_rotation_that_would_sign_everybody_out_is_refused(told: dict[str, Any
     assert told["before"] == told["between"]
 
 
-def test_it_is_done_when_that_is_said(told: dict[str, Any]) -> None:
+def test_a_rotation_that_ends_all_sessions_works_with_an_old_flask(told: dict[str, Any]) -> None:
     assert told["forced"].returncode == 0, told["forced"].stdout[-3000:]
     assert told["after"]["process"]["FLASK_SECRET_KEY"] != told["before"]["process"]["FLASK_SECRET_KEY"]
     assert told["after"]["old"] == []

@@ -153,7 +153,7 @@ def test_a_rotation_gives_the_application_another_key(told: dict[str, Any]) -> N
     assert told["rotated"]["apps"]["shop"]["old"][0] == key(told["before"])
 
 
-def test_whoever_is_signed_in_stays_signed_in(told: dict[str, Any]) -> None:
+def test_sessions_stay_valid(told: dict[str, Any]) -> None:
     assert told["first_stays"]
 
 
@@ -162,7 +162,7 @@ def test_no_request_fails_while_a_key_is_rotated(told: dict[str, Any]) -> None:
     assert told["visitor"].answers >= 10
 
 
-def test_a_rotation_restarts_what_uses_the_key_and_nothing_else(told: dict[str, Any]) -> None:
+def test_a_rotation_restarts_only_the_instances_that_use_the_key(told: dict[str, Any]) -> None:
     before, after = told["before"], told["rotated"]
     assert before["apps"]["shop"]["instance"] != after["apps"]["shop"]["instance"]
     assert before["apps"]["notes"] == after["apps"]["notes"]

@@ -154,7 +154,7 @@ def test_a_session_is_json_in_the_store_and_a_random_id_in_the_cookie(browser: B
     assert not any(browser.cookie in text for text in keys + values)
 
 
-def test_one_application_does_not_know_the_other_s_visitors(browser: Browser) -> None:
+def test_one_application_cannot_read_sessions_of_another(browser: Browser) -> None:
     for other in browser.site.server.target.apps:
         stranger = Browser(type(browser.site)(browser.site.server, other))
         stranger.cookie = browser.cookie
@@ -162,7 +162,7 @@ def test_one_application_does_not_know_the_other_s_visitors(browser: Browser) ->
 
 
 @once
-def test_all_processes_count_a_visitor_s_changes_together(browser: Browser, cli: Callable[..., str]) -> None:
+def test_all_processes_share_the_count_of_a_client(browser: Browser, cli: Callable[..., str]) -> None:
     token = browser.token()
     answers = [browser.choose(token=token) for _ in range(36)]
     statuses = [answer.status for answer in answers]
@@ -176,7 +176,7 @@ def test_all_processes_count_a_visitor_s_changes_together(browser: Browser, cli:
     assert 0 < int(cli(browser.site.server, "TTL", key)) <= 60
 
 
-def test_somebody_else_s_redis_goes_on_as_it_was(server: Any) -> None:
+def test_another_redis_of_the_host_is_not_changed(server: Any) -> None:
     host = server.host
     cli = host.check_output("command -v valkey-cli || command -v redis-cli")
     unit = Path(cli).name.replace("-cli", "-server")
@@ -185,7 +185,7 @@ def test_somebody_else_s_redis_goes_on_as_it_was(server: Any) -> None:
     assert host.check_output("%s -p 6379 config get port", cli).split() == ["port", "6379"]
 
 
-def test_no_password_is_told_to_anybody(server: Any, converge_log: bytes) -> None:
+def test_no_password_is_shown(server: Any, converge_log: bytes) -> None:
     found = server.ask("import hashlib\n" + FIND, apps=server.app_names)
     assert found["count"] == len(server.app_names) + 1
     assert found["places"] == []
@@ -194,7 +194,7 @@ def test_no_password_is_told_to_anybody(server: Any, converge_log: bytes) -> Non
     assert not {hashlib.sha256(word).hexdigest() for word in words} & set(found["in_the_log"])
 
 
-def test_another_application_comes_and_goes_and_nobody_notices(server: Any, cli: Callable[..., str], play: Callable[..., int]) -> None:
+def test_adding_and_removing_an_application_does_not_disturb_others(server: Any, cli: Callable[..., str], play: Callable[..., int]) -> None:
     def connections() -> set[str]:
         return {f"{found['id']} {found['user']}" for line in cli(server, "CLIENT", "LIST").splitlines()
                 if (found := dict(word.split("=", 1) for word in line.split())) and found["user"] in server.app_names}
@@ -217,7 +217,7 @@ def test_another_application_comes_and_goes_and_nobody_notices(server: Any, cli:
     assert play(server, "--check") == 0
 
 
-def test_users_that_somebody_changed_are_put_right(server: Any, cli: Callable[..., str], play: Callable[..., int]) -> None:
+def test_users_that_were_changed_are_corrected(server: Any, cli: Callable[..., str], play: Callable[..., int]) -> None:
     cli(server, "ACL", "SETUSER", "shop", "~*", "nopass")
     cli(server, "ACL", "SETUSER", "guest", "on", "nopass", "+@all")
     cli(server, "ACL", "SETUSER", "default", "on", "nopass", "~*", "+@all")
@@ -247,7 +247,7 @@ def test_a_changed_password_starts_the_application_anew_and_no_other(browser: Br
     assert browser.choose(1).status == 302
 
 
-def test_after_a_restart_the_visitor_is_still_known(browser: Browser) -> None:
+def test_a_session_survives_a_restart(browser: Browser) -> None:
     browser.site.server.host.check_output("systemctl restart session-store")
     assert browser.cart == "full"
     assert browser.choose(0).status == 302
@@ -276,7 +276,7 @@ def test_with_append_a_crash_forgets_nothing(browser: Browser, cli: Callable[...
     assert browser.cart == "full"
 
 
-def test_without_the_store_there_is_an_error_page_and_health_says_so(browser: Browser) -> None:
+def test_without_the_store_there_is_an_error_page_and_the_health_check_fails(browser: Browser) -> None:
     host = browser.site.server.host
     host.check_output("systemctl stop session-store")
     try:
@@ -300,7 +300,7 @@ def fill(server: Any) -> None:
 
 
 @once
-def test_a_full_store_forgets_who_was_away_longest(browser: Browser, cli: Callable[..., str]) -> None:
+def test_a_full_store_evicts_the_least_recently_used_session(browser: Browser, cli: Callable[..., str]) -> None:
     server = browser.site.server
     fill(server)
     memory = dict(line.split(":", 1) for line in cli(server, "INFO", "memory").splitlines() if ":" in line)
@@ -313,7 +313,7 @@ def test_a_full_store_forgets_who_was_away_longest(browser: Browser, cli: Callab
 
 
 @once
-def test_a_full_store_that_refuses_keeps_who_is_known(browser: Browser, cli: Callable[..., str], settings: Callable[..., int]) -> None:
+def test_a_full_store_that_refuses_keeps_existing_sessions(browser: Browser, cli: Callable[..., str], settings: Callable[..., int]) -> None:
     settings(session_store_when_full="refuse")
     server = browser.site.server
     fill(server)
@@ -327,7 +327,7 @@ def test_a_full_store_that_refuses_keeps_who_is_known(browser: Browser, cli: Cal
     assert Browser(browser.site).choose().status == 302
 
 
-def test_replies_that_an_application_does_not_read_use_up_no_memory(server: Any) -> None:
+def test_unread_replies_of_an_application_have_a_memory_limit(server: Any) -> None:
     found = server.ask(UNREAD, app=server.app_names[0])
     assert found["tried"] == 100
     assert found["peak"] < 200, "MiB that are resident"

@@ -8,7 +8,7 @@ WRITTEN = {"int": [("7", 7)], "bool": [("true", True), ("no", False)]}
 
 
 @pytest.mark.parametrize(("role", "template"), role_files.templates())
-def test_a_template_renders_for_an_application_with_the_least_said(role, template):
+def test_a_template_renders_for_an_application_with_the_minimum_of_keys(role, template):
     least = {"name": "shop", "domains": ["shop.example.com"], "source": {"path": "/tmp"}, "wsgi": "shop:app"}
     for distribution in ("12", "13"):
         facts = {**support.FACTS, "distribution_major_version": distribution}

@@ -61,7 +61,7 @@ def test_no_role_reads_the_variables_of_another(role):
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_every_template_says_who_owns_it(role):
+def test_every_template_names_its_role(role):
     for path in (support.ROLES / role / "templates").glob("*.j2") if (support.ROLES / role / "templates").is_dir() else []:
         if path.name.endswith(".json.j2"):
             continue  # JSON has no comments
@@ -89,7 +89,7 @@ def test_no_role_name_begins_with_another():
     assert not [(a, b) for a in ROLES for b in ROLES if a != b and b.startswith(a)]
 
 
-def test_what_is_generated_from_the_specifications_is_current():
+def test_generated_files_are_current():
     done = subprocess.run([sys.executable, "tools/reference.py", "--check"], cwd=support.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

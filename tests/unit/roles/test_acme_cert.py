@@ -162,7 +162,7 @@ def test_addresses_are_named_as_certbot_does() -> None:
 RSA = {"__acme_cert_lineage": "shop.rsa", "__acme_cert_key": "rsa-2048"}
 
 
-def test_the_second_certificate_of_a_pair_is_asked_for_with_another_key_and_nothing_else() -> None:
+def test_the_second_certificate_of_a_pair_differs_only_in_its_key() -> None:
     section = app(rsa_certificate=True, email="ops@example.com", profile="shortlived")
     first, second = (support.render("acme_cert", "certbot.ini.j2", section, **more).splitlines()[2:] for more in ({}, RSA))
     settings = [{line for line in lines if not line.startswith("#")} for lines in (first, second)]
@@ -257,7 +257,7 @@ def test_a_renewed_certificate_is_reloaded(run: Run, host: Path) -> None:
     assert "reload" in log(host)
 
 
-def test_a_configuration_nginx_refuses_is_not_reloaded_and_fails_until_mended(run: Run, host: Path) -> None:
+def test_an_invalid_configuration_is_not_reloaded_and_fails_until_it_is_fixed(run: Run, host: Path) -> None:
     get(host)
     (host / "refuses").touch()
     for _ in range(2):
@@ -287,7 +287,7 @@ def asked(host: Path) -> str:
     return next(line for line in log(host).splitlines() if line.startswith("certbot") and "--version" not in line)
 
 
-def test_a_renewal_uses_what_certbot_keeps_and_does_not_sleep(run: Run, host: Path) -> None:
+def test_a_renewal_uses_certbots_settings_and_does_not_sleep(run: Run, host: Path) -> None:
     (host / "etc/acme-cert/renewal/shop.conf").write_text("server = x\n")
     assert run("renew.sh.j2").returncode == 0
     assert asked(host).startswith("certbot renew ")

@@ -142,7 +142,7 @@ def server(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def test_redirects_are_followed_as_an_authority_does(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirects_are_followed_as_by_a_ca(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Connection(preflight.http.client.HTTPConnection):
         def __init__(self, address: str, port: Optional[int] = None, **more: Any) -> None:
             super().__init__(server, **more)
@@ -169,7 +169,7 @@ def test_the_key_of_the_name_server_is_read_from_certbots_file(tmp_path: Path) -
     assert preflight.credentials_of("") == {}
 
 
-def test_an_authority_that_is_down_is_said_beside_other_problems_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ca_that_is_down_is_reported_only_with_other_problems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preflight, "WEBROOT", tmp_path)
     asked = {"domains": ["gone.example"], "server": "https://127.0.0.1:1/dir", "ca_bundle": "/etc/ssl/certs/ca-certificates.crt",
              "profile": "", "challenge": "dns-01", "resolvers": [], "dns_credentials": ""}

@@ -49,6 +49,6 @@ def test_files_are_credentials_at_a_path_that_does_not_change() -> None:
     assert "flask-files" not in support.render("app_secrets", "credentials.conf.j2", support.SHOP | {"app_secrets": {"credentials": {"a": "b"}}})
 
 
-def test_the_build_is_told_where_files_are_linked_and_nothing_of_their_contents() -> None:
+def test_the_build_gets_the_paths_of_linked_files_and_not_their_contents() -> None:
     app = support.SHOP | {"files": {"isso.cfg": {"content": "hunter2"}, "wiki.py": {"content": "hunter3", "path": "src/wiki.py"}}}
     assert support.role_vars("app_release", app)["__app_release_options"]["files"] == {"src/wiki.py": "wiki.py"}

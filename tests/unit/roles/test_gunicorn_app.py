@@ -77,7 +77,7 @@ def from_web_server() -> Any:
 @pytest.mark.parametrize(("peer", "sent", "seen"), [
     ("", "203.0.113.7", "203.0.113.7"), ("", "2001:db8::1", "2001:db8::1"), ("", "", ""), ("", "203.0.113.7, 10.0.0.1", ""),
     ("", "<script>", ""), ("127.0.0.1", "203.0.113.7", "127.0.0.1")])
-def test_the_address_of_the_client_is_what_the_web_server_says_of_a_peer_without_one(
+def test_the_client_address_comes_from_nginx_for_a_peer_without_one(
         from_web_server: Any, peer: str, sent: str, seen: str) -> None:
     environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": sent}
     from_web_server(lambda environ, start_response: environ["REMOTE_ADDR"])(environ, None)

@@ -34,7 +34,7 @@ def test_keys_alone_open_the_door() -> None:
     assert "AllowGroups" not in found
 
 
-def test_key_exchange_is_what_the_release_has() -> None:
+def test_key_exchange_has_the_methods_of_the_release() -> None:
     new, old = settings()["KexAlgorithms"].split(","), settings(ansible_facts=OLD)["KexAlgorithms"].split(",")
     assert new[0] == "mlkem768x25519-sha256"
     assert old[0] == "sntrup761x25519-sha512@openssh.com"
@@ -59,7 +59,7 @@ def test_the_operators_network_is_not_penalized_where_penalties_are() -> None:
     assert not [name for name in settings(**given, ansible_facts=OLD) if name.startswith("PerSourcePenalt")]
 
 
-def test_what_is_not_named_is_dropped() -> None:
+def test_connections_to_other_ports_are_dropped() -> None:
     found = rules(host_access_ssh_ports=[22, 2222], host_access_tcp_ports=[80, 443, 8443], host_access_udp_ports=[443])
     assert "type filter hook input priority filter; policy drop;" in found
     assert "tcp dport { 22, 2222 } jump ssh" in found
@@ -93,13 +93,13 @@ def test_outgoing_connections_are_denied_by_account() -> None:
     assert "meta skuid 61184-65519 tcp dport { 6514, 7514 } accept" in found
 
 
-def test_who_is_let_in_is_not_banned() -> None:
+def test_exempt_addresses_are_not_banned() -> None:
     found = jails(host_access_ssh_from=["192.0.2.0/24"], host_access_proxies=["198.51.100.0/24"], host_access_never_ban=["203.0.113.9"])
     assert "ignoreip = 127.0.0.0/8 ::1 192.0.2.0/24 198.51.100.0/24 203.0.113.9" in found
     assert "backend = systemd" in found
 
 
-def test_who_guesses_is_counted_by_the_server_s_own_lines() -> None:
+def test_failed_logins_are_counted_from_lines_of_sshd() -> None:
     found = jails(host_access_ssh_failures=7)
     assert "journalmatch = _SYSTEMD_UNIT=ssh.service _COMM=sshd + _SYSTEMD_UNIT=ssh.service _COMM=sshd-session" in found
     assert "maxretry = 7" in found
@@ -126,7 +126,7 @@ def test_a_refused_request_is_known_by_its_line_and_by_nothing_a_client_wrote(li
 
 
 @pytest.mark.parametrize(("firewall", "bans"), [(True, True), (False, True), (True, False), (False, False)])
-def test_what_is_switched_off_is_removed(firewall: bool, bans: bool) -> None:
+def test_features_that_are_turned_off_are_removed(firewall: bool, bans: bool) -> None:
     found = support.role_vars("host_access", host_access_firewall=firewall, host_access_bans=bans)
     gone = {entry["dest"] for entry in found["__host_access_files"] if entry.get("state") == "absent"}
     assert ("/etc/host-access/firewall.nft" in gone) == (not firewall)

@@ -46,12 +46,12 @@ def test_a_pattern_is_written_for_all_interfaces_by_name_too() -> None:
     assert [line for line in own if "all.send_redirects" in line] == ["-net.ipv4.conf.all.send_redirects = 1"]
 
 
-def test_a_blocked_module_is_loaded_by_nobody() -> None:
+def test_a_blocked_module_cannot_be_loaded() -> None:
     lines = render("modprobe.conf.j2", host_baseline_blocked_modules=["usb-storage"]).splitlines()
     assert lines[-2:] == ["blacklist usb-storage", "install usb-storage /bin/false"]
 
 
-def test_what_is_chosen_is_mounted_and_looked_for() -> None:
+def test_the_configured_mount_options_are_set_and_checked() -> None:
     unit = render("mounts.service.j2", host_baseline_tmp_exec=True, host_baseline_hide_processes=False)
     assert "remount,bind,nosuid,nodev,exec /tmp" in unit and "hidepid=off" in unit
     mounts = support.role_vars("host_baseline", host_baseline_tmp_exec=True, host_baseline_hide_processes=False)["__host_baseline_mounts"]

@@ -29,7 +29,7 @@ def test_only_current_tls_is_spoken_with_forward_secrecy() -> None:
     assert ciphers and all(c.startswith("ECDHE-") and ("GCM" in c or "CHACHA20" in c) for c in ciphers)
 
 
-def test_the_modern_profile_speaks_tls_1_3_alone() -> None:
+def test_the_modern_profile_allows_only_tls_1_3() -> None:
     text = render("nginx_server", "nginx.conf.j2", nginx_server_tls_profile="modern")
     assert directive(text, "ssl_protocols") == ["TLSv1.3"]
     assert directive(text, "ssl_ciphers") == []
@@ -53,7 +53,7 @@ def test_sites_of_others_stay_included() -> None:
     assert "/etc/nginx/modules-enabled/*.conf" in included
 
 
-def test_the_version_is_not_told() -> None:
+def test_the_version_is_not_shown() -> None:
     assert directive(render("nginx_server", "nginx.conf.j2"), "server_tokens") == ["off"]
 
 

@@ -53,14 +53,14 @@ def test_redirects_keep_name_path_and_query_and_then_go_to_the_canonical_name() 
     assert values(others, "return") == ["308 https://shop.example.com$request_uri"]
 
 
-def test_another_port_is_in_redirects_and_in_the_host_the_application_hears() -> None:
+def test_another_port_is_in_redirects_and_in_the_host_header() -> None:
     http, others, main = servers(site(redirect_port=8443))
     assert values(http, "return") == ["308 https://$host:8443$request_uri"]
     assert values(others, "return") == ["308 https://shop.example.com:8443$request_uri"]
     assert "Host $host:8443" in values(main, "proxy_set_header")
 
 
-def test_challenges_are_answered_before_the_redirect() -> None:
+def test_challenges_are_served_before_the_redirect() -> None:
     assert "location ^~ /.well-known/acme-challenge/ {" in servers(site())[0]
 
 
@@ -93,7 +93,7 @@ def test_hsts_is_not_sent_in_the_clear() -> None:
     assert "Strict-Transport-Security" not in servers(site())[0]
 
 
-def test_hsts_says_what_the_operator_chose() -> None:
+def test_hsts_has_the_configured_values() -> None:
     assert header_value(site(), "Strict-Transport-Security") == "max-age=63072000"
     chosen = site(hsts_seconds=300, hsts_subdomains=True, hsts_preload=True)
     assert header_value(chosen, "Strict-Transport-Security") == "max-age=300; includeSubDomains; preload"
@@ -139,11 +139,11 @@ def test_headers_are_added_replaced_and_left_out() -> None:
     "Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl", "X-Forwarded-Protocol",
     "X-Forwarded-Scheme", "X-Real-Ip", "X-Original-Url", "X-Rewrite-Url", "Script-Name", "X-Client-Ip", "True-Client-Ip",
     "Cf-Connecting-Ip", "Proxy", "Remote-User"])
-def test_what_a_client_claims_does_not_reach_the_application(name: str) -> None:
+def test_headers_forged_by_a_client_do_not_reach_the_application(name: str) -> None:
     assert f'{name} ""' in values(servers(site())[-1], "proxy_set_header")
 
 
-def test_the_application_hears_the_address_scheme_and_id_nginx_saw() -> None:
+def test_the_application_gets_address_scheme_and_request_id_from_nginx() -> None:
     told = values(servers(site())[-1], "proxy_set_header")
     assert {"Host $host", "X-Forwarded-For $remote_addr", "X-Forwarded-Proto $scheme", "X-Request-ID $request_id"} <= set(told)
 
@@ -222,7 +222,7 @@ def test_query_parameters_are_logged_by_name() -> None:
     assert "query" not in re.findall(r"'(.*)'", site())[0]
 
 
-def test_the_error_log_quotes_no_request_unless_asked() -> None:
+def test_the_error_log_quotes_no_request_by_default() -> None:
     assert values(site(), "error_log") == ["/var/log/nginx/shop/error.log emerg"] * 3
     assert values(site(error_log_level="error"), "error_log")[0].endswith(" error")
 
@@ -240,13 +240,13 @@ def test_names_of_variables_fit_into_nginx_default_hash_for_the_longest_name() -
     assert max(len(name) for name in re.findall(r"\$(\w+)", text)) <= 46
 
 
-def test_cookies_get_secure_and_what_the_operator_names() -> None:
+def test_cookies_get_secure_and_the_configured_flags() -> None:
     assert values(site(), "proxy_cookie_flags") == ["~ secure"]
     chosen = site(cookie_flags={"session": ["secure", "httponly", "samesite=lax"]})
     assert values(chosen, "proxy_cookie_flags") == ["session secure httponly samesite=lax"]
 
 
-def test_the_application_is_not_compressed_unless_asked() -> None:
+def test_responses_of_the_application_are_not_compressed_by_default() -> None:
     assert values(site(), "gzip") == ["off"]
     assert values(site(gzip_responses=True), "gzip") == ["on"]
 
@@ -276,7 +276,7 @@ def test_paths_come_before_the_rest_and_inner_ones_before_outer_ones() -> None:
     assert found.index('~* "^/admin/sub(?![A-Za-z0-9_-])"') < found.index('~* "^/admin(?![A-Za-z0-9_-])"') < found.index("/") == len(found) - 1
 
 
-def test_every_way_to_the_application_keeps_forged_headers_out_and_refuses_what_is_refused() -> None:
+def test_every_location_of_the_application_removes_forged_headers_and_has_the_refusals() -> None:
     main = servers(site(**MORE))[-1]
     for begin in ("/ {", '~* "^/login', '~* "^/admin(', '~* "^/admin/sub', '~* "^/ws', '~* "^/up'):
         block = location(main, begin)
@@ -284,7 +284,7 @@ def test_every_way_to_the_application_keeps_forged_headers_out_and_refuses_what_
         assert len(values(block, "limit_req")) == len(values(block, "limit_conn")) == 1
 
 
-def test_who_may_come_to_a_path_may_come_to_the_paths_below_it_alone() -> None:
+def test_access_to_a_path_includes_only_paths_below_it() -> None:
     text = site(**MORE)
     for begin in ('~* "^/admin(', '~* "^/admin/sub'):
         assert values(location(text, begin), "allow") == ["192.0.2.0/24"] and "deny all;" in location(text, begin)
@@ -301,7 +301,7 @@ def test_a_path_has_limits_of_its_own() -> None:
     assert values(location(text, "/ {"), "limit_req") == ["zone=flask_shop_rate burst=100 nodelay"]
 
 
-def test_only_what_asks_for_it_is_upgraded_or_streamed() -> None:
+def test_only_paths_that_set_it_are_upgraded_or_streamed() -> None:
     text = site(**MORE)
     assert text.count("proxy_set_header Upgrade $flask_shop_upgrade;") == 1 and "Upgrade" in location(text, '~* "^/ws')
     assert text.count("proxy_request_buffering off;") == 1 and "proxy_buffering off" not in text
@@ -335,7 +335,7 @@ def test_a_policy_is_tried_out_beside_the_one_that_holds() -> None:
     ("/static/app.3f2a9c1b.js", True), ("/static/app-3f2a9c1b2d.min.css", True), ("/static/a/3f2a9c1b.js.map", True), ("/static/b/x.js", True),
     ("/static/report-20260131.pdf", False), ("/static/facade2020.jpg", False), ("/static/page.css", False), ("/static/x/b/x.js", False),
     ("/static/3f2a9c1b", False), ("/static/defaced.css", False)])
-def test_files_are_immutable_where_their_name_tells_the_contents(path: str, forever: bool) -> None:
+def test_files_with_a_hash_in_their_name_are_immutable(path: str, forever: bool) -> None:
     text = site(static_immutable=["/static/b/"], static_cache_seconds=60)
     block = re.search(r"^map \$uri \$flask_shop_cache {\n(.*?)^}", text, re.MULTILINE | re.DOTALL)
     assert block
@@ -346,7 +346,7 @@ def test_files_are_immutable_where_their_name_tells_the_contents(path: str, fore
     pytest.fail("a file that is kept for no time")
 
 
-def test_brotli_and_compressed_files_are_asked_for() -> None:
+def test_brotli_and_compressed_files_are_optional() -> None:
     assert "brotli" not in site(static_precompressed=True) and values(site(static_precompressed=True), "gzip_static") == ["on"]
     text = site(brotli=True, static_precompressed=True)
     assert values(location(text, "^~ /static/"), "brotli") == ["on"] and "brotli_static" not in text
@@ -378,7 +378,7 @@ def test_a_modern_site_has_no_cipher_for_tls_1_2_and_changes_no_other_site() -> 
     assert values(site(), "ssl_ciphers") == []
 
 
-def test_an_address_is_written_as_in_a_url_and_gets_those_who_name_no_site() -> None:
+def test_an_address_is_in_url_form_and_its_site_is_the_default_server() -> None:
     def listens(*domains: str) -> list[list[str]]:
         return [values(server, "listen") for server in servers(site({**SHOP, "domains": list(domains)}, http3=True))[1:]]
     assert listens("shop.example.com", "1.example.com") == [["443 ssl", "[::]:443 ssl", "443 quic", "[::]:443 quic"]] * 2

@@ -56,7 +56,7 @@ def test_the_applications_that_ask_for_it_get_a_user() -> None:
     assert support.role_vars("session_store")["session_store_apps"] == []
 
 
-def test_a_process_is_in_the_group_of_the_store_when_its_entry_asks_for_it() -> None:
+def test_a_process_is_in_the_group_of_the_store_if_its_entry_sets_session_store() -> None:
     def groups(**entry: object) -> list[str]:
         unit = support.render("gunicorn_app", "gunicorn.service.j2", support.SHOP | entry)
         return [line for line in unit.splitlines() if line.startswith("SupplementaryGroups=")]

@@ -68,7 +68,7 @@ def test_a_password_in_an_address_is_not_shown(tmp_path):
     assert "hunter2" not in text
 
 
-def test_a_wrong_wish_for_the_session_store_is_refused(tmp_path):
+def test_a_wrong_value_of_session_store_is_refused(tmp_path):
     good, text = check(tmp_path, {
         "flask_apps": {"shop": {**GOOD, "session_store": "yes"}, "session-store": {**GOOD, "domains": ["other.example.com"]}},
         "session_store_memory_mb": 8, "session_store_when_full": "evicted", "session_store_persistence": "snapshots",
@@ -101,7 +101,7 @@ def test_secrets_that_cannot_be_made_or_passed_on_are_named_and_not_shown(tmp_pa
     assert "good.pem" not in text
 
 
-def test_a_role_by_itself_is_told_that_its_settings_do_not_fit_each_other(tmp_path):
+def test_a_single_role_reports_settings_that_contradict_each_other(tmp_path):
     alone = [{"hosts": "all", "gather_facts": False, "tasks": [{"bulwark.flask.check_inputs": {"role": "alarm_channel"}}]}]
     good, text = check(tmp_path, {"alarm_channel_sites": {}, "alarm_channel_certificate_critical_percent": 30}, alone)
     assert not good
@@ -119,7 +119,7 @@ def test_a_path_of_a_site_that_is_wrong_is_refused(tmp_path):
     assert "hunter2" not in text
 
 
-def test_a_site_that_asks_for_what_the_hosts_nginx_has_not_is_refused(tmp_path):
+def test_a_site_that_needs_a_missing_feature_of_nginx_is_refused(tmp_path):
     app = {**GOOD, "nginx_site": {"brotli": True, "http3": True}}
     good, text = check(tmp_path, {"flask_apps": {"shop": app}, "nginx_server_http3": True, "nginx_server_catch_all": False})
     assert not good
@@ -137,7 +137,7 @@ def test_a_certificate_for_old_clients_on_a_site_that_refuses_them_is_refused(tm
         assert not good and "acme_cert.rsa_certificate is for clients that have TLS 1.2 at most, which" in text
 
 
-def test_who_reaches_the_host_is_checked(tmp_path):
+def test_settings_of_access_are_checked(tmp_path):
     good, text = check(tmp_path, {
         "flask_apps": {"shop": GOOD}, "host_access_ssh_ports": [], "host_access_ssh_from": ["192.0.2.1/24"], "host_access_ssh_users": ["a b"],
         "host_access_ssh_settings": {"Port": 2222, "PermitRootLogin": False, "Match": "all", "Banner": ""}, "host_access_tcp_ports": [80, 80],
@@ -209,7 +209,7 @@ def test_every_role_takes_the_directory_from_the_entry():
     assert "WorkingDirectory=/srv/shop/instances/%i/release/src/backend" in support.render("gunicorn_app", "gunicorn.service.j2", app).splitlines()
 
 
-def test_what_dependencies_are_installed_from_is_checked_and_no_password_is_shown(tmp_path):
+def test_the_source_of_dependencies_is_checked_and_no_password_is_shown(tmp_path):
     given = {"python": 3.12, "extras": ["pg sql"], "groups": "web", "extra_index_urls": ["https://jo:hunter2@pypi.example.com/simple"],
              "download_credentials": {"https://jo:hunter3@pypi.example.com": "hunter4", "git.example.com": "hunter5 hunter6", "pypi.example.com": 7}}
     good, text = check(tmp_path, {"flask_apps": {

@@ -84,19 +84,19 @@ def test_a_role_does_not_check_again_what_its_playbook_has_checked(tmp_path: Pat
 @pytest.mark.parametrize("variables", [
     {"flask_app": {**GOOD, "name": "shop"}}, {"flask_app": ENTRY}, {"flask_app": FROM_INVENTORY, "app_release_keep_releases": 0},
     {"flask_app": FROM_INVENTORY, "flask_apps": {"shop": {**GOOD, "wsgi": "x"}}}])
-def test_a_role_checks_what_its_playbook_has_not_seen(tmp_path: Path, variables: dict[str, Any]) -> None:
+def test_a_role_checks_variables_that_its_playbook_did_not_check(tmp_path: Path, variables: dict[str, Any]) -> None:
     whole = {"bulwark.flask.check_inputs": None}
     assert not check(tmp_path, shop(), role_after(whole, **variables))[0]
 
 
-def test_a_role_alone_says_how_to_give_it_what_it_needs(tmp_path: Path) -> None:
+def test_a_single_role_reports_how_to_set_a_missing_variable(tmp_path: Path) -> None:
     alone = [{"hosts": "all", "gather_facts": False, "tasks": [{"ansible.builtin.include_role": {"name": "bulwark.flask.acme_cert"}}]}]
     good, text = check(tmp_path, {}, alone)
     assert not good
     assert "acme_cert_name is missing; set it, or pass an entry of flask_apps as flask_app" in " ".join(text.split())
 
 
-def test_what_a_playbook_is_told_for_a_run_comes_from_the_command_line_alone(tmp_path: Path) -> None:
+def test_variables_of_one_run_come_only_from_the_command_line(tmp_path: Path) -> None:
     good, text = check(tmp_path, {**shop(), "app": "shop", "state": "on"})
     assert not good
     assert "app is set outside of the command line" in text and "state is set outside of the command line" in text

@@ -26,7 +26,7 @@ def test_an_old_name_of_a_paths_setting_is_refused(old: str, new: str) -> None:
     assert nginx_site.paths("paths", {"/x": {old: True}}) == [f"paths./x.{old} is unknown; it is now called {new}"]
 
 
-def test_a_role_alone_and_a_variable_of_the_command_line_are_told_the_new_name(tmp_path) -> None:
+def test_a_single_role_and_the_command_line_report_the_new_name_of_a_variable(tmp_path) -> None:
     good, text = check(tmp_path, {"flask_apps": {"shop": {**GOOD, "app_release": {"keep": 3}}}, "app_release_revive": True})
     assert not good
     for part in ("flask_apps.shop.app_release.keep is unknown; it is now called keep_releases",

@@ -82,5 +82,5 @@ def test_entries_that_contradict_each_other_are_refused() -> None:
             "/a/b is below /a, which is not a directory in this set"]
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     assert len(problems_of({"files": [{"dest": "a"}, {"dest": "/b", "mode": 1}], "validate": ["x"], "nope": 1})) == 6

@@ -94,7 +94,7 @@ def test_a_secret_is_nowhere_in_the_output_at_any_verbosity(project: Path, check
         assert "failed with status 1" in done.stdout + done.stderr
 
 
-def test_mistakes_and_missing_variables_are_told_with_the_file(project: Path) -> None:
+def test_mistakes_and_missing_variables_are_reported_with_the_file(project: Path) -> None:
     done = play(project, {**file_set(project, [{"dest": "a", "content": "x", "mdoe": "0600"}]), "ignore_errors": True},
                 file_set(project, [{"dest": "b", "template": "none.j2"}]))
     text = done.stdout + done.stderr

@@ -80,7 +80,7 @@ def test_text_in_jsons_quotes_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize("value", [*(chr(c) for c in range(32) if chr(c) not in "\t\n"), "\x7f", "\ud800", "\ufdd0", "\uffff",
                                    "\U0010ffff", None, float("nan"), {1}, b"bytes", "x" * (131071 - len("SECRET="))])
-def test_what_systemd_refuses_is_an_error_that_names_the_variable_and_not_the_value(value: Any) -> None:
+def test_a_value_that_systemd_refuses_is_an_error_with_the_name_and_not_the_value(value: Any) -> None:
     given = value if not isinstance(value, str) else f"hunter2{value}"
     with pytest.raises(AnsibleFilterError) as error:
         env_file({"GOOD": "a", "SECRET": given})
@@ -95,7 +95,7 @@ def test_a_name_the_shell_would_not_know_is_refused(name: Any) -> None:
         env_file({name: "a"})
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     assert len(problems({"1": "a", "B": None, "C": "\r", "D": "good"})) == 3
     assert problems({"A": "good"}) == []
     assert problems("A=b") == ["the environment must be a mapping of names to values"]

@@ -66,6 +66,6 @@ def test_neither_applications_nor_defaults_are_changed() -> None:
     ({"shop": None}, {}, "flask_apps: shop must be a mapping"),
     ({"shop": {}}, ["x"], "flask_app_defaults must be a mapping"),
 ])
-def test_a_wrong_shape_is_said_in_words(apps: Any, defaults: Any, words: str) -> None:
+def test_a_wrong_type_is_reported_in_words(apps: Any, defaults: Any, words: str) -> None:
     with pytest.raises(AnsibleError, match=words):
         evaluate("apps | bulwark.flask.app_entries(defaults)", apps=apps, defaults=defaults)

@@ -33,7 +33,7 @@ def test_a_dot_in_a_path_is_a_dot() -> None:
     assert not re.search(pattern("/a.b"), "/axb") and re.search(pattern("/a.b"), "/a.b")
 
 
-def test_inner_paths_keep_what_outer_ones_say() -> None:
+def test_inner_paths_inherit_settings_of_outer_paths() -> None:
     paths = {"/": {"methods": ["GET"]}, "/admin/upload": {"body_max_mb": 5}, "/Admin": {"users": ["a"], "allow": ["192.0.2.1"]},
              "/admin/upload/open": {"allow": ["192.0.2.2"]}}
     inner = at("/admin/upload/open", paths)
@@ -42,7 +42,7 @@ def test_inner_paths_keep_what_outer_ones_say() -> None:
     assert at("/else", paths)["methods"] == ["GET", "HEAD"] and at("/else", paths)["users"] == []
 
 
-def test_files_are_for_those_who_may_come_to_the_path_they_are_in() -> None:
+def test_files_have_the_access_rules_of_their_path() -> None:
     assert at("/admin/static/x.css", {"/admin": {"users": ["a"]}}, ("/admin/static/",))["users"] == ["a"]
     assert at("/static/x.css", {"/admin": {"users": ["a"]}}, ("/static/",))["users"] == []
     assert at("/static/x.css", {"/": {"users": ["a"]}}, ("/static/",))["users"] == ["a"]
@@ -55,11 +55,11 @@ def test_an_inner_path_shares_the_limit_of_an_outer_one_that_sets_it() -> None:
     assert [one["path"] for one in site_paths(paths) if one["sets"]] == ["/login", "/api"]
 
 
-def test_a_site_that_says_nothing_has_one_location() -> None:
+def test_a_site_without_paths_has_one_location() -> None:
     (only,) = site_paths({})
     assert only["match"] == "/" and only["methods"] == METHODS
 
 
-def test_what_lasts_long_has_a_long_time_out_unless_it_says_another() -> None:
+def test_websockets_and_streams_have_a_long_timeout_by_default() -> None:
     paths = {"/ws": {"websocket": True}, "/events": {"response_buffering": False, "proxy_read_timeout_seconds": 90}}
     assert (at("/ws", paths)["proxy_read_timeout_seconds"], at("/events", paths)["proxy_read_timeout_seconds"]) == (3600, 90)

@@ -31,7 +31,7 @@ def test_a_reader_keeps_the_old_contents_while_they_are_replaced(tmp_path: Path)
         assert reader.read() == "old"
 
 
-def test_what_an_interrupted_write_left_is_written_over(tmp_path: Path) -> None:
+def test_a_file_of_an_interrupted_write_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "key"
     Path(fs.temporary_name(path)).write_text("half")
     fs.write(path, b"whole")
@@ -78,7 +78,7 @@ def test_only_a_regular_file_is_read(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "directory"])
-def test_a_second_process_waits_and_then_is_told(tmp_path: Path, kind: str) -> None:
+def test_a_second_process_waits_and_then_fails(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "lock"
     if kind == "directory":
         path.mkdir()

@@ -25,7 +25,7 @@ def settle(root: Path, predict: bool = False, **wanted: object) -> tuple[list[st
     return host_settings.settle(root, {name.replace("__", "."): value for name, value in wanted.items()}, OWN, predict)
 
 
-def test_what_differs_is_set_and_a_second_time_nothing(root: Path) -> None:
+def test_different_settings_are_set_once(root: Path) -> None:
     assert settle(root, kernel__sysrq=0) == (["kernel.sysrq"], [])
     assert (root / "proc/sys/kernel/sysrq").read_text() == "0"
     assert settle(root, kernel__sysrq=0) == ([], [])
@@ -47,7 +47,7 @@ def test_a_setting_the_kernel_lacks_is_named(root: Path) -> None:
     assert settle(root, kernel__kexec=1) == ([], ["kernel.kexec = 1: this kernel has no such setting"])
 
 
-def test_a_setting_nobody_may_change_is_named_in_a_prediction_too(root: Path) -> None:
+def test_a_read_only_setting_is_reported_in_check_mode_too(root: Path) -> None:
     (root / "proc/sys/kernel/sysrq").chmod(0o444)
     for predict in (True, False):
         done, refused = settle(root, predict, kernel__sysrq=0)
@@ -57,7 +57,7 @@ def test_a_setting_nobody_may_change_is_named_in_a_prediction_too(root: Path) ->
 @pytest.mark.parametrize(("file", "line", "wins"), [
     ("99-theirs.conf", "kernel.sysrq = 1", True), ("99-theirs.conf", "-kernel/sysrq=1", True), ("99-theirs.conf", "# kernel.sysrq = 1", False),
     ("10-theirs.conf", "kernel.sysrq = 1", False), ("99-theirs.conf", "kernel.sysrq = 0", False)])
-def test_what_a_later_file_says_is_left_alone_and_named(root: Path, file: str, line: str, wins: bool) -> None:
+def test_settings_of_a_later_file_are_kept_and_reported(root: Path, file: str, line: str, wins: bool) -> None:
     (root / "etc/sysctl.d" / file).write_text(f"{line}\n")
     done, refused = settle(root, kernel__sysrq=0)
     expected = ([], [f"kernel.sysrq = 0: /etc/sysctl.d/{file} sets 1 after it"]) if wins else (["kernel.sysrq"], [])
@@ -83,6 +83,6 @@ MOUNTS = """22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 """
 
 
-def test_a_mount_lacks_what_the_topmost_does_not_have() -> None:
+def test_a_mount_lacks_the_options_that_its_topmost_mount_lacks() -> None:
     assert host_settings.mounts(MOUNTS, {"/tmp": ["nosuid", "nodev", "noexec"], "/dev/shm": ["noexec"], "/proc": ["hidepid=invisible"]}) == {
         "/tmp": "/tmp is mounted without noexec", "/dev/shm": "/dev/shm is mounted without noexec"}

@@ -39,7 +39,7 @@ def test_a_page_that_loads_from_its_own_site_alone_is_not_stopped(html: str) -> 
     ('<iframe src="https://video.example/x"></iframe>', "https://video.example", "frame-src"),
     ('<form action="https://pay.example/x"></form>', "https://pay.example", "form-action"),
 ])
-def test_what_a_strict_policy_stops_is_named_with_its_line(html: str, what: str, directive: str) -> None:
+def test_conflicts_with_the_strict_policy_are_reported_with_their_line(html: str, what: str, directive: str) -> None:
     assert stopped(f"<!doctype html>\n{html}") == [(2, what, directive)]
 
 
@@ -48,7 +48,7 @@ def test_a_template_is_read_without_its_expressions() -> None:
     assert stopped(text) == [(5, "inline style", "style-src")]
 
 
-def test_the_line_to_write_keeps_what_the_policy_allows_already() -> None:
+def test_the_suggested_policy_keeps_existing_sources() -> None:
     html = '<script src="https://cdn.example/x.js"></script><img src="https://images.example/x.png">'
     assert needed(refused(uses(html), STRICT), STRICT) == {
         "img-src": ["'self'", "data:", "https://images.example"], "script-src": ["'self'", "https://cdn.example"]}
@@ -73,7 +73,7 @@ def test_a_hash_beside_unsafe_inline_would_turn_it_off() -> None:
     assert needed(refused(uses(html), STRICT), STRICT)["script-src"] == ["'self'", "'unsafe-inline'"]
 
 
-def test_what_was_written_is_enough() -> None:
+def test_the_suggested_directives_allow_every_use() -> None:
     html = '<script>run()</script><script src="https://cdn.example/x.js"></script><p style="color: red"><link rel=stylesheet href=https://fonts.googleapis.com/css>'
     found = uses(html)
     assert refused(found, {**STRICT, **needed(refused(found, STRICT), STRICT)}) == []

@@ -70,5 +70,5 @@ def test_random_digits_that_happen_to_follow_each_other_are_accepted() -> None:
     assert problems("aaf94ac5cddd55665ad8778efe578954") == []
 
 
-def test_no_part_of_a_key_is_in_what_is_told() -> None:
+def test_no_part_of_a_key_is_in_a_message() -> None:
     assert "hunter" not in problems("hunter2-hunter2")[0].text

@@ -56,7 +56,7 @@ def test_no_unit_reads_the_applications_secrets(role: str, template: str) -> Non
     assert "-/etc/flask-secrets" in words(rendered(role, template), "InaccessiblePaths")
 
 
-def test_a_unit_that_says_nothing_has_the_whole_profile() -> None:
+def test_a_unit_without_own_lines_has_the_whole_profile() -> None:
     text = sandbox("")
     assert words(text, "CapabilityBoundingSet") == [] and "CapabilityBoundingSet=" in text.splitlines()
     assert values(text, "PrivateUsers") == ["yes"]

@@ -69,7 +69,7 @@ def test_the_old_one_is_revoked_and_no_other(certificate: Certificate, monkeypat
     assert certificate.marked_for_revocation() == []
 
 
-def test_a_run_after_an_interrupted_one_revokes_what_that_had_replaced(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_after_an_interrupted_one_revokes_the_replaced_certificate(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     _, result = revoke(certificate, monkeypatch, rc=1, said="the CA is down")
     assert "could not be revoked" in result["msg"]
     told, _ = revoke(certificate, monkeypatch)

@@ -98,12 +98,12 @@ def test_a_failed_proof_puts_every_byte_owner_mode_and_time_back(etc: Path, writ
     assert [path.name for path in state.iterdir() if path.name != "lock"] == []
 
 
-def test_the_proof_sees_the_new_files(etc: Path, write: Write) -> None:
+def test_the_validation_sees_the_new_files(etc: Path, write: Write) -> None:
     result = write([{"dest": etc / "a", "content": "new"}], validate=[["grep", "-q", "new", str(etc / "a")]])
     assert "failed" not in result and result["validated"]
 
 
-def test_what_a_failed_proof_wrote_into_a_new_directory_goes_with_it(etc: Path, write: Write) -> None:
+def test_files_of_a_failed_validation_in_a_new_directory_are_removed(etc: Path, write: Write) -> None:
     script = "touch \"$1\"/log; exit 1"
     write([{"dest": etc / "d", "state": "directory"}], validate=[["sh", "-c", script, "-", str(etc / "d")]])
     assert picture(etc) == {}
@@ -142,7 +142,7 @@ def test_check_mode_works_where_nothing_is_installed_yet(etc: Path, write: Write
     assert "nobody-yet" in str(result["diff"])
 
 
-def test_all_that_is_missing_on_the_host_is_told_at_once(etc: Path, write: Write) -> None:
+def test_everything_that_is_missing_on_the_host_is_reported_at_once(etc: Path, write: Write) -> None:
     (etc / "full").mkdir()
     (etc / "full" / "x").write_text("")
     os.mkfifo(etc / "pipe")
@@ -181,14 +181,14 @@ def test_a_directory_that_was_moved_away_and_linked_stays_linked(etc: Path, writ
     assert (etc / "log").is_symlink() and stat.S_IMODE((tmp_path / "disk").stat().st_mode) == 0o750
 
 
-def test_a_hard_link_elsewhere_keeps_its_contents(etc: Path, write: Write) -> None:
+def test_another_hard_link_of_a_file_keeps_its_contents(etc: Path, write: Write) -> None:
     (etc / "a").write_text("old")
     os.link(etc / "a", etc / "other")
     write([{"dest": etc / "a", "content": "new"}])
     assert (etc / "other").read_text() == "old"
 
 
-def test_purge_removes_only_what_matches_and_is_not_in_the_set(etc: Path, write: Write) -> None:
+def test_purge_removes_only_matching_files_outside_of_the_set(etc: Path, write: Write) -> None:
     for name in ("mine.conf", "stray.conf", ".hidden.conf", "notes.txt"):
         (etc / name).write_text("")
     (etc / "dir.conf").mkdir()
@@ -199,7 +199,7 @@ def test_purge_removes_only_what_matches_and_is_not_in_the_set(etc: Path, write:
     assert {os.path.basename(path) for path in result["changed_files"]} >= {"stray.conf", "link.conf"}
 
 
-def test_purge_knows_its_files_through_a_linked_directory(etc: Path, write: Write) -> None:
+def test_purge_recognises_its_files_below_a_linked_directory(etc: Path, write: Write) -> None:
     (etc / "real").mkdir()
     (etc / "alias").symlink_to("real")
     write([{"dest": etc / "real" / "a.conf", "content": ""}], purge=[{"path": str(etc / "alias"), "patterns": ["*.conf"]}])
@@ -231,7 +231,7 @@ def test_sensitive_contents_are_nowhere_in_the_result(etc: Path, write: Write, o
         assert "[[ sensitive: contents hidden ]]" in result["diff"][0]["prepared"]
 
 
-def test_sensitive_contents_are_taken_out_of_what_a_command_prints(etc: Path, write: Write) -> None:
+def test_sensitive_contents_are_removed_from_the_output_of_a_command(etc: Path, write: Write) -> None:
     (etc / "a").write_text("K=older-secret-8812\n")
     files = [{"dest": etc / "a", "content": f"K={CANARY}\n", "sensitive": True}]
     script = f"echo line 3: K={CANARY} is wrong >&2; echo was older-secret-8812; echo {CANARY[:-3]}; exit 4"
@@ -347,7 +347,7 @@ def test_a_command_without_an_end_is_stopped(etc: Path, write: Write, monkeypatc
     assert not (etc / "a").exists()
 
 
-def test_who_writes_already_is_named(etc: Path, write: Write, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_holder_of_the_write_lock_is_named(etc: Path, write: Write, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Store.locked.__wrapped__, "__defaults__", (0,))
     with Store(str(state)).locked():
         assert f"process {os.getpid()} (" in write([{"dest": etc / "a", "content": "x"}])["msg"]

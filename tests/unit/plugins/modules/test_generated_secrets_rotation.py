@@ -162,11 +162,11 @@ def test_a_flask_that_cannot_keep_old_keys_is_named(path: Path, run: Any, live: 
     assert old(path) == []
 
 
-def test_an_application_that_was_never_deployed_is_told_so(run: Any) -> None:
+def test_an_application_that_was_never_deployed_is_reported(run: Any) -> None:
     assert "no release is live yet" in run(KEY, rotate=KEY)["msg"]
 
 
-def test_all_that_cannot_be_rotated_is_said_at_once(run: Any, live: Any) -> None:
+def test_all_names_that_cannot_be_rotated_are_reported_at_once(run: Any, live: Any) -> None:
     live("3.1.3")
     said = run([*KEY, "TOKEN"], rotate=["TOKN", "PASSWORD", *KEY], given=["PASSWORD", "FLASK_SECRET_KEY_FALLBACKS"])["msg"]
     for part in ("TOKN is not a secret that is generated on the host", "PASSWORD is given in env", "FLASK_SECRET_KEY_FALLBACKS is given",
@@ -204,7 +204,7 @@ def test_old_keys_are_dropped_after_their_time_and_no_sooner(path: Path, run: An
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_value_is_of_the_kind_that_was_asked_for(path: Path, run: Any, kind: str) -> None:
+def test_a_value_is_of_the_requested_kind(path: Path, run: Any, kind: str) -> None:
     run({"A": kind})
     value = key(path, "A")
     assert re.fullmatch({"url-safe": r"k[\w-]{64}", "hex": r"[0-9a-f]{64}", "fernet": r"[\w-]{43}="}[kind], value)
@@ -227,7 +227,7 @@ def test_an_unknown_kind_is_refused(path: Path, run: Any) -> None:
     assert not path.exists()
 
 
-def test_what_was_written_is_read_back() -> None:
+def test_a_written_value_is_read_back() -> None:
     values = Values()
     for name, kind in (("FLASK_SECRET_KEY", "url-safe"), ("B", "hex"), ("C", "fernet")):
         values.generate(name, kind)

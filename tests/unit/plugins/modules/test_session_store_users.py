@@ -58,7 +58,7 @@ def test_each_application_gets_a_password_once_and_the_store_its_hash(tmp_path: 
     assert {app: password(tmp_path, app) for app in first} == first
 
 
-def test_another_application_changes_nobody_elses_password(tmp_path: Path, run: Callable[..., Any]) -> None:
+def test_another_application_does_not_change_existing_passwords(tmp_path: Path, run: Callable[..., Any]) -> None:
     run("shop")
     first = password(tmp_path, "shop")
     assert run("shop", "blog")["generated"] == ["blog"]

@@ -87,7 +87,7 @@ def test_a_good_one_is_no_problem() -> None:
     (lambda: pem(MIDDLE.sign(KEY, begin=2)), key_pem(KEY), ["not valid before 2026-06-03", "check this machine"]),
     (lambda: pem(MIDDLE.sign(KEY, use=x509.ExtendedKeyUsageOID.CLIENT_AUTH)), key_pem(KEY), ["is not for servers"]),
 ])
-def test_what_would_not_serve_is_said(chain: Any, key: str, words: list[str]) -> None:
+def test_certificates_that_cannot_be_served_are_reported(chain: Any, key: str, words: list[str]) -> None:
     found = said(chain(), key)
     for word in words:
         assert word in found
@@ -98,7 +98,7 @@ def test_a_key_that_browsers_refuse_is_refused(key: Any) -> None:
     assert "of a kind that browsers reject" in said(pem(MIDDLE.sign(key)), key_pem(key))
 
 
-def test_all_problems_are_said_at_once_and_no_word_of_the_key() -> None:
+def test_all_problems_are_reported_at_once_without_any_part_of_the_key() -> None:
     other = key_pem(ec.generate_private_key(ec.SECP256R1()))
     found = said(pem(MIDDLE.sign(KEY, ["other.example.com"], begin=-90, end=-1)), other)
     for word in ("does not match the certificate", "is not for shop", "expired on"):
@@ -137,7 +137,7 @@ def refuse(error: Exception) -> Any:
     ("nowhere/shop.pem", None, "does not exist"), ("a\nb", None, "must be PEM text"),
     (__file__, refuse(AnsibleVaultError("no secret")), "cannot be decrypted"), (__file__, refuse(AnsibleError("x")), "cannot be read"),
 ])
-def test_what_cannot_be_read_is_said(value: str, read: Any, words: str) -> None:
+def test_values_that_cannot_be_read_are_reported(value: str, read: Any, words: str) -> None:
     found: list[str] = []
     assert text_of("KEY", value, read, found) == ""
     assert words in found[0]
@@ -160,7 +160,7 @@ def test_the_origin_and_its_settings_go_together() -> None:
     ({"rsa_certificate": True, "source": "self_signed"}, "acme_cert.rsa_certificate goes with source: acme"),
     ({"rsa_certificate": True, "key_type": "rsa-4096"}, "acme_cert.rsa_certificate is for an RSA key beside an ECDSA one"),
 ])
-def test_a_pair_is_one_of_each_kind_and_the_authoritys(given: dict[str, Any], words: str) -> None:
+def test_a_pair_has_an_ecdsa_and_an_rsa_certificate_of_the_ca(given: dict[str, Any], words: str) -> None:
     assert words in "".join(certificate(lambda option: f"acme_cert.{option}", given))
     assert certificate(lambda option: f"acme_cert.{option}", {"rsa_certificate": True, "key_type": "ecdsa-p384"}) == []
 
@@ -197,7 +197,7 @@ GOOD = {"server": "192.0.2.53", "name": "certbot.", "secret": "c2VjcmV0", "algor
     ({"plugin": "cloudflare", "credentials": {"api_token": 'a"b'}}, "one line without quotes"),
     ({"plugin": "cloudflare", "credentials": {"Api-Token": "a"}}, "lower-case letters"),
 ])
-def test_what_proves_names_in_dns_is_checked(given: dict[str, Any], words: str) -> None:
+def test_settings_of_the_dns_challenge_are_checked(given: dict[str, Any], words: str) -> None:
     found = "".join(certificate_dns("dns", given))
     assert words in found
     for secret in ("not base64!", 'a"b'):

@@ -23,7 +23,7 @@ def lines(host: Any, name: str, *entries: dict[str, Any]) -> None:
     (host.root / "logs/shop" / name).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
 
-def test_a_host_where_all_is_well_says_nothing(host: Any) -> None:
+def test_a_host_without_problems_sends_nothing(host: Any) -> None:
     host.report()
     host.units = [unit("nginx.service"), unit("gunicorn-shop@r1.service"), unit("acme-cert-renew@shop.timer")]
     assert host.check() == []
@@ -41,7 +41,7 @@ def test_a_finding_is_raised_once_and_resolved_once_also_over_nights_without_an_
     assert host.check() == [("resolved", KEY)]
 
 
-def test_a_finding_says_what_to_install_instead_and_which_release_has_it(host: Any) -> None:
+def test_a_finding_has_the_fixed_version_and_the_release(host: Any) -> None:
     host.report(state="vulnerable", standing=[FINDING])
     host.check()
     for part in ("Jinja2 2.10", "PYSEC-2019-217, CVE-2019-10906", "fixed in 2.10.1", "release r1"):
@@ -68,7 +68,7 @@ def test_an_audit_that_never_was_is_an_alarm_after_two_periods(host: Any) -> Non
     assert host.check() == [("raised", "audit/shop/stale")]
 
 
-def test_what_cannot_be_looked_at_is_an_alarm_and_resolves_nothing(host: Any) -> None:
+def test_a_failed_check_is_an_alert_and_resolves_nothing(host: Any) -> None:
     host.report(state="vulnerable", standing=[FINDING])
     host.check()
     (host.root / "reports/shop/report.json").write_text("{")
@@ -78,7 +78,7 @@ def test_what_cannot_be_looked_at_is_an_alarm_and_resolves_nothing(host: Any) ->
 
 
 @pytest.mark.parametrize("days", [90, 6])
-def test_a_certificate_is_judged_by_the_share_of_its_life_that_is_left(host: Any, days: int) -> None:
+def test_a_certificate_alert_depends_on_the_remaining_share_of_its_lifetime(host: Any, days: int) -> None:
     now = time.time()
 
     def left(percent: float) -> list[Any]:

@@ -66,7 +66,7 @@ def test_a_webhook_gets_json_with_its_secret_and_the_spool_is_empty(alarm: Any, 
 
 
 @pytest.mark.parametrize("status", [302, 401, 429, 500])
-def test_anything_but_success_is_tried_again_later_and_said(alarm: Any, url: str, status: int) -> None:
+def test_a_failed_delivery_is_retried_later_and_reported(alarm: Any, url: str, status: int) -> None:
     Receiver.status = status
     alarm.deliver(webhook=WEBHOOK | {"url": url})
     alarm.deliver(webhook=WEBHOOK | {"url": url})
@@ -93,13 +93,13 @@ def test_the_pause_grows_up_to_an_hour(alarm: Any, url: str) -> None:
     assert alarm.program.spooled() == []
 
 
-def test_a_redirect_does_not_take_the_secret_elsewhere(alarm: Any, url: str) -> None:
+def test_a_redirect_does_not_send_the_secret_to_another_address(alarm: Any, url: str) -> None:
     Receiver.status = 302
     alarm.deliver(webhook=WEBHOOK | {"url": url})
     assert len(Receiver.got) == 1
 
 
-def test_no_secret_is_said(alarm: Any) -> None:
+def test_no_secret_is_shown(alarm: Any) -> None:
     alarm.deliver(webhook=WEBHOOK | {"url": f"https://127.0.0.1:9/{TOKEN}"})
     alarm.program.spooled()[0][0].write_text(json.dumps(alarm.program.spooled()[0][1] | {"next": 0}))
 
@@ -135,7 +135,7 @@ def test_a_channel_that_takes_nothing_for_a_while_is_an_alarm_of_its_own(alarm: 
     assert alarm.check() == [("raised", "channel/webhook")]
 
 
-def test_the_spool_is_bounded_and_what_is_given_up_is_an_error_and_counted(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_spool_is_limited_and_discarded_messages_are_errors_and_counted(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     host.program.SPOOL_MAX = 3
     for n in range(5):
         host.run(monkeypatch, "send", f"k{n}", "text")
@@ -160,7 +160,7 @@ def test_a_damaged_file_holds_up_nothing(alarm: Any, url: str) -> None:
     assert [line for priority, line in alarm.said if priority == syslog.LOG_ERR and "0.json" in line]
 
 
-def test_what_others_send_is_raised_once_gets_worse_once_and_is_resolved_once(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alerts_of_other_programs_are_raised_escalated_and_resolved_once(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for severity in ("warning", "warning", "critical", "critical"):
         host.run(monkeypatch, "send", "disk", "full", "--severity", severity)
     host.check()
@@ -170,7 +170,7 @@ def test_what_others_send_is_raised_once_gets_worse_once_and_is_resolved_once(ho
     assert [(event["event"], event["severity"]) for event in events] == [("raised", "warning"), ("raised", "critical"), ("resolved", "critical")]
 
 
-def test_what_others_send_is_bounded(host: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_alerts_of_other_programs_are_limited(host: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     host.program.SENT_MAX = 2
     assert [host.run(monkeypatch, "send", key, "text") for key in ("a", "b", "c", "b")] == [0, 0, 1, 0]
     assert "resolve some" in capsys.readouterr().err
@@ -182,7 +182,7 @@ def test_wrong_arguments_are_refused(host: Any, monkeypatch: pytest.MonkeyPatch,
         host.run(monkeypatch, *arguments)
 
 
-def test_status_shows_what_is_raised_and_what_waits(alarm: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_shows_current_alerts_and_waiting_messages(alarm: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     alarm.run(monkeypatch, "status")
     shown = capsys.readouterr().out
     assert "sent/disk  the disk is full" in shown
@@ -195,7 +195,7 @@ def mail_of(host: Any, *texts: str) -> Any:
     return host.program.as_mail(MAIL, entry)
 
 
-def test_a_mail_says_in_its_subject_what_happened_where(host: Any) -> None:
+def test_the_subject_of_a_mail_has_the_alert_and_the_host(host: Any) -> None:
     mail = mail_of(host, "nginx.service has failed", "second: grün")
     assert mail["Subject"] == "[web1] critical: nginx.service has failed (and 1 more)"
     assert (mail["To"], mail["From"], mail["Auto-Submitted"]) == ("ops@example.com, b@example.com", "web1@example.com", "auto-generated")
@@ -222,7 +222,7 @@ def test_metrics_are_whole_and_quoted(host: Any, monkeypatch: pytest.MonkeyPatch
     assert not list((host.root / "state").glob(".metrics*"))
 
 
-def test_a_damaged_state_is_said_and_announced_anew(host: Any) -> None:
+def test_a_damaged_state_is_reported_and_alerts_are_sent_again(host: Any) -> None:
     host.report(state="could-not-audit", reason="x")
     host.check()
     (host.root / "state/state.json").write_text("{")

@@ -42,7 +42,7 @@ def test_another_site_cannot_act_with_the_clients_cookie(tmp_path: Path, method:
     {"HTTP_ORIGIN": "http://shop.example.com"},
     {"HTTP_ORIGIN": "null"},
 ])
-def test_a_neighbour_an_old_browser_or_a_hidden_origin_is_another_site(tmp_path: Path, environ: dict[str, str]) -> None:
+def test_a_subdomain_an_old_browser_or_a_hidden_origin_is_another_site(tmp_path: Path, environ: dict[str, str]) -> None:
     assert status(tmp_path, **COOKIE, **environ) == "403"
 
 

@@ -18,7 +18,7 @@ def ids(findings: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["PYSEC-2019-217", "CVE-2019-10906", "cve-2019-10906"])
-def test_an_ignored_advisory_does_not_count_under_any_of_its_names_and_is_said(host: Any, name: str) -> None:
+def test_an_ignored_advisory_does_not_count_under_any_alias_and_is_reported(host: Any, name: str) -> None:
     host.config["ignores"] = [RULE | {"id": name}]
     host.says([FLASK, JINJA])
     report = host.audit()
@@ -38,7 +38,7 @@ def test_an_ignore_counts_on_its_last_day_and_as_none_on_the_next(host: Any, mon
     assert "the ignore of CVE-2019-10906 expired on 2027-01-31" in host.program.summary(report)
 
 
-def test_an_expired_ignore_is_said_where_nothing_is_found_too(host: Any) -> None:
+def test_an_expired_ignore_is_reported_also_without_findings(host: Any) -> None:
     host.config["ignores"] = [RULE | {"until": "2020-01-01"}]
     host.says([FLASK])
     assert "expired on 2020-01-01" in host.program.summary(host.audit())
@@ -85,7 +85,7 @@ def test_the_same_advisory_under_another_name_or_for_another_version_is_no_news(
     assert (report["new"], report["gone"]) == ([], [])
 
 
-def test_what_is_ignored_from_now_on_is_gone(host: Any) -> None:
+def test_a_newly_ignored_finding_is_gone(host: Any) -> None:
     host.says([JINJA])
     host.audit()
     host.config["ignores"] = [RULE]
@@ -93,7 +93,7 @@ def test_what_is_ignored_from_now_on_is_gone(host: Any) -> None:
 
 
 @pytest.mark.parametrize("damaged", ["", "[]", "{}", '{"standing": 5}', '{"standing": [{"id": 1}]}'])
-def test_a_damaged_report_keeps_nobody_from_auditing(host: Any, damaged: str) -> None:
+def test_a_damaged_report_does_not_prevent_an_audit(host: Any, damaged: str) -> None:
     (host.root / "state/shop/report.json").write_text(damaged)
     host.says([JINJA])
     assert ids(host.audit()["new"]) == ["PYSEC-2019-217"]

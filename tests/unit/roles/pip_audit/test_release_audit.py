@@ -32,7 +32,7 @@ def run(host: Any, monkeypatch: pytest.MonkeyPatch, release: Path) -> int:
 
 @pytest.mark.parametrize(("dependencies", "status", "state"), [
     ([FLASK], 0, "clean"), ([FLASK, JINJA], 1, "vulnerable"), ([FLASK, OWN], 2, "could-not-audit")])
-def test_it_answers_with_the_report_alone(
+def test_it_returns_only_the_report(
         host: Any, candidate: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
         dependencies: list[dict[str, Any]], status: int, state: str) -> None:
     host.says(dependencies)
@@ -43,7 +43,7 @@ def test_it_answers_with_the_report_alone(
     assert not (host.root / "state/shop/report.json").exists()
 
 
-def test_the_packages_of_that_release_are_asked_about(host: Any, candidate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_packages_of_that_release_are_audited(host: Any, candidate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     host.tool(f'echo "$*" > {host.root}/arguments')
     run(host, monkeypatch, candidate)
     assert f"--path {candidate}/venv/lib/python3.13/site-packages " in (host.root / "arguments").read_text()

@@ -24,7 +24,7 @@ def test_everything_looked_up_and_nothing_found_is_clean(host: Any) -> None:
     assert host.program.STATUS[report["state"]] == 0
 
 
-def test_a_finding_is_vulnerable_and_names_what_to_install(host: Any) -> None:
+def test_a_finding_is_vulnerable_and_has_the_fixed_version(host: Any) -> None:
     host.says([FLASK, JINJA])
     report = host.audit()
     assert report["state"] == "vulnerable"
@@ -51,7 +51,7 @@ def test_a_package_of_the_operators_own_may_be_unknown(host: Any) -> None:
     assert report["skipped"] == [{"package": "Shop.App", "reason": "Dependency not found on PyPI"}]
 
 
-def test_a_finding_beside_a_skipped_package_is_vulnerable_and_tells_both(host: Any) -> None:
+def test_a_finding_beside_a_skipped_package_is_vulnerable_and_both_are_reported(host: Any) -> None:
     host.says([JINJA, OWN])
     report = host.audit()
     assert report["state"] == "vulnerable"
@@ -80,7 +80,7 @@ def test_an_advisory_that_pip_audit_drops_is_not_clean(host: Any) -> None:
     ("echo 'Traceback' >&2; echo 'requests.exceptions.HTTPError: 500 for url' >&2; echo x.ServiceError >&2; exit 1",
      "HTTPError: 500 for url"),
 ])
-def test_an_answer_that_is_none_is_could_not_audit(host: Any, script: str, reason: str) -> None:
+def test_an_invalid_result_is_could_not_audit(host: Any, script: str, reason: str) -> None:
     host.tool(script)
     report = host.audit()
     assert report["state"] == "could-not-audit"
@@ -118,7 +118,7 @@ def test_no_live_release_is_could_not_audit(host: Any) -> None:
     assert report["state"] == "could-not-audit"
 
 
-def test_a_second_audit_waits_for_nobody_and_leaves_the_report_alone(host: Any) -> None:
+def test_a_second_audit_does_not_wait_and_does_not_change_the_report(host: Any) -> None:
     host.says([FLASK])
     host.audit()
     before = (host.root / "state/shop/report.json").read_bytes()
@@ -179,7 +179,7 @@ def test_an_audit_that_ends_without_a_report_is_could_not_audit(
     assert capsys.readouterr().out.startswith("could not audit: ")
 
 
-def test_nobody_at_the_socket_is_could_not_audit(
+def test_a_socket_without_a_server_is_could_not_audit(
         host: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["pip-audit-app", "shop", "--json"])
     assert host.program.main() == 2

@@ -77,7 +77,7 @@ def test_a_name_that_would_leave_its_directory_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("domain", ["-d", "shop", "Shop.example.com", "a,b.example.com", "*", "a.*.example.com", "*.*.example.com", "a..b", "a.b\n"])
-def test_what_is_no_domain_never_reaches_certbot(domain: str) -> None:
+def test_invalid_domains_never_reach_certbot(domain: str) -> None:
     assert not is_domain(domain, wildcard=True)
 
 

@@ -50,7 +50,7 @@ def test_keys_are_for_the_web_servers_group_and_the_webroot_is_readable_whatever
     assert shop.webroot.stat().st_mode & 0o777 == shop.state.stat().st_mode & 0o777 == 0o755
 
 
-def test_what_certbot_gave_to_root_alone_is_readableed_to_the_group(shop: Certificate) -> None:
+def test_keys_of_certbot_become_readable_by_the_group(shop: Certificate) -> None:
     issue(shop)
     for name in ("fullchain.pem", "privkey.pem"):
         (shop.live / name).unlink()

@@ -157,7 +157,7 @@ def test_killed_while_recovering_the_next_run_recovers(tmp_path: Path, late: int
     assert number > 5
 
 
-def test_check_mode_sees_through_a_run_that_died(tmp_path: Path) -> None:
+def test_check_mode_considers_the_recovery_from_an_interrupted_run(tmp_path: Path) -> None:
     for number in range(1, 400, 3):
         (tmp_path / str(number)).mkdir()
         host = Host(tmp_path / str(number))
@@ -210,7 +210,7 @@ def test_without_hard_links_everything_comes_back_as_well(tmp_path: Path, monkey
         assert picture(host.etc) == host.before and host.leftovers() == []
 
 
-def test_what_somebody_mended_after_a_crash_is_left_alone(tmp_path: Path) -> None:
+def test_files_changed_after_an_interrupted_run_are_kept(tmp_path: Path) -> None:
     told = 0
     for number in range(1, 400, 3):
         (tmp_path / str(number)).mkdir()

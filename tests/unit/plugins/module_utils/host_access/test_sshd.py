@@ -67,7 +67,7 @@ def test_a_main_file_that_includes_no_drop_ins_is_known(text: str, included: boo
     assert sshd.includes_drop_ins(text) == included
 
 
-def test_a_copy_of_the_configuration_includes_the_copies_and_leaves_out_what_goes(tmp_path: Path) -> None:
+def test_a_copy_of_the_configuration_includes_copies_and_no_removed_files(tmp_path: Path) -> None:
     root, copy = tmp_path / "etc", tmp_path / "copy"
     (root / "sshd_config.d").mkdir(parents=True)
     copy.mkdir()

@@ -63,7 +63,7 @@ def test_apt_waits_until_another_process_lets_the_lists_go(tmp_path: Path, monke
     process.wait()
 
 
-def test_who_holds_the_lock_is_named_when_the_time_is_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_holder_of_the_lock_is_named_after_the_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "LOCKS", (str(tmp_path / "lock"),))
     process = lock(tmp_path / "lock")
     with pytest.raises(packages.Problem, match=rf"process {process.pid} \(.*python.* has held .*lock for more than 0 seconds"):
@@ -132,7 +132,7 @@ def test_all_waits_of_a_run_for_apt_have_one_limit(monkeypatch: pytest.MonkeyPat
     assert clock[0] <= 301
 
 
-def test_what_dpkg_leaves_running_does_not_keep_the_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_program_that_dpkg_starts_does_not_keep_the_lock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(packages, "LOCKS", ())
     monkeypatch.setattr(packages, "POLICY_LOCK", str(tmp_path / "lock"))
     monkeypatch.setattr(packages, "lists_are_old", lambda: False)

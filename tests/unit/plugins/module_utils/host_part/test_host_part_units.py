@@ -26,7 +26,7 @@ def test_nothing_is_done_for_a_unit_that_is_as_it_should_be() -> None:
      ["unmask --runtime nginx.service", "enable nginx.service", "start nginx.service"]),
     (State(), ["enable nginx.service", "start nginx.service"]),
 ])
-def test_what_was_stopped_disabled_or_masked_by_hand_comes_back(state: State, expected: list[str]) -> None:
+def test_units_that_were_stopped_disabled_or_masked_by_hand_run_again(state: State, expected: list[str]) -> None:
     assert commands(state) == expected
 
 
@@ -36,7 +36,7 @@ def test_what_was_stopped_disabled_or_masked_by_hand_comes_back(state: State, ex
     ("/etc/nginx/modules/brotli", ["restart nginx.service"]),
     ("/etc/nginx/sites/shop.conf", ["reload-or-restart nginx.service"]),
 ])
-def test_a_change_restarts_or_reloads_what_reads_it(path: str, expected: list[str]) -> None:
+def test_a_change_restarts_or_reloads_the_units_that_read_it(path: str, expected: list[str]) -> None:
     assert commands(RUNS, path) == expected
     assert commands(State("loaded", "inactive", False, "enabled"), path) == ["start nginx.service"]
 

@@ -99,7 +99,7 @@ def test_going_back_to_the_one_before_needs_no_download(run: Run, tmp_path: Path
 
 
 @pytest.mark.parametrize("output", [UNREACHABLE, HASHES])
-def test_a_failed_build_leaves_what_was_there(run: Run, tmp_path: Path, output: str) -> None:
+def test_a_failed_build_changes_nothing(run: Run, tmp_path: Path, output: str) -> None:
     before = run("a==1")[1]
     (tmp_path / "fail").write_text(output)
     with pytest.raises(venvs.BuildError):

@@ -79,7 +79,7 @@ def test_good_values_pass(check: Callable[[str, Any], list[str]], value: Any) ->
     (nginx_site.paths, {"/a": {"methods": []}}, "must be methods"),
     (nginx_site.paths, {"/a": {"allow": []}}, "must be a list"),
 ])
-def test_what_is_wrong_is_said(check: Callable[[str, Any], list[str]], value: Any, said: str) -> None:
+def test_problems_are_reported(check: Callable[[str, Any], list[str]], value: Any, said: str) -> None:
     assert said in problems(check, value)
 
 

@@ -42,12 +42,12 @@ def test_an_insecure_variant_is_caught_by_its_check_alone(answers, variant):
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.id)
-def test_each_check_catches_something_and_is_as_severe_as_it_says(check):
+def test_each_check_finds_a_fault_with_its_declared_severity(check):
     caught = [v.result for v in VARIANTS if v.check == check.id]
     assert max(caught, key=RANK.get) == check.severity
 
 
-def test_exemptions_and_open_routes_are_told_by_endpoint(answers):
+def test_exemptions_and_open_routes_are_reported_by_endpoint(answers):
     def told(name, check):
         return next(f["found"] for f in answers(name)["findings"] if f["check"] == check and f["result"] == "error")
 
@@ -58,7 +58,7 @@ def test_exemptions_and_open_routes_are_told_by_endpoint(answers):
         assert "api.add_review (POST), api.change_cart (PUT); 2 check the token of their form" in told(name, "csrf_protection")
 
 
-def test_places_are_told_by_file_and_line(answers):
+def test_places_are_reported_by_file_and_line(answers):
     def told(name, check):
         return next(f["found"] for f in answers(name)["findings"] if f["check"] == check and f["result"] != "pass")
 
@@ -93,7 +93,7 @@ def test_a_factory_is_called_with_its_arguments(host):
     ("web:make(open('x'))", "literal values only"), ("web:TEXT", "gives builtins.str, which is no application"),
     ("web:plain", "no Flask application"), ("web:Plain()", "no Flask application but web.Plain"),
 ])
-def test_what_is_no_flask_application_is_said_in_words(host, wsgi, words, tmp_path):
+def test_a_target_that_is_not_a_flask_application_is_reported(host, wsgi, words, tmp_path):
     code = "TEXT = ''\n\n\ndef make():\n    pass\n\n\ndef plain(environ, start_response):\n    return []\n\n\n" \
            "class Plain:\n    def __call__(self, environ, start_response):\n        return []\n"
     answer = host.program(f"words-{tmp_path.name}", {"web.py": code}, wsgi)
@@ -142,12 +142,12 @@ def test_a_function_that_calls_an_application_leads_to_it(host):
 # --- applications that behave badly ---------------------------------------------------------------
 
 
-def test_an_application_that_prints_does_not_spoil_the_answer(host):
+def test_output_of_the_application_does_not_damage_the_report(host):
     code = f"import os\nprint('hello')\nos.write(1, b'raw')\nos.system('echo shell')\n{FLASK}print('bye', flush=True)\n"
     assert host.program("printing", {"web.py": code}, "web:app")["exception"] is None
 
 
-def test_an_application_that_crashes_is_told_with_place_and_without_values(host):
+def test_an_application_that_crashes_is_reported_with_its_place_and_without_values(host):
     code = "import os; url = os.environ['FLASK_DATABASE_URL']\n" \
         "raise RuntimeError(f'cannot log in with {url} ' + os.environ['APP'] + f' as {url[16:-8]}')\n"
     canary = "canary-6Zq8vJ2nXw"
@@ -159,13 +159,13 @@ def test_an_application_that_crashes_is_told_with_place_and_without_values(host)
     assert [(f["check"], f["result"]) for f in answer["findings"]] == [("application", "unknown")]
 
 
-def test_an_application_that_exits_is_told(host):
+def test_an_application_that_exits_is_reported(host):
     answer = host.program("exiting", {"web.py": "import sys\nsys.exit('MAIL_SERVER is not set')\n"}, "web:app")
     assert answer["exception"] == {**answer["exception"], "type": "SystemExit", "text": "the application called sys.exit: MAIL_SERVER is not set"}
     assert results(answer) == {"unknown"}
 
 
-def test_a_missing_module_is_told(host):
+def test_a_missing_module_is_reported(host):
     answer = host.program("missing", {"web.py": "import not_installed_here\n"}, "web:app")
     assert answer["exception"]["type"] == "ModuleNotFoundError" and "not_installed_here" in answer["exception"]["text"]
 
@@ -199,7 +199,7 @@ def test_error_pages_are_seen_behind_a_login(host):
     assert seen(host.program("login", {"web.py": code}, "web:app"))["error_pages"] == "error"
 
 
-def test_no_secret_is_in_the_answer(host):
+def test_no_secret_is_in_the_report(host):
     canary = "Canary9vJ2nXwT5sQ"
     env = {"FLASK_SECRET_KEY": f"{canary}-0-" + "x7" * 12, "FLASK_MAIL_PASSWORD": canary + "-1", "OTHER": canary + "-2"}
     code = FLASK + "import os\nfrom flask import session\napp.config.from_prefixed_env()\napp.config['API_TOKEN'] = 'Canary' + '9vJ2nXwT5sQ-3'\n" \
@@ -211,7 +211,7 @@ def test_no_secret_is_in_the_answer(host):
     assert "the page for a failure shows a secret value" in [f["found"] for f in answer["findings"]]
 
 
-def test_old_versions_of_flask_are_told_what_they_do_not_read(host):
+def test_settings_that_an_old_flask_ignores_are_reported(host):
     metadata = "Metadata-Version: 2.1\nName: Flask\nVersion: 3.0.3\n"
     code = f"{FLASK}app.config.update(SECRET_KEY_FALLBACKS=['7d865e959b2466918c9863afca942d0f'], TRUSTED_HOSTS=['shop.example.com'])\n"
     answer = host.program("old-flask", {"web.py": code, "flask-3.0.3.dist-info/METADATA": metadata}, "web:app")
@@ -235,7 +235,7 @@ def test_a_source_too_large_to_search_is_not_passed_silently(host):
     assert seen(host.program("large", {"web.py": FLASK}, "web:app"))["secret_key_in_source"] == "unknown"
 
 
-def test_a_check_that_fails_itself_is_unknown_and_tells_no_value(host):
+def test_a_check_that_fails_is_unknown_and_shows_no_value(host):
     code = "import os\nfrom flask import Flask\n\n\nclass Odd(Flask):\n    @property\n    def jinja_env(self):\n" \
         "        raise ValueError(os.environ['FLASK_SECRET_KEY'])\n\n\napp = Odd(__name__)\n"
     answer = host.program("odd", {"web.py": code}, "web:app")
@@ -249,7 +249,7 @@ def test_trying_the_error_page_raises_no_alarm(host):
     assert not (host.root / "alarm/alarm").exists()
 
 
-def test_what_the_application_leaves_running_does_not_keep_the_inspector(host):
+def test_a_program_that_the_application_starts_does_not_keep_the_inspector(host):
     code = f"import atexit, threading, time\n{FLASK}threading.Thread(target=time.sleep, args=(300,)).start()\natexit.register(time.sleep, 300)\n"
     assert host.program("threads", {"web.py": code}, "web:app")["exception"] is None
 

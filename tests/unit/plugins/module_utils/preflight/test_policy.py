@@ -63,7 +63,7 @@ def test_a_variant_is_stopped_or_warned_of_and_its_waiver_lets_it_alone_through(
     ({}, "blocking"), ({"mode": "warn"}, "warnings"), ({"mode": "off"}, None), ({"checks": {"CHECK": "warn"}}, "warnings"),
     ({"checks": {"CHECK": "off"}}, None), ({"mode": "warn", "checks": {"CHECK": "enforce"}}, "blocking"),
 ])
-def test_the_policy_decides_what_an_error_does(check, policy, where):
+def test_the_policy_decides_the_effect_of_an_error(check, policy, where):
     policy = json.loads(json.dumps(policy).replace("CHECK", check.id))
     report = preflight.judge(with_one(check.id, "error"), policy, TODAY)
     assert report.ok is (where != "blocking")
@@ -72,12 +72,12 @@ def test_the_policy_decides_what_an_error_does(check, policy, where):
 
 
 @pytest.mark.parametrize("result", ["warning", "unknown"])
-def test_what_is_no_error_never_stops(result):
+def test_only_errors_stop_a_release(result):
     report = preflight.judge(with_one("csrf_protection", result), {"checks": {"csrf_protection": "enforce"}}, TODAY)
     assert report.ok and checks(report.warnings) == {"csrf_protection"}
 
 
-def test_a_check_nobody_reported_on_is_unknown():
+def test_a_check_without_a_finding_is_unknown():
     report = preflight.judge(CLEAN[1:], {}, TODAY)
     assert [(row["check"], row["result"]) for row in report.warnings] == [("debug_mode", "unknown")]
 
@@ -90,7 +90,7 @@ def test_a_waiver_holds_to_the_end_of_its_day_and_is_named_afterwards(until, hol
     assert holds or f"The waiver of debug_mode expired on {until}" in report.table()
 
 
-def test_the_table_is_aligned_and_narrow_and_says_what_to_write():
+def test_the_table_is_aligned_and_narrow_and_has_remedies():
     findings = with_one("csrf_exemptions", "error") + [finding(preflight.BY_ID["body_limit"], "warning", "x" * 30 + " word" * 60)]
     report = preflight.judge(findings, waiver("csrf_exemptions"), TODAY)
     lines = report.table().splitlines()
@@ -126,12 +126,12 @@ def test_a_target_that_is_no_flask_application_is_one_line():
 
 @pytest.mark.parametrize("text", ["", "null", "[]", '{"findings": null}', '{"findings": [{"check": "unheard_of", "result": "pass"}]}',
                                   '{"findings": [{"check": "debug_mode", "result": "fine", "found": "", "fix": ""}]}'])
-def test_what_is_no_answer_is_one_unknown_finding(text):
+def test_an_invalid_report_is_one_unknown_finding(text):
     found = tools.inspector_findings(text)
     assert [(one["check"], one["result"]) for one in found] == [("application", "unknown")]
 
 
-def test_an_answer_cannot_steer_the_terminal():
+def test_a_report_cannot_control_the_terminal():
     answer = {"findings": [{"check": "debug_mode", "result": "error", "found": "a\x1b[2Jb\nc", "fix": "", "why": "\x1b"}]}
     found = tools.inspector_findings(json.dumps(answer))
     assert found[0]["found"] == "a [2Jb c" and "\x1b" not in found[0]["why"]
@@ -164,7 +164,7 @@ def test_bandit_leaves_tests_and_packages_out_but_not_a_source_below_test(host):
     assert [one["result"] for one in run_bandit(host, "test/bandit-itself", {"shop/more.py": shell})] == ["error"]
 
 
-def test_bandit_stops_for_what_the_application_imports_alone(host):
+def test_bandit_stops_only_for_files_that_the_application_imports(host):
     shell, weak_hash = "import subprocess\nsubprocess.call(input(), shell=True)\n", "import hashlib\nhashlib.md5(b'')\n"
     source = host.example(Variant("bandit-imported", "static_analysis", "error", files={
         "scripts/populate.py": shell, "shop/more.py": shell, "shop/etag.py": weak_hash}))
@@ -174,7 +174,7 @@ def test_bandit_stops_for_what_the_application_imports_alone(host):
         "scripts/populate.py": "warning", "shop/etag.py": "warning", "shop/more.py": "error"}
 
 
-def test_bandit_says_no_password(host):
+def test_bandits_findings_contain_no_password(host):
     found = run_bandit(host, "bandit-password", {"shop/more.py": "password = 'hunter2-hunter2'\n", "shop/sql.py": (
         "def f(c, x):\n    password = 'hunter2-hunter2'\n    c.execute(\"SELECT 1 FROM t WHERE p = 'hunter2-hunter2' AND x = '%s'\" % x)\n")})
     assert found[0]["result"] == "warning" and "hunter2" not in json.dumps(found)

@@ -87,7 +87,7 @@ def test_a_protection_counts_where_it_refuses_another_site(host, name, code, exp
     assert result(host.program(f"protection-{name}", {"web.py": code}, "web:app", NO_KEY), "csrf_protection") == expected
 
 
-def test_what_the_deployment_refuses_and_sets_is_no_error(host, tmp_path):
+def test_requests_that_the_deployment_refuses_and_settings_it_adds_are_no_error(host, tmp_path):
     (tmp_path / "settings.json").write_text('{"defaults": {"SESSION_COOKIE_SECURE": true}, "config": {}, "refuse_cross_site": true, '
                                             '"trusted_origins": [], "worker_class": "auto"}')
     code = FLASK + "from flask import session\napp.secret_key = '7d865e959b2466918c9863afca942d0f'\n" + POST
@@ -109,7 +109,7 @@ WSGI = "def app(environ, start_response):\n    raise SystemExit('called')\n"
                    "and the checks, which are for Flask, were left out"),
     ("async def app(scope, receive, send):\n    raise SystemExit('called')\n", "asgi", "is an ASGI application (builtins.function)"),
 ])
-def test_what_is_no_flask_application_is_served_and_named_in_one_line(host, code, interface, words):
+def test_a_target_that_is_not_a_flask_application_is_served_with_one_finding(host, code, interface, words):
     answer = host.program(f"other-{len(code)}", {"web.py": code}, "web:app")
     assert (answer["interface"], answer["exception"]) == (interface, None)
     (line,) = inspector_findings(json.dumps(answer))

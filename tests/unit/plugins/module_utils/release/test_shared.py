@@ -38,7 +38,7 @@ def deploy(release: Path, *entries: str) -> Shared:
     return found
 
 
-def test_what_is_written_in_the_release_is_in_the_state_directory(release: Path) -> None:
+def test_files_written_in_the_release_are_in_the_state_directory(release: Path) -> None:
     deploy(release, "instance", "data/uploads")
     (release / "src" / "instance" / "app.db").write_text("rows")
     (release / "src" / "data" / "uploads" / "a.png").write_text("image")
@@ -103,7 +103,7 @@ def test_paths_that_leave_the_source_or_overlap_are_all_named() -> None:
     ("OSError: [Errno 30] Read-only file system: '/srv/shop/releases/2026-1/src/app/static/uploads/a.png'", "app/static/uploads"),
     ("PermissionError: [Errno 13] Permission denied: '/srv/shop/instances/2026-1.task/release/src/app.db'", "app.db"),
 ])
-def test_a_write_below_a_release_is_answered_with_the_line_to_write(release: Path, text: str, place: str) -> None:
+def test_the_error_of_a_write_below_a_release_has_the_setting_to_write(release: Path, text: str, place: str) -> None:
     assert f"shared: [instance, {place}]" in shared(release, "instance").advice(text)
 
 

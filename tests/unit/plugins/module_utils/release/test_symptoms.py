@@ -43,7 +43,7 @@ def test_other_errors_have_none(text: str) -> None:
     assert advice([text]) == []
 
 
-def test_each_line_is_said_once() -> None:
+def test_each_line_appears_once() -> None:
     assert len(advice(["RuntimeError: can't start new thread"] * 3)) == 1
 
 

@@ -79,6 +79,6 @@ def test_a_process_that_has_ended_is_not_waited_for(server: Server, make_options
     assert check(server, make_options(health_timeout_seconds=60), ended="exit-code") == "the process ended while it started (exit-code)"
 
 
-def test_silence_is_named(make_options: Make, tmp_path: Path) -> None:
+def test_a_health_check_without_a_response_is_reported(make_options: Make, tmp_path: Path) -> None:
     found = HealthCheck(make_options(health_timeout_seconds=0.1), str(tmp_path / "none"), lambda: "").wait()
     assert found == "GET / gave no response (FileNotFoundError) for 0.1 s"

@@ -67,11 +67,11 @@ def test_connections_are_counted_without_the_listener(tmp_path):
 
 @pytest.mark.parametrize(("status", "expected", "good"), [(200, 0, True), (404, 0, True), (500, 0, False),
                                                            (200, 200, True), (302, 200, False)])
-def test_health_is_what_was_asked_for(status, expected, good):
+def test_the_health_check_expects_the_configured_status(status, expected, good):
     assert health.is_good(status, expected) is good
 
 
-def test_the_applications_own_traceback_is_what_is_shown():
+def test_the_traceback_of_the_application_is_shown():
     lines = ['{"message": "Starting gunicorn", "source": "gunicorn", "level": "info"}',
              '{"message": "Exception in worker process", "exception": "Traceback (most recent call last):\\n'
              '  File \\"/srv/shop/releases/r/venv/gunicorn/arbiter.py\\", line 1, in x\\n    load()\\n'
@@ -91,7 +91,7 @@ def line(message: str, source: str = "app", level: str = "info", **more: str) ->
     return json.dumps({"message": message, "source": source, "level": level, **more})
 
 
-def test_what_an_application_says_before_it_ends_is_shown_whatever_is_around_it():
+def test_the_last_output_of_an_application_is_shown():
     start = [line("Starting gunicorn", "gunicorn"), line("Booting worker with pid: 7", "gunicorn"), line("connecting")]
     end = [line("Worker exiting (pid: 7)", "gunicorn"), line("no database", level="warning"), line("Worker (pid:7) exited with code 1.", "gunicorn", "error")]
     assert explain([*start, *end, *start, *end], "/src/").splitlines() == ["connecting", "no database", "Worker (pid:7) exited with code 1."]

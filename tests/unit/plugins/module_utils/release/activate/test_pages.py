@@ -56,7 +56,7 @@ def test_redirects_are_followed_on_the_same_host_and_come_to_an_end(tmp_path: Pa
     assert look(away, tmp_path).pages == [("/", 302)]
 
 
-def test_what_the_policy_stops_is_named_once_with_the_line_to_write(tmp_path: Path) -> None:
+def test_conflicts_with_the_policy_are_reported_once_with_the_setting_to_write(tmp_path: Path) -> None:
     (tmp_path / "templates").mkdir()
     (tmp_path / "templates" / "base.html").write_text("<title>x</title>\n<style>p {}</style>\n<script>run()</script>")
     (tmp_path / "tests").mkdir()
@@ -70,6 +70,6 @@ def test_what_the_policy_stops_is_named_once_with_the_line_to_write(tmp_path: Pa
 
 
 @pytest.mark.parametrize("header", [{"content-security-policy": "default-src *"}, {"content-type": "application/json"}])
-def test_an_applications_own_policy_and_what_is_no_page_are_left_alone(tmp_path: Path, header: dict[str, str]) -> None:
+def test_an_applications_own_policy_and_responses_other_than_pages_are_not_checked(tmp_path: Path, header: dict[str, str]) -> None:
     site = Site({"/": (200, {**HTML, **header}, "<script>run()</script>")})
     assert look(site, tmp_path).stopped == []

@@ -66,7 +66,7 @@ def _of(make_options: Make) -> Callable[..., str]:
         {"source": {"path": "x"}, "local": {"digest": "abc"}},
     ],
 )
-def test_the_fingerprint_changes_with_what_decides_about_a_release(of: Callable[..., str], changed: dict[str, Any]) -> None:
+def test_the_fingerprint_changes_with_the_properties_of_a_release(of: Callable[..., str], changed: dict[str, Any]) -> None:
     assert of(**changed) != of()
 
 
@@ -80,7 +80,7 @@ def test_the_fingerprint_changes_with_what_decides_about_a_release(of: Callable[
         {"index_url": "https://mirror/simple"},
     ],
 )
-def test_the_fingerprint_stays_with_what_does_not(of: Callable[..., str], changed: dict[str, Any]) -> None:
+def test_the_fingerprint_ignores_other_properties(of: Callable[..., str], changed: dict[str, Any]) -> None:
     assert of(**changed) == of()
 
 
@@ -144,7 +144,7 @@ def test_leftovers_are_removed_and_finished_releases_stay(releases: Releases) ->
     assert [path.name for path in releases.folder.iterdir()] == ["1"]
 
 
-def test_the_second_builder_is_told_who_the_first_is(releases: Releases) -> None:
+def test_the_error_of_a_second_build_names_the_first(releases: Releases) -> None:
     with releases.lock.hold("shop", "jo@laptop"):
         assert releases.lock.is_held()
         with (
@@ -204,7 +204,7 @@ def test_static_files_lie_at_their_url_path(prefix: str, target: str) -> None:
     assert finish.static_target(prefix) == target
 
 
-def test_an_error_shows_the_last_twenty_lines_and_what_they_hide() -> None:
+def test_an_error_shows_the_last_twenty_lines_and_a_hint() -> None:
     assert tail("\n".join(map(str, range(50)))).split() == [str(number) for number in range(30, 50)]
     assert "disk is full" in hint("OSError: [Errno 28] No space left on device")
     assert "ca_bundle" in hint("invalid peer certificate: UnknownIssuer")

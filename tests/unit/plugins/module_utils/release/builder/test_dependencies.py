@@ -30,7 +30,7 @@ def test_the_most_exact_lock_wins(tmp_path: Path, first: int) -> None:
     assert dependencies.plan(tmp_path, "auto").file == ALL[first]
 
 
-def test_a_source_without_dependencies_is_told_what_to_add(tmp_path: Path) -> None:
+def test_the_error_of_a_source_without_dependencies_has_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError, match=r"none of uv\.lock, pylock\.toml, requirements\.txt, poetry\.lock, .* is there\. Add one"):
         dependencies.plan(tmp_path, "auto")
 
@@ -75,7 +75,7 @@ def test_an_include_from_outside_of_the_source_is_not_read(tmp_path: Path) -> No
     ("text", "expected"),
     [("[project]\nname='x'\n", False), ("[build-system]\nrequires=[]\n", True), ("# [build-system]", False)],
 )
-def test_a_project_that_says_how_it_is_built_is_installed_too(tmp_path: Path, text: str, expected: bool) -> None:
+def test_a_project_with_a_build_system_is_installed_too(tmp_path: Path, text: str, expected: bool) -> None:
     write(tmp_path, requirements__txt="", pyproject__toml=text)
     assert dependencies.plan(tmp_path, "auto").is_package is expected
 
@@ -113,7 +113,7 @@ def test_a_project_with_setup_py_alone_is_installed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["package-mode = false", "package = false"])
-def test_a_project_that_says_it_is_no_package_is_not_built(tmp_path: Path, line: str) -> None:
+def test_a_project_that_is_not_a_package_is_not_built(tmp_path: Path, line: str) -> None:
     write(tmp_path, requirements__txt="", pyproject__toml=f"[tool.x]\n{line}\n[build-system]\nrequires = []\n")
     assert dependencies.plan(tmp_path, "auto").is_package is False
 

@@ -23,7 +23,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.hint
     ("Modules/LDAPObject.c:17:10: fatal error: lber.h: No such file or directory", "libldap-dev, libsasl2-dev, gcc"),
     ("pg_config executable not found\nunable to execute 'gcc': No such file or directory", "libpq-dev, gcc"),
 ])
-def test_a_known_lack_is_answered_with_its_packages(text: str, packages: str) -> None:
+def test_the_error_of_a_missing_library_lists_its_packages(text: str, packages: str) -> None:
     assert hint(f"Building x\n{text}\nmore").endswith(f"write app_release: {{packages: [{packages}]}}")
     assert hint(text).count("\n") == 1
 
@@ -65,5 +65,5 @@ def test_a_package_that_no_index_has_names_the_setting() -> None:
     ("Because the current Python version (3.11.2) does not satisfy Python>=3.12 and x==1 depends on Python>=3.12", ">=3.12"),
     ("error: something else", ""),
 ])
-def test_the_python_that_is_asked_for_is_found(text: str, asked: str) -> None:
+def test_the_requested_python_is_found(text: str, asked: str) -> None:
     assert python_requirement(text) == asked

@@ -73,7 +73,7 @@ def poetry(groups: tuple[str, ...] = (), extras: tuple[str, ...] = (), text: str
     return as_requirements("poetry.lock", text, groups, extras).replace(" \\\n    ", " ").splitlines()
 
 
-def test_poetry_names_what_the_application_needs_with_every_hash() -> None:
+def test_a_poetry_lock_gives_the_dependencies_with_hashes() -> None:
     flask, colorama, psycopg2 = poetry()
     assert flask == "flask==3.1.3 --hash=sha256:aa --hash=sha256:bb"
     assert colorama == 'colorama==0.4.6 ; (platform_system == "Windows") --hash=sha256:cc'
@@ -90,7 +90,7 @@ def test_a_repository_is_named_by_its_commit() -> None:
     assert poetry(text=OWN)[-1] == "own @ git+https://git.example.com/own.git@0123456789abcdef0123456789abcdef01234567#subdirectory=python"
 
 
-def test_an_older_poetry_lock_is_told_how_to_go_on() -> None:
+def test_the_error_of_an_old_poetry_lock_has_the_remedy() -> None:
     with pytest.raises(ReleaseError, match=r"Run `poetry lock` with Poetry 2 and commit the file\. Otherwise: Run `poetry export > requirements.txt`"):
         poetry(text=POETRY.replace("2.1", "2.0"))
 

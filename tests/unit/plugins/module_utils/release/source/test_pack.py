@@ -111,7 +111,7 @@ def test_two_packs_are_the_same_bytes_whatever_the_times_and_modes_are(tree: Pat
 
 
 @pytest.mark.parametrize("change", ["content", "name", "executable", "link"])
-def test_the_digest_changes_with_what_matters(tree: Path, change: str) -> None:
+def test_the_digest_changes_with_relevant_properties(tree: Path, change: str) -> None:
     before = tree_digest(entries(tree)[0])
     file = tree / "requirements.txt"
     if change == "content":
@@ -137,7 +137,7 @@ def test_an_empty_directory_is_refused(tmp_path: Path) -> None:
         entries(tmp_path)
 
 
-def test_what_was_packed_comes_out_again(tree: Path, tmp_path: Path) -> None:
+def test_a_packed_directory_is_unpacked_unchanged(tree: Path, tmp_path: Path) -> None:
     (tree / "run.sh").write_text("x")
     (tree / "run.sh").chmod(0o700)
     (tree / "link").symlink_to("shop/static")

@@ -70,7 +70,7 @@ def test_a_good_source_has_one_kind(source: dict[str, Any], kind: str) -> None:
     assert kinds.parse(source, on_controller=False).kind == kind
 
 
-def test_secrets_of_a_source_are_split_from_what_may_be_logged() -> None:
+def test_secrets_of_a_source_are_separated_from_options_that_may_be_logged() -> None:
     git = kinds.parse({"git": "https://host/x", "token": "secret", "version": "main"}, on_controller=False)
     assert git.split_secrets() == ({"git": "https://host/x", "version": "main"}, {"token": "secret"})
     archive = kinds.parse({"archive": "https://host/a.tar?signature=secret", "sha256": "a" * 64}, on_controller=False)
