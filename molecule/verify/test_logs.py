@@ -138,7 +138,7 @@ def test_one_request_id_is_in_the_response_the_access_log_and_the_application(si
 
 
 @pytest.mark.where(lambda site: site.example)
-def test_the_applications_lines_are_in_its_own_journal_alone(site: Any) -> None:
+def test_the_applications_lines_are_in_its_own_journal_only(site: Any) -> None:
     identity = site.get(**site.example.logged)["X-Request-ID"]
     journal = site.ask(JOURNAL, mark=identity)
     assert journal["lines"] and not journal["elsewhere"]

@@ -59,7 +59,7 @@ def test_only_root_can_change_the_release(release: Any) -> None:
     assert release["writable"] == []
 
 
-def test_the_state_directory_belongs_to_the_application_alone(site: Any, release: Any) -> None:
+def test_the_state_directory_belongs_to_the_application_only(site: Any, release: Any) -> None:
     assert release["state"] == f"{site.name}:{site.name} 0700"
 
 

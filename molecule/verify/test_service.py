@@ -192,7 +192,7 @@ def test_it_can_write_nowhere_else(site: Any, tries: Any) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/etc", "/usr", "/srv/{app}/current/release/src", "/run/lock", "/var/lib", "/opt"])
-def test_a_write_is_refused_by_the_mount_and_not_by_a_mode_alone(site: Any, tries: Any, path: str) -> None:
+def test_a_write_is_refused_by_the_mount_and_not_by_a_mode_only(site: Any, tries: Any, path: str) -> None:
     assert tries["write"][path.format(app=site.name)] == "EROFS"
 
 

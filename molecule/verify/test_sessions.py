@@ -159,7 +159,7 @@ def test_systemd_finds_little_to_say_about_its_sandbox(store: Any) -> None:
     assert store["exposure"] <= 2.0
 
 
-def test_only_its_group_comes_to_the_socket_and_only_it_to_the_data(store: Any) -> None:
+def test_only_its_group_can_use_the_socket_and_only_the_store_its_data(store: Any) -> None:
     assert store["modes"] == {
         "/run/session-store": "session-store:session-store 0750",
         "/run/session-store/session-store.sock": "session-store:session-store 0770",

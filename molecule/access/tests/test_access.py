@@ -237,7 +237,7 @@ def test_one_address_cannot_take_all_connections(server: Any, neighbour: Neighbo
 
 
 @pytest.mark.parametrize("user", ["root", "nobody-here"])
-def test_guessing_at_ssh_is_banned_and_a_claim_of_another_process_is_not_believed(server: Any, neighbour: Neighbour, user: str) -> None:
+def test_guesses_at_ssh_are_banned_and_log_lines_of_other_processes_are_ignored(server: Any, neighbour: Neighbour, user: str) -> None:
     def banned() -> bool:
         neighbour.run("sh", "-c", f"ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o ConnectTimeout=3 {user}@192.0.2.1; exit 1")
         return "192.0.2.2" in server.host.check_output("fail2ban-client get sshd banip")

@@ -30,7 +30,7 @@ def run(server: Server, command: str, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_machine_below_the_hosts_is_out_of_reach(server: Server) -> None:
+def test_the_machine_of_the_containers_is_not_reachable(server: Server) -> None:
     assert server.host.run("echo core > /proc/sys/kernel/core_pattern").rc != 0
 
 
@@ -91,7 +91,7 @@ def test_a_service_that_crashes_leaves_no_memory_on_disk(server: Server) -> None
     assert run(server, "systemd-run --quiet --wait --collect --pipe sh -c 'ulimit -Hc'").strip() == "0"
 
 
-def test_a_person_makes_no_core_dump(server: Server, person: str) -> None:
+def test_sessions_make_no_core_dumps(server: Server, person: str) -> None:
     for name in (person, "root"):
         assert run(server, "su - %s -c %s", name, "ulimit -Hc").strip() == "0"
 

@@ -107,7 +107,7 @@ def test_a_provided_certificate_replaces_that_of_the_ca(step: Callable[..., Any]
     assert all(told["seen"] > 50 and told["lines"] for told in watched)
 
 
-def test_one_of_ours_with_little_life_left_is_an_alarm(step: Callable[..., Any], sites: list[Any]) -> None:
+def test_an_external_certificate_near_its_end_is_an_alert(step: Callable[..., Any], sites: list[Any]) -> None:
     step("provided")
     assert [alarmed(site) for site in sites] == [True, True]
 

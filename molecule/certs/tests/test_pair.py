@@ -190,7 +190,7 @@ def test_a_revocation_is_of_both(pair: Run, sites: list[Any]) -> None:
     assert [status(serial) for serial in new] == ["Valid"] * 4
 
 
-def test_switched_off_the_second_one_is_neither_served_nor_renewed_though_the_site_still_names_it(pair: Run, sites: list[Any]) -> None:
+def test_a_second_certificate_that_is_turned_off_is_neither_served_nor_renewed(pair: Run, sites: list[Any]) -> None:
     first = [serials(site, ECDSA) for site in sites]
     assert play(Step()).recap("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
@@ -211,6 +211,6 @@ def test_nothing_is_left_of_it_once_the_site_is_written(pair: Run, sites: list[A
     assert play(Step(), playbook=SITES).recap("changed") == dict.fromkeys(HOSTS, 0)
 
 
-def test_the_way_back_serves_it_at_once(pair: Run, sites: list[Any]) -> None:
+def test_a_return_to_the_ca_serves_its_certificate_immediately(pair: Run, sites: list[Any]) -> None:
     assert play(Step(PAIR), playbook=SITES).recap("failed") == dict.fromkeys(HOSTS, 0)
     assert all(None not in settled(lambda site=site: serials(site, RSA), lambda now: None not in now) for site in sites)

@@ -70,7 +70,7 @@ def test_a_site_that_serves_every_name_stops_the_run_before_a_change(step: Calla
     assert somebody(site) == b"somebody's site\n"
 
 
-def test_a_key_that_root_alone_may_read_is_a_reason_to_stop_before_anything_changes(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+def test_a_key_that_only_root_may_read_is_a_reason_to_stop_before_anything_changes(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     site = at("debian13")
     before = site.ask(UNTOUCHED)
     run = step("a key of root's")
@@ -79,7 +79,7 @@ def test_a_key_that_root_alone_may_read_is_a_reason_to_stop_before_anything_chan
     assert somebody(site) == b"somebody's site\n"
 
 
-def test_a_site_that_was_there_is_served_beside_ours(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+def test_an_existing_site_stays_in_service(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     step("authority down")
     assert somebody(at("debian13")) == b"somebody's site\n"
     assert answers(at("debian13")) == 200

@@ -56,7 +56,7 @@ def test_a_reload_that_fails_has_a_reason_and_changes_nothing(host: Any, added: 
     assert host.check_output(ASK) == "added"
 
 
-def test_a_proof_while_it_is_stopped_leaves_nothing_that_keeps_it_from_starting(host: Any, added: Callable[[str], None]) -> None:
+def test_a_validation_while_nginx_is_stopped_does_not_prevent_its_start(host: Any, added: Callable[[str], None]) -> None:
     added(SITE)
     host.check_output("systemctl stop nginx && nginx -t -q && test -e /run/nginx/nginx.pid && systemctl start nginx")
     assert host.check_output(ASK) == "added"

@@ -165,7 +165,7 @@ def test_lines_and_streams_survive_a_restart_of_the_journal(site: Any) -> None:
     assert any(after in entry["MESSAGE"] for entry in site.ask(ENTRIES, cursor=cursor))
 
 
-def test_logs_are_for_root_and_the_groups_for_them_alone(site: Any) -> None:
+def test_only_root_and_the_log_groups_can_read_logs(site: Any) -> None:
     answer = site.ask(READERS)
     found, (journal, nginx) = answer["found"], [kind for kind in answer["kinds"] if "/private/" not in kind]
     assert len(answer["kinds"]) == (3 if site.name == "shop" else 2)

@@ -26,7 +26,7 @@ def test_files_with_a_hash_in_their_name_are_cached_for_a_year(edge: Any, path: 
     assert (again.status, again["Cache-Control"]) == (304, kept)
 
 
-def test_files_that_are_not_for_all_are_kept_by_browsers_alone(edge: Any) -> None:
+def test_files_that_are_not_for_all_are_kept_by_browsers_only(edge: Any) -> None:
     assert edge.get("/office/static/page.css", headers=somebody("198.51.100"))["Cache-Control"] == "private, max-age=3600"
 
 

@@ -127,7 +127,7 @@ def test_no_spelling_of_a_path_gets_past_a_certificate(edge: Any, path: str) -> 
     assert shown(edge, path, None) in (400, 403)
 
 
-def test_other_paths_demand_none(edge: Any) -> None:
+def test_other_paths_require_no_certificate(edge: Any) -> None:
     assert shown(edge, "/heard", None) == 200
 
 

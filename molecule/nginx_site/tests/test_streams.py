@@ -56,7 +56,7 @@ def test_no_other_path_becomes_a_websocket(edge: Any) -> None:
         assert not answer.startswith(b"HTTP/1.1 101 ")
 
 
-def test_no_other_protocol_is_changed_to(edge: Any) -> None:
+def test_no_other_protocol_is_upgraded_to(edge: Any) -> None:
     answer = edge.get("/ws/heard", headers=somebody() | {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABkAAQAAP__"})
     heard = json.loads(answer.body)["headers"]
     assert "Upgrade" not in heard and heard["Connection"] == "close"

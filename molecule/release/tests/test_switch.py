@@ -142,7 +142,7 @@ def test_a_release_that_fails_changes_nothing_and_the_error_has_the_reason(
         assert words.split()[-1] in site.ask('print(json.dumps(open("/srv/shop/releases/%s/failure.log" % GIVEN["id"]).read()))', id=last["release"])
 
 
-def test_a_waiver_lets_exactly_its_check_through(servers: list[Any], playbooks: Playbooks, live: str) -> None:
+def test_a_waiver_allows_only_its_check(servers: list[Any], playbooks: Playbooks, live: str) -> None:
     working_copy.make(f"waived-{time.time_ns()}", ("shop/config.py", '    "SESSION_COOKIE_SECURE": True,', '    "SESSION_COOKIE_SECURE": False,'),
                       ("shop/config.py", '    "SESSION_COOKIE_NAME": "__Host-shop",', '    "SESSION_COOKIE_NAME": "shop",'))
     policy = {"waivers": [{"check": "cookie_secure", "reason": "an old client, until it is replaced", "until": "2099-12-31"}]}

@@ -113,7 +113,7 @@ def test_an_edited_value_is_predicted_and_not_shown(server: Server, told: dict[s
     assert int(changed[1]) == 2, "the file, and the restart that follows from it"
 
 
-def test_a_name_that_may_go_goes(told: dict[str, Any]) -> None:
+def test_a_name_that_may_be_removed_is_removed(told: dict[str, Any]) -> None:
     assert told["change"].returncode == 0, told["change"].stdout[-3000:]
     assert "ODD_NAME" not in told["names"] and "PROBE_CHANGED" in told["names"]
 

@@ -265,7 +265,7 @@ def test_without_persistence_a_restart_forgets(browser: Browser, settings: Calla
 
 
 @once
-def test_with_append_a_crash_forgets_nothing(browser: Browser, cli: Callable[..., str], settings: Callable[..., int]) -> None:
+def test_with_append_a_crash_loses_nothing(browser: Browser, cli: Callable[..., str], settings: Callable[..., int]) -> None:
     settings(session_store_persistence="append")
     assert browser.choose().status == 302
     server = browser.site.server

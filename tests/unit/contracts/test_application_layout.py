@@ -21,7 +21,7 @@ def test_every_path_with_the_name_of_the_application_is_in_the_table(role: str) 
         assert dest in known or dest.startswith(OWN) or any(dest.startswith(one + "/") for one in known), dest
 
 
-def test_the_table_holds_nothing_else() -> None:
+def test_the_table_has_no_other_content() -> None:
     sources = "\n".join(text(role, "tasks", "vars", "defaults", "templates") for role in ROLES)
     for path in conflicts.FILES:
         stem = path.rpartition("/")[2].partition("{name}")[0]

@@ -100,7 +100,7 @@ def test_the_example_inventory_names_the_schema_for_editors():
     assert json.loads((support.ROOT / schema).read_text())["$defs"]["entry"]["properties"]["domains"]
 
 
-def test_nothing_lets_a_failure_pass():
+def test_no_task_ignores_errors():
     for folder in ("roles", "playbooks"):
         for path in (support.ROOT / folder).rglob("*"):
             if path.suffix in (".yml", ".j2", ".py"):

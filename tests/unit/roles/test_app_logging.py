@@ -24,7 +24,7 @@ def test_the_logs_of_one_application_rotate_by_day_and_size() -> None:
     assert "systemctl kill --kill-whom=main --signal=USR1 nginx" in text
 
 
-def test_the_web_server_finds_its_logs_made_for_adm_alone() -> None:
+def test_the_web_server_finds_its_logs_made_for_adm_only() -> None:
     text = support.render("app_logging", "tmpfiles.conf.j2")
     assert "f /var/log/nginx/shop/access.log 0640 www-data adm -\n" in text
     assert "f /var/log/nginx/shop/error.log 0640 www-data adm -\n" in text
@@ -45,7 +45,7 @@ def test_nothing_is_shipped_unless_a_collector_is_named() -> None:
     assert files(ship_host="logs.example.com")["/etc/flask-logs/shop.conf"]["template"] == "rsyslog.conf.j2"
 
 
-def test_lines_are_sent_over_tls_to_the_named_collector_alone() -> None:
+def test_lines_are_sent_over_tls_to_the_named_collector_only() -> None:
     app = support.SHOP | {"app_logging": {"ship_host": "logs.example.com", "ship_port": 10514, "ship_queue_max_mb": 70}}
     text = support.render("app_logging", "rsyslog.conf.j2", app)
     for setting in ('target="logs.example.com"', 'port="10514"', 'StreamDriverMode="1"', 'StreamDriverAuthMode="x509/name"',

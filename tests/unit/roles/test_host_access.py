@@ -25,7 +25,7 @@ def jails(**given: object) -> list[str]:
     return support.render("host_access", "jail.conf.j2", **given).splitlines()
 
 
-def test_keys_alone_open_the_door() -> None:
+def test_only_keys_allow_a_login() -> None:
     found = settings()
     assert found["PasswordAuthentication"] == found["KbdInteractiveAuthentication"] == "no"
     assert found["PermitRootLogin"] == "prohibit-password"
@@ -69,7 +69,7 @@ def test_connections_to_other_ports_are_dropped() -> None:
     assert not any("hook output" in line for line in found)
 
 
-def test_ssh_is_open_to_the_list_alone_where_there_is_one() -> None:
+def test_with_a_list_ssh_is_open_to_it_only() -> None:
     def chain(**given: object) -> list[str]:
         found = rules(**given)
         start = found.index("chain ssh {")

@@ -11,7 +11,7 @@ def render(template: str, **given: object) -> str:
     return support.render("host_baseline", template, **given)
 
 
-def test_a_reboot_is_a_choice_with_a_time() -> None:
+def test_a_reboot_is_optional_and_has_a_time() -> None:
     assert 'Automatic-Reboot "false";' in render("apt.conf.j2")
     found = render("apt.conf.j2", host_baseline_reboot_at="04:30")
     assert 'Automatic-Reboot "true";' in found and 'Automatic-Reboot-Time "04:30";' in found
@@ -23,7 +23,7 @@ def test_restarts_at_night_are_a_choice() -> None:
     assert "needrestart" not in support.role_vars("host_baseline", host_baseline_restart_services=False)["__host_baseline_packages"]
 
 
-def test_a_look_at_the_files_is_a_choice_that_can_be_taken_back() -> None:
+def test_the_report_of_changed_files_can_be_turned_off() -> None:
     chosen, left = (support.role_vars("host_baseline", host_baseline_watch_files=value) for value in (True, False))
     assert {"aide", "debsums"} <= set(chosen["__host_baseline_packages"]) - set(left["__host_baseline_packages"])
     gone = {entry["dest"] for entry in left["__host_baseline_no_watch_files"]}
@@ -32,7 +32,7 @@ def test_a_look_at_the_files_is_a_choice_that_can_be_taken_back() -> None:
     assert "changed files" in chosen["__host_baseline_running"] and "changed files" not in left["__host_baseline_running"]
 
 
-def test_settings_of_the_operator_win_and_null_leaves_one_alone() -> None:
+def test_settings_of_the_operator_take_precedence_and_null_skips_one() -> None:
     lines = render("sysctl.conf.j2", host_baseline_sysctl={"kernel.sysrq": 1, "fs.suid_dumpable": None, "vm.swappiness": 10}).splitlines()
     assert {"-kernel.sysrq = 1", "-vm.swappiness = 10"} <= set(lines)
     assert not any("suid_dumpable" in line or line == "-kernel.sysrq = 0" for line in lines)

@@ -66,7 +66,7 @@ def test_unknown_names_get_nothing_but_challenges() -> None:
     assert directive(text, "root") == ["/var/lib/acme-cert/webroot"]
 
 
-def test_a_host_without_ipv6_listens_on_ipv4_alone() -> None:
+def test_a_host_without_ipv6_listens_on_ipv4_only() -> None:
     assert "[::]" not in render("nginx_server", "catch-all.conf.j2", ansible_facts=NO_IPV6)
     with_it = FACTS | {"lo": {"ipv6": [{"address": "::1"}]}}
     assert "[::]" in render("nginx_server", "catch-all.conf.j2", ansible_facts=with_it)

@@ -70,7 +70,7 @@ def test_http2_is_written_as_each_nginx_wants_it() -> None:
     assert old.count("listen 443 ssl http2;") == 2 and "http2 on" not in old
 
 
-def test_a_host_without_ipv6_listens_on_ipv4_alone() -> None:
+def test_a_host_without_ipv6_listens_on_ipv4_only() -> None:
     assert "[::]" not in site(facts=FACTS | {"lo": {"device": "lo"}})
     assert "[::]" not in site(ipv6=False)
     assert "listen [::]:443 ssl;" in site()
@@ -123,7 +123,7 @@ def test_pages_that_contradict_the_strict_policy_get_the_compatible_one_until_th
     assert "unsafe" not in header("Content-Security-Policy", csp={"img-src": ["*"]})
 
 
-def test_a_policy_may_be_a_word() -> None:
+def test_a_policy_can_be_given_by_name() -> None:
     assert "'unsafe-inline'" in header_value(site(csp="compatible"), "Content-Security-Policy")
     assert "Content-Security-Policy" not in site(csp="off")
 
@@ -308,7 +308,7 @@ def test_only_paths_that_set_it_are_upgraded_or_streamed() -> None:
     assert "$http_upgrade" not in site()
 
 
-def test_proxies_are_believed_where_they_are_declared_alone() -> None:
+def test_only_declared_proxies_are_trusted() -> None:
     assert "real_ip" not in site()
     text = site(proxies={"addresses": ["192.0.2.0/24"], "header": "X-Edge-Client"})
     assert values(text, "set_real_ip_from") == ["192.0.2.0/24"] * 3 and values(text, "real_ip_header") == ["X-Edge-Client"] * 3
@@ -323,7 +323,7 @@ def test_passwords_are_in_files_for_nginx_alone_and_not_in_the_site() -> None:
     assert role_vars("nginx_site")["__nginx_site_user_files"] == []
 
 
-def test_a_policy_is_tried_out_beside_the_one_that_holds() -> None:
+def test_a_report_only_policy_is_sent_beside_the_enforced_one() -> None:
     assert "Report-Only" not in site()
     text = site(csp_report_only={"script-src": ["'none'"]})
     assert "script-src 'none'" in header_value(text, "Content-Security-Policy-Report-Only")

@@ -61,6 +61,6 @@ def test_the_socket_is_the_accounts_and_roots() -> None:
         assert f"\n{line}\n" in text
 
 
-def test_the_audit_outlives_its_own_time_limit_and_not_much_more() -> None:
+def test_the_unit_of_the_audit_ends_shortly_after_its_time_limit() -> None:
     text = support.render("pip_audit", "audit.service.j2", support.SHOP | {"pip_audit": {"timeout_seconds": 100}})
     assert "\nRuntimeMaxSec=760\n" in text

@@ -18,7 +18,7 @@ def test_there_is_no_network_port() -> None:
 
 @pytest.mark.parametrize(("persistence", "lines"), [
     ("none", ['save ""', "appendonly no"]), ("snapshot", ["save 300 1", "appendonly no"]), ("append", ['save ""', "appendonly yes"])])
-def test_persistence_is_a_choice(persistence: str, lines: list[str]) -> None:
+def test_persistence_is_configurable(persistence: str, lines: list[str]) -> None:
     found = config(session_store_persistence=persistence)
     assert [line for line in found if line.startswith(("save ", "appendonly "))] == lines
     unit = support.render("session_store", "session-store.service.j2", session_store_persistence=persistence)

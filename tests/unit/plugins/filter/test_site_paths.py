@@ -19,17 +19,17 @@ def at(path: str, paths: dict[str, Any], static: tuple[str, ...] = ()) -> dict[s
 
 
 @pytest.mark.parametrize("path", ["/admin", "/admin/", "/admin/x", "/ADMIN", "/admin.json", "/admin;x", "/admin x", "/admin\n", "/admin\u00e9"])
-def test_a_path_is_itself_and_all_below_it_in_any_spelling(path: str) -> None:
+def test_a_path_matches_itself_and_paths_below_it_in_any_spelling(path: str) -> None:
     assert at(path, {"/admin": {"users": ["a"]}})["users"] == ["a"]
     assert at(path, {"/admin/": {"users": ["a"]}})["users"] == ["a"]
 
 
 @pytest.mark.parametrize("path", ["/", "/administrator", "/admin-x", "/admin_x", "/admin2", "/x/admin"])
-def test_a_path_is_no_other_that_begins_alike(path: str) -> None:
+def test_a_path_does_not_match_another_with_the_same_prefix(path: str) -> None:
     assert at(path, {"/admin": {"users": ["a"]}})["users"] == []
 
 
-def test_a_dot_in_a_path_is_a_dot() -> None:
+def test_a_dot_in_a_path_matches_only_a_dot() -> None:
     assert not re.search(pattern("/a.b"), "/axb") and re.search(pattern("/a.b"), "/a.b")
 
 

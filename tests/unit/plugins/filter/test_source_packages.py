@@ -9,5 +9,5 @@ def test_a_repository_needs_git_and_ssh() -> None:
     assert source_packages({"git": "git@host:x", "path": None}) == ["git", "openssh-client"]
 
 
-def test_a_directory_needs_nothing() -> None:
+def test_a_directory_has_no_requirements() -> None:
     assert source_packages({"path": "."}) == []

@@ -59,7 +59,7 @@ def test_a_group_of_another_program_is_never_taken(root: Path) -> None:
     assert thing.kind == "group" and thing.final
 
 
-def test_the_name_is_ours_after_a_run_and_after_a_run_that_was_killed(tmp_path: Path) -> None:
+def test_the_name_is_managed_after_a_run_and_after_a_killed_run(tmp_path: Path) -> None:
     assert not conflicts.is_ours("noapp", [], str(tmp_path))
     assert conflicts.is_ours("noapp", ["/etc/sysusers.d/flask-noapp.conf"], str(tmp_path))
     (tmp_path / "app_release-noapp.json").touch()

@@ -55,7 +55,7 @@ def test_a_link_is_replaced_and_never_followed(tmp_path: Path) -> None:
     assert os.readlink(tmp_path / "path") == "target"
 
 
-def test_json_comes_back_and_none_is_none(tmp_path: Path) -> None:
+def test_json_is_read_back_and_a_missing_file_is_none(tmp_path: Path) -> None:
     fs.write_json(tmp_path / "a.json", {"b": [1]})
     assert fs.read_json(tmp_path / "a.json") == {"b": [1]}
     assert fs.read_json(tmp_path / "c.json") is None

@@ -284,7 +284,7 @@ def test_the_first_foreign_file_is_kept_and_only_once(etc: Path, write: Write) -
     assert stat.S_IMODE((etc / "a.orig").stat().st_mode) == 0o600
 
 
-def test_a_file_of_ours_is_never_kept(etc: Path, write: Write) -> None:
+def test_a_managed_file_gets_no_backup(etc: Path, write: Write) -> None:
     for text in ("one", "two"):
         write([{"dest": etc / "a", "content": text, "backup": True}])
     (etc / "same").write_text("same")
@@ -294,7 +294,7 @@ def test_a_file_of_ours_is_never_kept(etc: Path, write: Write) -> None:
     assert sorted(path.name for path in etc.iterdir()) == ["a", "same"]
 
 
-def test_a_set_that_was_put_back_does_not_make_a_foreign_file_ours(etc: Path, write: Write) -> None:
+def test_a_restored_set_does_not_make_a_file_managed(etc: Path, write: Write) -> None:
     (etc / "a").write_text("foreign")
     files = [{"dest": etc / "a", "content": "x", "backup": True}]
     write(files, validate=[REFUSE])
@@ -308,7 +308,7 @@ def test_a_sensitive_file_is_never_kept(etc: Path, write: Write) -> None:
     assert [path.name for path in etc.iterdir()] == ["a"]
 
 
-def test_the_state_directory_is_for_its_owner_alone(etc: Path, write: Write, state: Path) -> None:
+def test_only_its_owner_can_enter_the_state_directory(etc: Path, write: Write, state: Path) -> None:
     state.mkdir(mode=0o755)
     write([{"dest": etc / "a", "content": "x"}], apply=[["false"]])
     assert stat.S_IMODE(state.stat().st_mode) == 0o700
@@ -394,7 +394,7 @@ def test_contents_are_not_in_the_invocation(etc: Path, write: Write) -> None:
     assert shown["_contents"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
-def test_a_signal_after_the_proof_takes_nothing_back(etc: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_after_the_validation_does_not_roll_back(etc: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     commit = session.Transaction.commit
 
     def interrupted(self: Any, *args: Any) -> None:

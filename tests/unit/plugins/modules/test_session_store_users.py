@@ -117,7 +117,7 @@ def test_other_commands_change_the_users(tmp_path: Path, run: Callable[..., Any]
     assert any(line.endswith("~shop:* -@all +get") for line in acl(tmp_path))
 
 
-def test_a_host_that_never_had_a_store_is_left_alone(tmp_path: Path, run: Callable[..., Any]) -> None:
+def test_a_host_without_a_store_is_not_changed(tmp_path: Path, run: Callable[..., Any]) -> None:
     (tmp_path / "store").rmdir()
     assert run()["changed"] is False
     assert not (tmp_path / "secrets").exists()

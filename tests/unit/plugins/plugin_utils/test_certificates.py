@@ -66,7 +66,7 @@ def said(chain: str, key: str = key_pem(KEY), domains: list[str] = DOMAINS) -> s
     return "\n".join(problems("CHAIN", chain, "KEY", key, domains, NOW))
 
 
-def test_a_good_one_is_no_problem() -> None:
+def test_a_valid_certificate_has_no_problem() -> None:
     assert said(pem(OWN, MIDDLE.certificate)) == ""
     assert said(pem(OWN)) == ""
     old = rsa.generate_private_key(65537, 2048)
@@ -178,7 +178,7 @@ def test_a_wildcard_needs_dns_and_is_not_the_first(given: dict[str, Any], words:
     {"domains": ["shop.example.com", "*.shop.example.com"], "dns": {"plugin": "rfc2136"}},
     {"domains": ["shop.example.com", "*.shop.example.com"], "source": "self_signed"},
 ])
-def test_a_wildcard_is_good_where_it_can_be_certified(given: dict[str, Any]) -> None:
+def test_a_wildcard_is_accepted_where_it_can_be_certified(given: dict[str, Any]) -> None:
     assert certificate(lambda option: f"acme_cert.{option}", given) == []
 
 
@@ -215,7 +215,7 @@ def test_good_credentials_are_no_problem() -> None:
     ({"staging": True, "directory_url": "https://ca.example.com/dir"}, "acme_cert.profile: shortlived"),
     ({"profile": "shortlived", "dns": {"plugin": "rfc2136"}}, "192.0.2.1 is an address, which a DNS challenge cannot validate; leave out acme_cert.dns"),
 ])
-def test_an_address_is_certified_for_six_days_and_by_port_80_alone(given: dict[str, Any], words: str) -> None:
+def test_an_address_is_certified_for_six_days_and_by_port_80_only(given: dict[str, Any], words: str) -> None:
     def at(option: str) -> str:
         return f"acme_cert.{option}"
     assert words in "".join(certificate(at, {"domains": ["shop.example.com", "192.0.2.1"], **given}))

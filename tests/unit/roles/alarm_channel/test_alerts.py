@@ -48,7 +48,7 @@ def test_a_finding_has_the_fixed_version_and_the_release(host: Any) -> None:
         assert part in host.said[0][1]
 
 
-def test_the_same_advisory_with_another_name_first_is_no_news(host: Any) -> None:
+def test_the_same_advisory_with_another_first_alias_is_not_new(host: Any) -> None:
     host.report(state="vulnerable", standing=[FINDING])
     host.check()
     host.report(state="vulnerable", standing=[FINDING | {"id": "CVE-2019-10906", "aliases": ["PYSEC-2019-217"]}])
@@ -204,7 +204,7 @@ def test_a_rotation_hides_nothing(host: Any) -> None:
     assert host.check() == [("raised", "errors/shop")]
 
 
-def test_old_parts_and_lines_that_are_none_are_left_alone(host: Any) -> None:
+def test_rotated_files_and_invalid_lines_are_skipped(host: Any) -> None:
     lines(host, "access.log-1", *[{"time": time.time(), "status": 500}] * 20)
     os.utime(host.root / "logs/shop/access.log-1", (time.time() - DAY,) * 2)
     (host.root / "logs/shop/access.log-0.gz").write_bytes(b"\x1f\x8b")

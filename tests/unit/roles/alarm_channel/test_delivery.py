@@ -128,7 +128,7 @@ def test_one_channel_that_is_down_does_not_hold_up_the_other(host: Any, monkeypa
     assert [entry["channel"] for _, entry in host.program.spooled()] == ["mail", "mail"]
 
 
-def test_a_channel_that_takes_nothing_for_a_while_is_an_alarm_of_its_own(alarm: Any) -> None:
+def test_a_channel_that_fails_for_a_while_is_an_alert(alarm: Any) -> None:
     ((path, entry),) = alarm.program.spooled()
     assert alarm.check() == []
     path.write_text(json.dumps(entry | {"created": time.time() - 1000}))
@@ -153,7 +153,7 @@ def test_a_message_is_given_up_after_a_week(alarm: Any) -> None:
     assert [line for priority, line in alarm.said if priority == syslog.LOG_ERR and "for 7 days" in line]
 
 
-def test_a_damaged_file_holds_up_nothing(alarm: Any, url: str) -> None:
+def test_a_damaged_file_does_not_stop_the_delivery(alarm: Any, url: str) -> None:
     (alarm.root / "state/spool/0.json").write_text("{")
     alarm.deliver(webhook=WEBHOOK | {"url": url})
     assert len(Receiver.got) == 1

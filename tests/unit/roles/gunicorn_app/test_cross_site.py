@@ -130,7 +130,7 @@ def test_another_site_opens_no_websocket_with_the_clients_cookie(tmp_path: Path,
     assert asgi_status(tmp_path, "websocket", scheme="wss", **environ) == result
 
 
-def test_neither_does_it_to_a_wsgi_application(tmp_path: Path) -> None:
+def test_a_wsgi_application_is_not_wrapped_either(tmp_path: Path) -> None:
     upgrade = {**COOKIE, "HTTP_UPGRADE": "WebSocket"}
     assert status(tmp_path, "GET", **upgrade, **ELSEWHERE) == "403"
     assert status(tmp_path, "GET", **upgrade, HTTP_ORIGIN="https://shop.example.com") == "200"

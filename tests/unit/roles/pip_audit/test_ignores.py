@@ -44,14 +44,14 @@ def test_an_expired_ignore_is_reported_also_without_findings(host: Any) -> None:
     assert "expired on 2020-01-01" in host.program.summary(host.audit())
 
 
-def test_a_finding_is_new_once_and_gone_once(host: Any) -> None:
+def test_a_finding_is_reported_once_as_new_and_once_as_gone(host: Any) -> None:
     host.says([FLASK, JINJA])
     assert [ids(host.audit()["new"]) for _ in range(2)] == [["PYSEC-2019-217"], []]
     host.says([FLASK, FIXED])
     assert [ids(host.audit()["gone"]) for _ in range(2)] == [["PYSEC-2019-217"], []]
 
 
-def test_an_audit_that_could_not_be_done_forgets_nothing(host: Any) -> None:
+def test_an_audit_that_failed_keeps_known_findings(host: Any) -> None:
     host.says([FLASK, JINJA])
     host.audit()
     host.tool("exit 1")
@@ -66,7 +66,7 @@ def test_an_audit_that_could_not_be_done_forgets_nothing(host: Any) -> None:
     assert ids(host.audit()["gone"]) == ["PYSEC-2019-217"]
 
 
-def test_an_incomplete_audit_does_not_say_that_something_is_gone(host: Any) -> None:
+def test_an_incomplete_audit_reports_no_finding_as_gone(host: Any) -> None:
     host.says([FLASK, JINJA])
     host.audit()
     other = FLASK | {"vulns": [{"id": "CVE-2025-47278", "fix_versions": [], "aliases": []}]}
@@ -76,7 +76,7 @@ def test_an_incomplete_audit_does_not_say_that_something_is_gone(host: Any) -> N
     assert sorted(ids(report["standing"])) == ["CVE-2025-47278", "PYSEC-2019-217"]
 
 
-def test_the_same_advisory_under_another_name_or_for_another_version_is_no_news(host: Any) -> None:
+def test_the_same_advisory_under_an_alias_or_for_another_version_is_not_new(host: Any) -> None:
     host.says([JINJA])
     host.audit()
     renamed = {"id": "CVE-2019-10906", "fix_versions": ["2.10.1"], "aliases": ["PYSEC-2019-217"]}
@@ -99,7 +99,7 @@ def test_a_damaged_report_does_not_prevent_an_audit(host: Any, damaged: str) -> 
     assert ids(host.audit()["new"]) == ["PYSEC-2019-217"]
 
 
-def test_news_are_announced_beside_the_result(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_findings_are_logged_beside_the_result(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(host.program.syslog, "syslog", lambda level, line: said.append(line))
     host.says([JINJA])

@@ -137,7 +137,7 @@ def test_a_report_that_cannot_be_written_is_no_clean_audit(host: Any) -> None:
     assert host.program.audit("shop")["state"] == "could-not-audit"
 
 
-def test_everybody_may_read_the_report(host: Any) -> None:
+def test_all_accounts_can_read_the_report(host: Any) -> None:
     host.says([FLASK])
     old = os.umask(0o077)
     try:

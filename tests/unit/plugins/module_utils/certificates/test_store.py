@@ -77,7 +77,7 @@ def test_moving_the_link_replaces_it(shop: Certificate, tmp_path: Path) -> None:
     assert [path.name for path in shop.link.parent.iterdir()] == ["shop"]
 
 
-def test_a_whole_certificate_is_left_alone(shop: Certificate) -> None:
+def test_a_complete_certificate_is_not_changed(shop: Certificate) -> None:
     issue(shop)
     shop.put_damage_aside()
     assert shop.kept()["server"] == SERVER

@@ -121,7 +121,7 @@ def dies_at(number: int, work: Callable[[], Any]) -> bool:
     return status == 9
 
 
-def test_killed_anywhere_the_next_run_finds_the_old_host_or_the_new_one(tmp_path: Path) -> None:
+def test_after_a_kill_at_any_point_the_next_run_finds_the_old_or_the_new_state(tmp_path: Path) -> None:
     number, outcomes = 0, []
     while True:
         number += 1
@@ -198,7 +198,7 @@ def test_a_disk_that_refuses_anywhere_leaves_the_old_host(tmp_path: Path, code: 
     assert refused > 20
 
 
-def test_without_hard_links_everything_comes_back_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_hard_links_everything_is_restored_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise OSError(errno.EPERM, "no hard links here")
 

@@ -27,7 +27,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("before", "after", "cure"), CHANGES.values(), ids=CHANGES)
-def test_an_account_that_could_log_in_and_could_not_any_more_is_named_with_the_setting(before: sshd.Config, after: sshd.Config, cure: str) -> None:
+def test_an_account_that_would_lose_its_login_is_reported_with_the_setting(before: sshd.Config, after: sshd.Config, cure: str) -> None:
     found = " ".join(sshd.locked_out({"bob": (before, after), "root": (DEBIAN, KEYS)}, KEYS))
     assert cure in found
     assert bool(found) == bool(cure)

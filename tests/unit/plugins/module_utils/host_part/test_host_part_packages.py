@@ -55,7 +55,7 @@ class Runs:
         self.warnings.append(text)
 
 
-def test_apt_waits_until_another_process_lets_the_lists_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_apt_waits_for_the_lock_of_the_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "LOCKS", (str(tmp_path / "lock"),))
     began, process = time.monotonic(), lock(tmp_path / "lock", seconds=1.5)
     packages.Apt(Runs((0, "", ""))).get("update", purpose="x")

@@ -90,7 +90,7 @@ def test_another_lock_makes_another_venv_and_keeps_one(run: Run, tmp_path: Path)
     assert [venv.exists() for venv in made] == [False, True, True]
 
 
-def test_going_back_to_the_one_before_needs_no_download(run: Run, tmp_path: Path) -> None:
+def test_a_return_to_the_previous_venv_needs_no_download(run: Run, tmp_path: Path) -> None:
     first = run("a==1")[1]
     run("a==2")
     (tmp_path / "log").unlink()

@@ -29,7 +29,7 @@ def test_the_examples_pass(host, base):
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
-def test_an_insecure_variant_is_caught_by_its_check_alone(answers, variant):
+def test_an_insecure_variant_is_caught_by_its_check_only(answers, variant):
     answer = answers(variant.name)
     assert answer["exception"] is None
     assert {f["check"] for f in answer["findings"]} == {check.id for check in CHECKS}

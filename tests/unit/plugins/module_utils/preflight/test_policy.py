@@ -46,7 +46,7 @@ def test_a_release_without_findings_is_activated():
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
-def test_a_variant_is_stopped_or_warned_of_and_its_waiver_lets_it_alone_through(answers, variant):
+def test_a_variant_is_an_error_or_a_warning_and_its_waiver_allows_only_it(answers, variant):
     findings = tools.inspector_findings(json.dumps(answers(variant.name))) + CLEAN[-2:]
     report = preflight.judge(findings, {}, TODAY)
     caught = report.blocking if variant.result == "error" else report.warnings
@@ -198,7 +198,7 @@ def test_a_source_without_python_is_unknown_to_bandit():
     ({"state": "could-not-audit", "reason": "no answer within 20 seconds"}, ["unknown"]),
     ({"findings": None}, ["unknown"]),
 ])
-def test_an_audit_becomes_findings(change, results):
+def test_a_report_of_an_audit_gives_findings(change, results):
     found = tools.audit_findings({**AUDIT, **change})
     assert [one["result"] for one in found] == results
     if results[0] == "error":

@@ -63,7 +63,7 @@ def test_contents_of_the_source_are_the_first_contents_and_replace_nothing_later
     assert default.read_text() == "changed by the application"
 
 
-def test_everything_in_the_state_directory_belongs_to_the_application_alone(release: Path) -> None:
+def test_everything_in_the_state_directory_belongs_to_the_application_only(release: Path) -> None:
     (release / "src" / "uploads").mkdir()
     (release / "src" / "uploads" / "default.png").write_text("")
     deploy(release, "uploads", "instance")
@@ -107,7 +107,7 @@ def test_the_error_of_a_write_below_a_release_has_the_setting_to_write(release: 
     assert f"shared: [instance, {place}]" in shared(release, "instance").advice(text)
 
 
-def test_other_failures_get_no_such_advice(release: Path) -> None:
+def test_other_failures_have_no_advice(release: Path) -> None:
     assert shared(release, "instance").advice("OSError: [Errno 30] Read-only file system: '/etc/hosts'") == ""
 
 

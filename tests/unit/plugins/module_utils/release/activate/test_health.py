@@ -64,7 +64,7 @@ def test_every_path_is_warmed_up_before_the_instance_serves(server: Server, make
     assert [path for path, _ in server.requests] == ["/", *["/a", "/b"] * WARM_UP_ROUNDS]
 
 
-def test_an_error_until_the_end_is_named_with_its_body(server: Server, make_options: Make) -> None:
+def test_a_persistent_error_is_reported_with_its_body(server: Server, make_options: Make) -> None:
     server.statuses = [500]
     assert check(server, make_options(health_timeout_seconds=0.2)) == "GET / gave status 500: body of the application for 0.2 s"
 

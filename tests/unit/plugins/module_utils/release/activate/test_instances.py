@@ -43,7 +43,7 @@ def test_the_release_an_instance_runs_is_never_pruned(instances):
     assert instances.releases_to_prune(3) == []
 
 
-def test_a_file_written_again_is_another_file(tmp_path):
+def test_a_rewritten_file_has_another_identity(tmp_path):
     path = tmp_path / "env"
     path.write_text("A=1")
     before = file_state([str(path)])

@@ -37,7 +37,7 @@ def test_pages_that_the_front_page_links_to_are_fetched_once(tmp_path: Path) -> 
     assert report.lines() == ["Of 3 pages that were fetched, /b?x=1 has status 500"]
 
 
-def test_links_that_end_something_are_left_alone() -> None:
+def test_links_that_end_a_session_are_not_followed() -> None:
     html = "".join(f'<a href="{path}">x</a>' for path in ("/logout", "/post/1/delete", "/auth/sign-out", "/kept"))
     assert links(html, "/", "shop.example.com") == ["/kept"]
 

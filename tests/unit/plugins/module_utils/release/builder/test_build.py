@@ -156,7 +156,7 @@ def test_the_error_of_a_second_build_names_the_first(releases: Releases) -> None
     assert not releases.lock.is_held()
 
 
-def test_looking_at_the_lock_makes_no_file(releases: Releases) -> None:
+def test_a_check_of_the_lock_creates_no_file(releases: Releases) -> None:
     assert not releases.lock.is_held()
     assert not releases.lock.file.exists()
 

@@ -24,7 +24,7 @@ def write(folder: Path, **files: str) -> None:
 
 
 @pytest.mark.parametrize("first", range(5))
-def test_the_most_exact_lock_wins(tmp_path: Path, first: int) -> None:
+def test_the_most_specific_lock_is_used(tmp_path: Path, first: int) -> None:
     for name in ALL[first:]:
         (tmp_path / name).write_text("")
     assert dependencies.plan(tmp_path, "auto").file == ALL[first]

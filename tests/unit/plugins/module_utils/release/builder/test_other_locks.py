@@ -103,7 +103,7 @@ def test_pipenv_names_its_packages_and_leaves_the_project_out() -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), [("Pipfile.lock", "{"), ("poetry.lock", "[[package]]"), ("Pipfile.lock", '{"default": 3}')])
-def test_a_lock_that_cannot_be_read_is_an_error_with_a_way_out(name: str, text: str) -> None:
+def test_a_lock_that_cannot_be_read_is_an_error_with_the_remedy(name: str, text: str) -> None:
     with pytest.raises(ReleaseError, match=rf"{name} cannot be read: .*requirements: requirements.txt"):
         as_requirements(name, text, (), ())
 

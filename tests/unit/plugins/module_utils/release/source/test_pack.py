@@ -91,7 +91,7 @@ def test_an_ignored_directory_is_packed_when_it_is_the_source_itself(tree: Path)
     assert "__init__.py" in names(tree / "shop")
 
 
-def test_the_manifest_learns_the_commit_and_whether_there_are_changes(tree: Path) -> None:
+def test_the_manifest_has_the_commit_and_whether_there_are_changes(tree: Path) -> None:
     assert git_state(tree) == {}
     repository(tree)
     state = git_state(tree)

@@ -51,7 +51,7 @@ def test_all_problems_of_a_source_are_listed_at_once() -> None:
 
 
 @pytest.mark.parametrize("source", [{"path": "/nowhere"}, {"archive": "/nowhere.zip"}])
-def test_a_source_on_the_controller_is_looked_for_there_alone(source: dict[str, Any]) -> None:
+def test_a_source_on_the_controller_is_looked_for_there_only(source: dict[str, Any]) -> None:
     assert kinds.problems("source", source, on_controller=False) == []
     assert "there is no" in kinds.problems("source", source)[0]
 
