@@ -89,12 +89,14 @@ options:
   units:
     description:
       - Units of systemd by their full name, in the order in which they are started. Each has the keys C(enabled),
-        C(state), C(restart_on) and C(reload_on); what is left out is not looked at.
+        C(state), C(restart_on), C(reload_on) and C(ports); what is left out is not looked at.
       - C(enabled) is V(true) or V(false). C(state) is V(started), V(stopped) or V(absent), which stops the unit and
         removes its file below C(/etc/systemd/system) and the links to it.
       - A unit that runs is restarted when its own file or a drop-in of it changed, or a path that matches a shell pattern
         of C(restart_on); it is reloaded when one of C(reload_on) did. It is restarted too when systemd has not read its
-        files since they changed.
+        files since they changed, or when the path of its socket was deleted.
+      - C(ports) are TCP ports that the unit listens on. If another program has one of them, nothing is changed.
+      - A unit that does not start and was not enabled before is disabled again.
     type: dict
     default: {}
   packaged_absent:
@@ -211,7 +213,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, TIMED_OUT, Session
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, packages, units, venvs
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, packages, ports, units, venvs
 
 # Actions by kind: the key of the result, and the verb of the diff.
 TITLES = {"installed": "install", "removed": "remove", "venvs": "build", "accounts": "create", "directories": "create or correct",
@@ -251,9 +253,12 @@ class Run(Session):
         return known
 
     def refuse(self) -> None:
-        """Fail when an account of the set is not of this collection."""
+        """Fail when an account of the set is not of this collection, or another program listens on a port of a unit."""
         known = self.known_accounts()
         problems = [text for entry in self.below("/etc/sysusers.d") for text in accounts.taken(entry.data.decode(), known)]
+        if any(unit.ports for unit in self.wanted):
+            listing = self.module.run_command(ports.LISTENERS)[1]
+            problems += [text for unit in self.wanted if unit.state == "started" for text in ports.taken(listing, unit.ports, unit.name)]
         if problems:
             raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
 
@@ -320,9 +325,17 @@ class Run(Session):
             for command in self.module.params["apply"]:
                 self.run(command, LATER)
                 self.applied.append(command)
+        new = [unit.name for unit in self.wanted if unit.enabled and not states.get(unit.name, units.State()).runs
+               and states.get(unit.name, units.State()).file not in ("enabled", "static")]
         for words in units.steps(self.wanted, states, self.changed_paths, stale):
             if not check:
-                self.run(["systemctl", *words], LATER)
+                try:
+                    self.run(["systemctl", *words], LATER)
+                except Problem:
+                    # One that has never run is not left enabled, or trying again each second.
+                    if words[0] == "start" and words[-1] in new:
+                        self.module.run_command(["systemctl", "disable", "--now", words[-1]])
+                    raise
             self.done["steps"].append(f"systemctl {' '.join(words)}")
 
     def write_record(self) -> None:

@@ -48,7 +48,7 @@ options:
     type: str
     default: session-store
   unit:
-    description: Unit of the store. It is started when the store does not run, once there are users.
+    description: Unit of the store. It is restarted when the store cannot be reached, once there are users.
     type: str
 attributes:
   check_mode:
@@ -270,10 +270,10 @@ def main():
         if changed and not module.check_mode:
             users.save()
         if module.params["unit"] and users.apps and users.store is None and not users.rejected:
-            # On a new host the store waits for its users.
+            # On a new host the store waits for its users. One that runs has lost its socket.
             changed = True
             if not module.check_mode:
-                module.run_command(["systemctl", "start", module.params["unit"]], check_rc=True)
+                module.run_command(["systemctl", "restart", module.params["unit"]], check_rc=True)
     except (OSError, Refused) as error:
         module.fail_json(msg=f"The users of the session store could not be changed: {error}")
     if users.rejected and not module.check_mode:

@@ -93,6 +93,10 @@ def holder(path: str) -> Optional[str]:
     return fs.process(pid)
 
 
+class Busy(Problem):
+    """Another process keeps a lock of apt or dpkg."""
+
+
 class Apt:
     """apt-get on this host. It waits for other users of apt for `wait_seconds` in total, besides its own running time."""
 
@@ -108,7 +112,7 @@ class Apt:
         while holders := {path: who for path in LOCKS if (who := holder(path))}:
             if self.waited + time.monotonic() - began >= self.wait_seconds:
                 path, who = next(iter(holders.items()))
-                raise Problem(f"{who} has held {path} for more than {self.wait_seconds:.0f} seconds. Run this again when it has ended.")
+                raise Busy(f"{who} has held {path} for more than {self.wait_seconds:.0f} seconds. Run this again when it has ended.")
             time.sleep(1)
         self.waited += time.monotonic() - began
 
@@ -127,7 +131,7 @@ class Apt:
             if "Could not get lock" in err or "is locked by another process" in err or "lock was locked" in err:
                 self.waited += time.monotonic() - began + 1
                 if self.waited >= self.wait_seconds:
-                    raise Problem(f"{purpose}: another process took apt's lock again and again for {self.wait_seconds:.0f} seconds:\n"
+                    raise Busy(f"{purpose}: another process took apt's lock again and again for {self.wait_seconds:.0f} seconds:\n"
                                   f"{err[-2000:]}")
                 time.sleep(1)
                 continue
@@ -149,11 +153,25 @@ class Apt:
         purpose = f"Could not install {', '.join(names)}"
         try:
             with fs.locked(POLICY_LOCK, self.wait_seconds) as self.lock, services_held(not start_services):
-                if lists_are_old():
-                    self.get("update", purpose="Could not fetch the package lists")
-                self.get("install", "--no-install-recommends", *KEEP_SETTINGS, *names, purpose=purpose)
+                outdated = self.update() if lists_are_old() else ""
+                try:
+                    self.get("install", "--no-install-recommends", *KEEP_SETTINGS, *names, purpose=purpose)
+                except Problem as error:
+                    raise Problem(f"{error}\n{outdated}".strip()) from None
+                if outdated:
+                    self.module.warn(f"{platform.node()}: {outdated}\nThe packages were installed from the other lists.")
         except fs.Locked as error:
             raise Problem(f"{purpose}: another run installs packages. {error}") from None
+
+    def update(self) -> str:
+        """Fetch the package lists; returns what went wrong. A repository that is broken may have none of the packages."""
+        try:
+            self.get("update", purpose="Could not fetch all package lists")
+        except Busy:
+            raise
+        except Problem as error:
+            return str(error)
+        return ""
 
     def remove(self, names: list[str]) -> None:
         """Remove packages; their configuration stays."""

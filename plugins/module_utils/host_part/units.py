@@ -9,8 +9,8 @@ import re
 from typing import Any, Callable, Optional
 
 UNITS = "/etc/systemd/system"
-KEYS = ("enabled", "state", "restart_on", "reload_on")
-PROPERTIES = ("LoadState", "ActiveState", "NeedDaemonReload")
+KEYS = ("enabled", "state", "restart_on", "reload_on", "ports")
+PROPERTIES = ("LoadState", "ActiveState", "NeedDaemonReload", "Listen")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Wanted:
     state: Optional[str] = None  # started, stopped or absent
     restart_on: tuple[str, ...] = ()
     reload_on: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
 
     @property
     def path(self) -> str:
@@ -62,8 +63,11 @@ def wanted_of(given: dict[str, Any]) -> list[Wanted]:
         patterns = {key: options.get(key) or [] for key in ("restart_on", "reload_on")}
         problems += [f"{name}: {key} must be a list of paths or patterns" for key, value in patterns.items()
                      if not isinstance(value, list) or not all(isinstance(one, str) for one in value)]
+        ports = options.get("ports") or []
+        if not isinstance(ports, list) or not all(isinstance(port, int) and 0 < port < 65536 for port in ports):
+            problems.append(f"{name}: ports must be a list of numbers")
         if not problems:
-            wanted.append(Wanted(name, enabled, state, tuple(patterns["restart_on"]), tuple(patterns["reload_on"])))
+            wanted.append(Wanted(name, enabled, state, tuple(patterns["restart_on"]), tuple(patterns["reload_on"]), tuple(ports)))
     if problems:
         raise ValueError("\n".join(f"- units, {problem}" for problem in problems))
     return wanted
@@ -77,11 +81,17 @@ class State:
     active: str = "inactive"
     stale: bool = False  # its files changed since systemd read them
     file: str = ""  # the output of `systemctl is-enabled`
+    unreachable: bool = False  # a socket whose path was deleted while it listens
 
     @property
     def runs(self) -> bool:
         """Whether it is running or starting."""
         return self.active in ("active", "activating", "reloading", "refreshing")
+
+
+def _listened_on(block: str) -> list[str]:
+    """The paths of a socket's unit, from lines such as `Listen=/run/x.sock (Stream)`."""
+    return re.findall(r"^Listen=(/.+) \(\w+\)$", block, re.MULTILINE)
 
 
 def look(names: list[str], run: Callable[[list[str]], str]) -> dict[str, State]:
@@ -93,7 +103,7 @@ def look(names: list[str], run: Callable[[list[str]], str]) -> dict[str, State]:
     for name, block in zip(names, blocks):
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         states[name] = State(values.get("LoadState", "not-found"), values.get("ActiveState", "inactive"),
-                             values.get("NeedDaemonReload") == "yes")
+                             values.get("NeedDaemonReload") == "yes", unreachable=not all(map(os.path.exists, _listened_on(block))))
     known = [name for name, state in states.items() if state.load != "not-found"]
     answers = run(["systemctl", "is-enabled", "--", *known]).split() if known else []
     if len(answers) != len(known):  # a unit file that was removed since has no line
@@ -138,7 +148,7 @@ def steps(wanted: list[Wanted], states: dict[str, State], changed: set[str], sta
             first.append(["enable", unit.name])
         if unit.enabled is False and state.file in ("enabled", "enabled-runtime"):
             first.append(["disable", unit.name])
-        action = "restart" if unit.name in stale else unit.touched(changed)
+        action = "restart" if unit.name in stale or state.unreachable and unit.state == "started" else unit.touched(changed)
         if unit.state == "stopped":
             then += [["stop", unit.name]] * state.runs
         elif state.runs:

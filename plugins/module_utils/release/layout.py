@@ -44,8 +44,13 @@ class Releases:
         return found
 
     def find(self, fingerprint: str) -> dict[str, Any] | None:
-        """The newest finished release with this fingerprint."""
-        return next((found for found in self.manifests() if found.get("fingerprint") == fingerprint), None)
+        """The newest finished release with this fingerprint that can still run."""
+        return next((found for found in self.manifests() if found.get("fingerprint") == fingerprint and self._is_whole(found["release"])), None)
+
+    def _is_whole(self, release: str) -> bool:
+        """Whether source and virtual environment are there: somebody may have deleted them since, or the interpreter."""
+        folder = self.folder / release
+        return (folder / "src").is_dir() and os.access(folder / "venv" / "bin" / "python", os.X_OK)
 
     def commit_starting_with(self, prefix: str) -> str | None:
         """The full commit of a finished release, for an abbreviated one."""

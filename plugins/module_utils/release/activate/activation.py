@@ -110,6 +110,7 @@ class Activation:
             and self.instances.release_of(live) == release
             and self.instances.stamp(live) == file_state(self.options.restart_on_change)
             and self.units.is_serving(live)
+            and self.instances.socket(live).is_socket()
         )
 
     def rollback_target(self) -> str | None:

@@ -146,3 +146,26 @@ def test_a_program_that_dpkg_starts_does_not_keep_the_lock(monkeypatch: pytest.M
 
     packages.Apt(Dpkg((100, "", "E: dpkg was interrupted"), (0, "", ""), (0, "", ""))).install(["nginx"], start_services=True)
     assert inherited == {"apt-get": True, "dpkg": False}
+
+
+BROKEN = (100, "", "E: The repository 'https://repo.example.com x Release' does not have a Release file.")
+
+
+def installs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *answers: tuple[int, str, str]) -> Runs:
+    monkeypatch.setattr(packages, "LOCKS", ())
+    monkeypatch.setattr(packages, "POLICY_LOCK", str(tmp_path / "lock"))
+    monkeypatch.setattr(packages, "lists_are_old", lambda: True)
+    monkeypatch.setattr(packages, "left_over", lambda: False)
+    module = Runs(*answers)
+    packages.Apt(module).install(["nginx"], start_services=True)
+    return module
+
+
+def test_a_broken_repository_of_others_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    [warning] = installs(monkeypatch, tmp_path, BROKEN, (0, "", "")).warnings
+    assert "repo.example.com" in warning and "installed from the other lists" in warning
+
+
+def test_a_package_that_is_not_found_is_reported_with_the_broken_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(packages.Problem, match="Unable to locate package nginx\n.*\n.*repo.example.com"):
+        installs(monkeypatch, tmp_path, BROKEN, (100, "", "E: Unable to locate package nginx"))

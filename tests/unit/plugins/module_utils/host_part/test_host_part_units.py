@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part.units import State, Wanted, needs_reload, steps, wanted_of
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part.units import State, Wanted, look, needs_reload, steps, wanted_of
 
 RUNS = State("loaded", "active", False, "enabled")
 NGINX = Wanted("nginx.service", True, "started", restart_on=("/etc/nginx/modules/*",), reload_on=("/etc/nginx/*",))
@@ -75,3 +77,15 @@ def test_all_that_is_wrong_with_units_is_named_at_once() -> None:
         wanted_of({"nginx": {}, "a.service": {"stat": 1}, "b.service": {"state": "on", "enabled": "yes"}, "c.timer": {"reload_on": "x"}})
     for text in ("nginx: must be the full name", "unknown key stat", "b.service: state must be", "enabled must be", "c.timer: reload_on must be"):
         assert text in str(error.value)
+
+
+def test_a_socket_whose_path_was_deleted_is_made_again(tmp_path: Path) -> None:
+    shown = f"Listen={tmp_path}/a.sock (Stream)\nListen=127.0.0.1:80 (Stream)\nLoadState=loaded\nActiveState=active\nNeedDaemonReload=no\n"
+    unit = Wanted("a.socket", True, "started")
+
+    def states() -> dict[str, State]:
+        return look(["a.socket"], lambda command: shown if "show" in command else "enabled\n")
+
+    assert steps([unit], states(), set()) == [["restart", "a.socket"]]
+    (tmp_path / "a.sock").touch()
+    assert steps([unit], states(), set()) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,3 +116,12 @@ def test_the_end_of_a_commands_output_is_shown() -> None:
     ran = activation.Ran(1, "exit-code", "".join(f"line {n}\n" for n in range(100)), "boom\n")
     assert activation.output_of(ran).splitlines()[-2:] == ["  line 99", "  boom"]
     assert activation.output_of(activation.Ran(1, "timeout", "", "")) == "  (no output)"
+
+
+def test_an_instance_whose_socket_was_deleted_is_replaced(live: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live.units, "is_serving", lambda instance: True)
+    live.instances.write_stamp("r3", activation.file_state(live.options.restart_on_change))
+    assert live.needs_switch("r3")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(live.instances.socket("r3")))
+        assert not live.needs_switch("r3")

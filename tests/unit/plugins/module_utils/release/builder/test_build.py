@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ def _releases(tmp_path: Path) -> Releases:
 
 def finished(releases: Releases, name: str, **facts: Any) -> Path:
     path = releases.folder / name
-    path.mkdir()
+    for folder in ("src", "venv/bin"):
+        (path / folder).mkdir(parents=True)
+    (path / "venv/bin/python").symlink_to(sys.executable)
     releases.write_manifest(path, {"release": name, **facts}, -1)
     return path
 
@@ -125,6 +128,15 @@ def test_a_finished_release_is_found_and_an_unfinished_one_is_not(releases: Rele
     assert found["release"] == "2"
     assert releases.find("y") is None
     assert releases.commit_starting_with("abcdef0") == "abcdef0123"
+
+
+@pytest.mark.parametrize("gone", ["src", "venv", "venv/bin/python"])
+def test_a_release_that_lost_a_part_is_built_again(releases: Releases, gone: str) -> None:
+    finished(releases, "1", fingerprint="x")
+    assert releases.find("x")
+    path = releases.folder / "1" / gone
+    path.rename(releases.folder / "away")
+    assert releases.find("x") is None
 
 
 def test_a_copied_or_broken_manifest_counts_for_nothing(releases: Releases) -> None:
