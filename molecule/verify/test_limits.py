@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from host.headers import STATIC, assert_hardened
 from host.http2 import Client
-from test_site import STATIC, assert_hardened
 
 # They send more than a visitor would, to a site whose rate is not told to be another.
 pytestmark = [

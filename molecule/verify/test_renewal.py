@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from host.client import Visitor
 
 TIMER = r'''
 unit = "acme-cert-renew@%s.timer" % GIVEN["app"]
@@ -57,31 +57,6 @@ def served_serial(site: Any) -> str:
     """The serial number of the certificate visitors get."""
     with site.server.outside.tls(site.domain) as connection:
         return connection.getpeercert()["serialNumber"]
-
-
-class Visitor(threading.Thread):
-    """Asks ten times a second, each time over a new connection, and remembers what went wrong."""
-
-    def __init__(self, site: Any) -> None:
-        super().__init__(daemon=True)
-        self.site, self.answers, self.failures = site, 0, []
-        self.stopped = threading.Event()
-
-    def run(self) -> None:
-        """Until stopped."""
-        while not self.stopped.wait(0.1):
-            try:
-                answer = self.site.get(self.site.app.health_path)
-                self.answers += 1
-                if answer.status != 200:
-                    self.failures.append(f"status {answer.status}")
-            except Exception as error:  # whatever it is, a visitor would have seen it
-                self.failures.append(repr(error))
-
-    def stop(self) -> None:
-        """Let the last request end."""
-        self.stopped.set()
-        self.join()
 
 
 def test_renewal_is_scheduled_at_a_random_moment(site: Any, remember: Callable[..., Any]) -> None:

@@ -13,34 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-HEADERS = {
-    "Content-Security-Policy": "default-src",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "",
-    "Referrer-Policy": "origin",
-    "Permissions-Policy": "camera=()",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "",
-    "X-Request-ID": "",
-}
+from host.headers import STATIC, assert_hardened, refused_with
 
 # What only the web server may tell an application about a visitor.
 FORGED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix",
           "X-Forwarded-Ssl", "X-Forwarded-Protocol", "Forwarded", "X-Real-IP", "X-Request-ID", "Script-Name",
           "Script_Name", "Path_Info", "Proxy")
 
-# The first few files the web server serves itself, with their digests.
-STATIC = r'''
-import hashlib
-top = "/srv/%s/current/release/static" % GIVEN["app"]
-found = {}
-for folder, folders, files in os.walk(top, followlinks=True):
-    for name in files:
-        path = os.path.join(folder, name)
-        found[path[len(top):]] = hashlib.sha256(open(path, "rb").read()).hexdigest()
-print(json.dumps(dict(list(found.items())[:3])))
-'''
 
 # Which of these byte strings a process of the live unit has in its memory.
 MEMORY = r'''
@@ -67,24 +46,6 @@ app = GIVEN["app"]
 lines = open("/var/log/nginx/%s/access.log" % app, errors="replace").read().splitlines()
 print(json.dumps([line for line in lines if any(mark in line for mark in GIVEN["marks"])]))
 '''
-
-
-def assert_hardened(site: Any, answer: Any) -> None:
-    """Every security header is there, once."""
-    for name, part in HEADERS.items():
-        assert part in answer[name], f"{name}: {answer[name]}"
-    assert answer["Strict-Transport-Security"].startswith(f"max-age={site.app.hsts_seconds}")
-    assert answer.all("Server") in ([], ["nginx"]), "it tells its version"
-    assert answer.all("X-Powered-By") == []
-
-
-def refused_with(open_connection: Callable[[], ssl.SSLSocket]) -> str:
-    """The reason a handshake was refused for; fails when it was not."""
-    try:
-        with open_connection() as connection:
-            pytest.fail(f"the handshake succeeded with {connection.version()}, {connection.cipher()}")
-    except ssl.SSLError as error:
-        return str(error.reason)
 
 
 def closed_without_a_word(server: Any, data: bytes) -> bool:

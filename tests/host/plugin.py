@@ -23,6 +23,7 @@ import testinfra
 
 from host import inside, inventory
 from host.outside import Answer, Outside
+from host.playbooks import Playbooks
 
 # Fixtures that need an option.
 NEEDS = {"canary": "--canary-file", "converge_log": "--converge-log", "osv_url": "--osv-url"}
@@ -199,6 +200,24 @@ def remember() -> Callable[..., Any]:
         return answers[key]
 
     return once
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> list[Server]:
+    """Every host, for what is done to all of them at once."""
+    return chosen(request.config)
+
+
+@pytest.fixture(scope="session")
+def inventories(request: pytest.FixtureRequest) -> list[str]:
+    """The paths that make the inventory."""
+    return request.config.getoption("--inventory").split(":")
+
+
+@pytest.fixture(scope="session")
+def playbooks(inventories: list[str]) -> Playbooks:
+    """Runs playbooks on the inventory."""
+    return Playbooks(inventories)
 
 
 @pytest.fixture(scope="session")

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from host.plugin import chosen
+from host.playbooks import Playbooks, Run
+from host.plugin import Server
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
+ROLE = "molecule/access/access.yml"
+SETTINGS = {"host_access_confirm_seconds": 20}
 
 # Everything the role decides, as the host has it. What was undone leaves no trace in it.
 STATE = """
@@ -67,47 +64,26 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Played:
-    """A run of the role on all hosts."""
-
-    returncode: int
-    output: str
-
-    def failure(self, host: str) -> str:
-        """What one host's failure says, in one line."""
-        found = re.findall(rf"^fatal: \[{host}\]:.*?(?=^fatal: |^PLAY RECAP)", self.output, re.MULTILINE | re.DOTALL)
-        return " ".join(" ".join(found).split())
-
-    def recap(self, host: str) -> str:
-        """The counts of one host."""
-        return next(line for line in reversed(self.output.splitlines()) if line.startswith(f"{host} ") and "ok=" in line)
-
-
-@dataclass(frozen=True)
 class Hosts:
     """All hosts at once: one run of the role serves a test on each of them."""
 
     ways: dict[str, Way]
+    playbooks: Playbooks
 
-    def command(self, *options: str, **variables: Any) -> list[str]:
-        """The role, with some settings changed."""
-        inventory = [f"--inventory={ROOT}/molecule/inventory", f"--inventory={HERE.parent}/inventory"]
-        given = {"host_access_confirm_seconds": 20, **variables}
-        return ["ansible-playbook", *inventory, f"--limit={','.join(self.ways)}", f"--extra-vars={json.dumps(given)}", *options,
-                str(HERE.parent / "access.yml")]
+    def play(self, *options: str, environment: dict[str, str] | None = None, **variables: Any) -> Run:
+        """Run the role to its end, with some settings changed."""
+        return self.playbooks.run(ROLE, *options, environment=environment, **{**SETTINGS, **variables})
 
-    def play(self, *options: str, environment: dict[str, str] | None = None, **variables: Any) -> Played:
-        """Run it to its end."""
-        done = subprocess.run(self.command(*options, **variables), capture_output=True, text=True, cwd=ROOT, check=False,
-                              env={**os.environ, **(environment or {})})
-        return Played(done.returncode, done.stdout + done.stderr)
+    def begin(self, **variables: Any) -> subprocess.Popen[str]:
+        """Begin a run."""
+        return self.playbooks.start(ROLE, **{**SETTINGS, **variables})
 
     def plays(self, *options: str, changes: bool | None = None, **variables: Any) -> None:
-        """Run it; it ends well."""
-        done = self.play(*options, **variables)
-        assert done.returncode == 0, done.output
+        """Run it; it succeeds."""
+        run = self.play(*options, **variables)
+        assert run.rc == 0, run.output
         for host in self.ways:
-            assert changes is None or ("changed=0 " not in done.recap(host)) == changes, done.output
+            assert changes is None or (run.count("changed")[host] > 0) == changes, run.output
 
     def read(self, command: str) -> dict[str, str]:
         """What a command prints on each."""
@@ -123,27 +99,27 @@ class Hosts:
 
 
 @pytest.fixture
-def way(server: Any) -> Way:
+def way(server: Server) -> Way:
     """New connections to the host."""
     return Way(server)
 
 
 @pytest.fixture(scope="session")
-def hosts(request: pytest.FixtureRequest) -> Hosts:
+def hosts(servers: list[Server], playbooks: Playbooks) -> Hosts:
     """All of them."""
-    return Hosts({server.name: Way(server) for server in chosen(request.config)})
+    return Hosts({server.name: Way(server) for server in servers}, playbooks)
 
 
 @pytest.fixture
-def begin(hosts: Hosts) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def begin(hosts: Hosts) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Begin a run that can be killed with all its processes."""
-    running: list[subprocess.Popen[bytes]] = []
+    running: list[subprocess.Popen[str]] = []
 
-    def run(**variables: Any) -> subprocess.Popen[bytes]:
-        running.append(subprocess.Popen(hosts.command(**variables), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    def run(**variables: Any) -> subprocess.Popen[str]:
+        running.append(hosts.begin(**variables))
         return running[-1]
 
     yield run
     for process in running:
         process.kill()
-        process.wait()
+        process.communicate()

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from channel import ALONE, CRON, MAIL_SYSTEMS, PUBLISHED, ROOT, Channel, Receiver
+from channel import ALONE, CRON, MAIL_SYSTEMS, PUBLISHED, Channel, Receiver
 from host.plugin import Server, chosen
 from host.waiting import wait_until
 
@@ -64,18 +60,3 @@ def advisories(receiver: Receiver) -> Iterator[Callable[..., None]]:
     change()
     yield change
     change()
-
-
-@pytest.fixture(scope="session")
-def playbook(request: pytest.FixtureRequest) -> Callable[..., tuple[int, str]]:
-    """Run a playbook against one host; status and output."""
-    inventories = [f"--inventory={path}" for path in request.config.getoption("--inventory").split(":")]
-
-    def run(path: str, server: Server, *more: str) -> tuple[int, str]:
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1",
-                       "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".ansible/collections")}
-        done = subprocess.run([str(Path(sys.executable).parent / "ansible-playbook"), *inventories, "--limit", server.name, *more, str(ROOT / path)],
-                              env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-        return done.returncode, done.stdout + done.stderr
-
-    return run

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from channel import Channel, Receiver
+from host.playbooks import Playbooks
 
 FLASK = "audit/shop/flask/CVE-2025-47278"
 # A release as it is before it goes live, with the versions that advisories were published about.
@@ -112,19 +113,19 @@ def test_a_report_older_than_two_periods_is_an_alarm_until_there_is_a_new_one(ch
 
 
 def test_the_playbook_shows_a_table_and_its_status_is_the_result(
-        channel: Channel, advisories: Callable[..., None], playbook: Callable[..., tuple[int, str]]) -> None:
+        channel: Channel, advisories: Callable[..., None], playbooks: Playbooks) -> None:
     advisories(mode="clean")
-    status, text = playbook("playbooks/audit.yml", channel.server)
-    assert status == 0, text
-    assert f"{channel.server.name} " in text and " clean " in text
+    run = playbooks.run("audit", "--limit", channel.server.name)
+    assert run.rc == 0, run.output
+    assert f"{channel.server.name} " in run.output and " clean " in run.output
     advisories()
-    status, text = playbook("playbooks/audit.yml", channel.server, "-e", "app=shop")
-    assert status != 0
-    assert "vulnerable" in text and "CVE-2025-47278" in text and "fixed in 3.1.1" in text
+    run = playbooks.run("audit", "--limit", channel.server.name, app="shop")
+    assert run.rc != 0
+    assert "vulnerable" in run.output and "CVE-2025-47278" in run.output and "fixed in 3.1.1" in run.output
     advisories(mode="error")
-    status, text = playbook("playbooks/audit.yml", channel.server)
-    assert status != 0
-    assert "could-not-audit" in text
+    run = playbooks.run("audit", "--limit", channel.server.name)
+    assert run.rc != 0
+    assert "could-not-audit" in run.output
 
 
 def test_cron_runs_it_as_an_account_that_can_do_nothing_else(channel: Channel, by_themselves: dict[str, tuple[list[str], str]]) -> None:

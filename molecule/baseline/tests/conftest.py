@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-from host.plugin import Server, chosen
-
-ROOT = Path(__file__).resolve().parents[3]
-
+from host.playbooks import Playbooks
+from host.plugin import Server
 
 # What the hosts of others have on them, and what somebody changes by hand. One of the packages is needed by another.
 UNDONE = ("apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tftpd-hpa nfs-common "
@@ -21,21 +16,16 @@ UNDONE = ("apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install 
 
 
 @pytest.fixture(scope="session")
-def again(request: pytest.FixtureRequest) -> Callable[[], str]:
-    """What the playbook printed when it ran over hosts that others had their hands on."""
+def again(servers: list[Server], playbooks: Playbooks) -> Callable[[], str]:
+    """The output of the playbook when it ran over hosts that others had changed."""
     printed: list[str] = []
 
     def run() -> str:
         if not printed:
-            for server in chosen(request.config):
+            for server in servers:
                 done = server.host.run(UNDONE)
                 assert done.rc == 0, done.stderr
-            only = ["--limit", os.environ["BULWARK_ONLY"]] if os.environ.get("BULWARK_ONLY") else []
-            done = subprocess.run(["ansible-playbook", "-i", "molecule/inventory", "-i", "molecule/baseline/inventory", *only,
-                                   "playbooks/host.yml"], cwd=ROOT, capture_output=True, text=True, check=False,
-                                  env={**os.environ, "ANSIBLE_VERBOSITY": "0", "ANSIBLE_DIFF_ALWAYS": "false"})
-            assert done.returncode == 0, done.stdout[-3000:]
-            printed.append(done.stdout)
+            printed.append(playbooks.good("host").output)
         return printed[0]
 
     return run

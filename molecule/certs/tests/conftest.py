@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 from authority import Authority
-from host.plugin import Site, chosen
+from host.playbooks import Run
+from host.plugin import Server, Site
 from provided_files import make_certificates
-from steps import HOSTS, ROOT, STEPS, Run, Visitor, play
+from steps import HOSTS, ROOT, STEPS, Visitor, play
 
 
 @pytest.fixture(scope="session")
-def sites(request: pytest.FixtureRequest) -> list[Any]:
+def sites(servers: list[Server]) -> list[Any]:
     """The site of each host."""
-    return [Site(server, app) for server in chosen(request.config) for app in server.target.apps if app.name == "shop"]
+    return [Site(server, app) for server in servers for app in server.target.apps if app.name == "shop"]
 
 
 @pytest.fixture(scope="session")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from host.outside import Outside
+from host.playbooks import Playbooks, Run
 from provided_files import FILES, PASSWORD
 from testhosts import scenario
 
@@ -71,34 +73,16 @@ STEPS = {
 }
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run printed."""
-
-    output: str
-
-    def recap(self, what: str) -> dict[str, int]:
-        """A count of each host."""
-        found = {}
-        for line in self.output.splitlines():
-            if "ok=" in line and line.split(" ")[0] in HOSTS:
-                found[line.split(" ")[0]] = int(line.partition(f"{what}=")[2].split(" ")[0])
-        return found
-
-
 def play(step: Step, *options: str, playbook: str = "playbooks/certificates.yml") -> Run:
-    """Run the playbook."""
+    """Run the playbook on both hosts."""
     settings = FILES / "step.json"
     certs = {"shop": step.shop, "more_names": step.more_names, "address": step.address}
     settings.write_text(json.dumps({"web": {"vars": {"acme_cert_directory_url": step.directory_url, "certs": certs}}}), encoding="utf-8")
-    command = ["ansible-playbook", "-vvv", "--diff", "--vault-password-file", str(PASSWORD), "-i", "molecule/inventory",
-               "-i", "molecule/certs/inventory", "-i", str(settings), playbook, *options]
-    environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_LOG_PATH"}
-    environment["ANSIBLE_CALLBACK_RESULT_FORMAT"] = "json"
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, env=environment, check=False)
+    playbooks = Playbooks.verbose([str(ROOT / "molecule/inventory"), str(ROOT / "molecule/certs/inventory"), str(settings)])
+    run = playbooks.run(playbook, "--limit=all", "--vault-password-file", str(PASSWORD), *options)
     # The last one, for whoever asks why a test failed.
-    (ROOT / "build" / "logs" / "certs-last.log").write_text(done.stdout, encoding="utf-8")
-    return Run(done.stdout)
+    (ROOT / "build" / "logs" / "certs-last.log").write_text(run.output, encoding="utf-8")
+    return run
 
 
 class Visitor(threading.Thread):
@@ -117,3 +101,37 @@ class Visitor(threading.Thread):
                     self.presented.append(connection.getpeercert(binary_form=True))
             except Exception as error:  # whatever it is, a visitor would have seen it
                 self.failures.append(repr(error))
+
+SITES = "molecule/certs/sites.yml"
+
+
+def settled(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
+    """What is seen once it is as wanted: a reload lets the old workers finish what they have begun."""
+    deadline = time.monotonic() + 20
+    while not wanted(found := look()) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    return found
+
+RENEW = r'''
+if GIVEN["force"]:
+    open("/run/acme-cert-force-shop", "w").close()
+done = subprocess.run(["systemctl", "start", "acme-cert-renew@shop.service"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+print(json.dumps({"rc": done.returncode, "log": output("journalctl", "--unit=acme-cert-renew@shop.service", "--output=cat", "--no-pager").decode(),
+                  "advice": re.findall(r"^ari_retry_after = (.*)$", open("/etc/acme-cert/renewal/shop.conf").read(), re.M)}))
+'''
+
+
+def presented(site: Any) -> x509.Certificate:
+    """What a visitor gets now."""
+    with site.server.outside.tls(site.domain, site.server.outside.context(verify=False)) as connection:
+        return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True))
+
+
+def trusted(site: Any, root: str) -> bool:
+    """Whether somebody who trusts `root` alone gets every name without a word."""
+    known = site.server.outside
+    outside = Outside(known.address, known.https_port, known.http_port, root)
+    for domain in site.app.domains:
+        with outside.tls(domain):
+            pass
+    return True

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from host.outside import Outside
 from provided_files import FILES, key_lines
-from steps import HOSTS, PROVIDED, STATE, Step, play
+from steps import HOSTS, PROVIDED, STATE, Step, play, presented, trusted
 
 # What every process was started with, until told to stop; then which of it has a line of a key.
 WATCH = r'''
@@ -45,22 +44,6 @@ print(json.dumps({"link": os.readlink(link), "mode": mode(os.path.realpath(link 
                   "enabled": output("systemctl", "is-enabled", "acme-cert-renew@shop.timer").decode().strip(),
                   "nginx": properties("nginx.service", "MainPID", "NRestarts")}))
 '''
-
-
-def presented(site: Any) -> x509.Certificate:
-    """What a visitor gets now."""
-    with site.server.outside.tls(site.domain, site.server.outside.context(verify=False)) as connection:
-        return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True))
-
-
-def trusted(site: Any, root: str) -> bool:
-    """Whether somebody who trusts `root` alone gets every name without a word."""
-    known = site.server.outside
-    outside = Outside(known.address, known.https_port, known.http_port, root)
-    for domain in site.app.domains:
-        with outside.tls(domain):
-            pass
-    return True
 
 
 def made(name: str) -> int:
@@ -98,7 +81,7 @@ def test_a_provided_certificate_replaces_that_of_the_ca(step: Callable[..., Any]
             site.server.host.run("rm -f /run/certs-watched")
         for watcher in watchers:
             watcher.join()
-    assert run.recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert run.count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         assert presented(site).serial_number == made("first")
         assert trusted(site, str(FILES / "root.pem"))
@@ -130,7 +113,7 @@ def test_an_external_certificate_ends_requests_to_the_ca(step: Callable[..., Any
 
 
 def test_another_run_changes_nothing(step: Callable[..., Any], sites: list[Any]) -> None:
-    assert step("provided again").recap("changed") == dict.fromkeys(HOSTS, 0)
+    assert step("provided again").count("changed") == dict.fromkeys(HOSTS, 0)
 
 
 @pytest.fixture(scope="module")
@@ -142,13 +125,13 @@ def predicted(step: Callable[..., Any]) -> Any:
 
 
 def test_check_mode_predicts_the_certificate_and_changes_nothing(predicted: Any, sites: list[Any]) -> None:
-    assert predicted.recap("changed") == dict.fromkeys(HOSTS, 1)
+    assert predicted.count("changed") == dict.fromkeys(HOSTS, 1)
     assert {presented(site).serial_number for site in sites} == {made("first")}
 
 
 def test_a_renewed_file_is_served_after_a_reload(predicted: Any, step: Callable[..., Any], sites: list[Any]) -> None:
     before = [site.ask(KEPT)["nginx"] for site in sites]
-    assert step("renewed").recap("changed") == dict.fromkeys(HOSTS, 1)
+    assert step("renewed").count("changed") == dict.fromkeys(HOSTS, 1)
     for site in sites:
         assert presented(site).serial_number == made("second")
         assert len(site.ask(KEPT)["elsewhere"]) == 1, "the old key is still there"
@@ -162,7 +145,7 @@ def test_a_certificate_that_would_not_serve_is_refused_before_anything_changes(s
                   "provided_chain is not for", "it is for other.example.test", "provided_chain expired on", "nothing was changed"):
         assert words in run.output
     assert not [line for line in key_lines("third") if line in run.output]
-    assert run.recap("changed") == dict.fromkeys(HOSTS, 0)
+    assert run.count("changed") == dict.fromkeys(HOSTS, 0)
     assert {presented(site).serial_number for site in sites} == {made("second")}
 
 
@@ -175,12 +158,12 @@ def test_where_the_web_server_refuses_the_old_one_stays_for_its_next_start_too(s
         assert presented(site).serial_number == made("second")
         assert site.server.host.check_output("openssl x509 -noout -serial -in /etc/ssl/acme-cert/shop/fullchain.pem").lower() == \
             f"serial={made('second'):x}".replace("=", "=0" if len(f"{made('second'):x}") % 2 else "=")
-    assert step("mended").recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert step("mended").count("failed") == dict.fromkeys(HOSTS, 0)
     assert {presented(site).serial_number for site in sites} == {made("third")}
 
 
 def test_a_self_signed_certificate_covers_every_name_and_is_valid_for_clients_that_trust_it(step: Callable[..., Any], sites: list[Any]) -> None:
-    assert step("self-signed").recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert step("self-signed").count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         root = STATE / f"self-signed-{site.server.name}.pem"
         with site.server.outside.tls(site.domain, site.server.outside.context(verify=False)) as connection:
@@ -193,13 +176,13 @@ def test_a_self_signed_certificate_covers_every_name_and_is_valid_for_clients_th
 
 
 def test_another_run_keeps_a_self_signed_one(step: Callable[..., Any]) -> None:
-    assert step("self-signed again").recap("changed") == dict.fromkeys(HOSTS, 0)
+    assert step("self-signed again").count("changed") == dict.fromkeys(HOSTS, 0)
 
 
 def test_a_return_to_the_ca_needs_no_request(step: Callable[..., Any], sites: list[Any], visitors: list[Any]) -> None:
     issued = {visitor.site.server.name: [cert for cert in map(x509.load_der_x509_certificate, dict.fromkeys(visitor.presented))
                                          if "Pebble" in cert.issuer.rfc4514_string()] for visitor in visitors}
-    assert step("authority again").recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert step("authority again").count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         assert [presented(site).serial_number] == [cert.serial_number for cert in issued[site.server.name]]
         kept = site.ask(KEPT)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import time
 from collections.abc import Callable
 from typing import Any, Optional
 
 import pytest
 from cryptography import x509
-from steps import HOSTS, STATE, Run, Step, play
+from host.playbooks import Run
+from steps import HOSTS, SITES, STATE, Step, play, settled
 from testhosts import scenario
 
 PAIR = {"rsa_certificate": True}
-SITES = "molecule/certs/sites.yml"
 ECDSA = {"TLS 1.2": ("-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"), "TLS 1.3": ("-tls1_3", "-sigalgs", "ECDSA+SHA256")}
 RSA = {"TLS 1.2": ("-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"), "TLS 1.3": ("-tls1_3", "-sigalgs", "RSA-PSS+SHA256")}
 KEPT = r'''
@@ -53,14 +52,6 @@ def serials(site: Any, kinds: dict[str, tuple[str, ...]]) -> list[Optional[int]]
     return [found.serial_number if (found := shown(site, options)) else None for options in kinds.values()]
 
 
-def settled(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
-    """What is seen once it is as wanted: a reload lets the old workers finish what they have begun."""
-    deadline = time.monotonic() + 20
-    while not wanted(found := look()) and time.monotonic() < deadline:
-        time.sleep(0.3)
-    return found
-
-
 @pytest.fixture(scope="module")
 def before(step: Callable[..., Any], sites: list[Any]) -> list[Any]:
     """What clients get of the certificate there was."""
@@ -87,7 +78,7 @@ def pair(unobtainable: Any) -> Run:
 
 
 def test_check_mode_changes_nothing(predicted: Run, sites: list[Any], before: list[Any]) -> None:
-    assert predicted.recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert predicted.count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         assert not site.server.host.file("/etc/ssl/acme-cert/shop.rsa").exists
         assert serials(site, RSA) == [None, None]
@@ -95,7 +86,7 @@ def test_check_mode_changes_nothing(predicted: Run, sites: list[Any], before: li
 
 
 def test_without_a_second_certificate_the_site_serves_the_first(unobtainable: Run, sites: list[Any], before: list[Any]) -> None:
-    assert unobtainable.recap("rescued") == dict.fromkeys(HOSTS, 1)
+    assert unobtainable.count("rescued") == dict.fromkeys(HOSTS, 1)
     assert "DNS does not respond" in unobtainable.output
     for site in sites:
         assert serials(site, RSA) == [None, None]
@@ -104,9 +95,9 @@ def test_without_a_second_certificate_the_site_serves_the_first(unobtainable: Ru
 
 
 def test_check_mode_predicted_the_changes(predicted: Run, unobtainable: Run, pair: Run) -> None:
-    assert pair.recap("failed") == dict.fromkeys(HOSTS, 0)
-    runs = unobtainable.recap("changed"), pair.recap("changed")
-    assert predicted.recap("changed") == {host: sum(run[host] for run in runs) for host in HOSTS}
+    assert pair.count("failed") == dict.fromkeys(HOSTS, 0)
+    runs = unobtainable.count("changed"), pair.count("changed")
+    assert predicted.count("changed") == {host: sum(run[host] for run in runs) for host in HOSTS}
 
 
 def test_every_client_gets_the_one_it_can_read(pair: Run, sites: list[Any], before: list[Any]) -> None:
@@ -132,7 +123,7 @@ def test_both_keys_are_kept_alike(pair: Run, sites: list[Any]) -> None:
 
 
 def test_another_run_changes_nothing(pair: Run) -> None:
-    assert play(Step(PAIR), playbook=SITES).recap("changed") == dict.fromkeys(HOSTS, 0)
+    assert play(Step(PAIR), playbook=SITES).count("changed") == dict.fromkeys(HOSTS, 0)
 
 
 def test_both_are_watched(pair: Run, sites: list[Any]) -> None:
@@ -184,7 +175,7 @@ def test_a_revocation_is_of_both(pair: Run, sites: list[Any]) -> None:
 
     old = all_serials()
     run = play(Step(PAIR), "--extra-vars", "app=shop", playbook="playbooks/revoke_certificate.yml")
-    assert run.recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert run.count("failed") == dict.fromkeys(HOSTS, 0)
     assert [status(serial) for serial in old] == ["Revoked"] * 4
     new = settled(all_serials, lambda now: not {*now} & {*old})
     assert [status(serial) for serial in new] == ["Valid"] * 4
@@ -192,7 +183,7 @@ def test_a_revocation_is_of_both(pair: Run, sites: list[Any]) -> None:
 
 def test_a_second_certificate_that_is_turned_off_is_neither_served_nor_renewed(pair: Run, sites: list[Any]) -> None:
     first = [serials(site, ECDSA) for site in sites]
-    assert play(Step()).recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert play(Step()).count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         kept = site.ask(KEPT)
         assert kept["named"] and kept["keys"][0] == kept["keys"][1]
@@ -204,13 +195,13 @@ def test_a_second_certificate_that_is_turned_off_is_neither_served_nor_renewed(p
 
 
 def test_nothing_is_left_of_it_once_the_site_is_written(pair: Run, sites: list[Any]) -> None:
-    assert play(Step(), playbook=SITES).recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert play(Step(), playbook=SITES).count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         kept = site.ask(KEPT)
         assert kept["links"] == ["shop"] and not kept["named"]
-    assert play(Step(), playbook=SITES).recap("changed") == dict.fromkeys(HOSTS, 0)
+    assert play(Step(), playbook=SITES).count("changed") == dict.fromkeys(HOSTS, 0)
 
 
 def test_a_return_to_the_ca_serves_its_certificate_immediately(pair: Run, sites: list[Any]) -> None:
-    assert play(Step(PAIR), playbook=SITES).recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert play(Step(PAIR), playbook=SITES).count("failed") == dict.fromkeys(HOSTS, 0)
     assert all(None not in settled(lambda site=site: serials(site, RSA), lambda now: None not in now) for site in sites)

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from steps import HOSTS, Run, Step, play
-from test_pair import SITES, settled
-from test_via_dns import RENEW
+from host.playbooks import Run
+from steps import HOSTS, RENEW, SITES, Step, play, settled
 from testhosts import PEBBLE, scenario
 
 # It takes every name as proven: the network of the test hosts has no IPv6 it could come by.
@@ -88,7 +87,7 @@ def ipv6(ipv4: Run, sites: list[Any]) -> Run:
 
 
 def test_a_client_that_connects_to_the_address_gets_the_site_and_its_certificate(ipv4: Run, sites: list[Any]) -> None:
-    assert ipv4.recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert ipv4.count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         outside = site.server.outside
         # No application is behind it: that the site answers is what counts, and that it is not sent elsewhere.
@@ -116,11 +115,11 @@ def test_an_address_renews_itself(ipv4: Run, sites: list[Any]) -> None:
 
 
 def test_another_run_changes_nothing(ipv4: Run) -> None:
-    assert play(Step(address="IPv4"), playbook=SITES).recap("changed") == dict.fromkeys(HOSTS, 0)
+    assert play(Step(address="IPv4"), playbook=SITES).count("changed") == dict.fromkeys(HOSTS, 0)
 
 
 def test_an_address_of_ipv6_is_certified_and_moves_to_the_name(ipv6: Run, sites: list[Any]) -> None:
-    assert ipv6.recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert ipv6.count("failed") == dict.fromkeys(HOSTS, 0)
     root = scenario().execute("pebble", "curl -sk https://localhost:15004/roots/0")
     for site in sites:
         assert site.ask(VISIT, address=f"fd00:b::{site.server.name[-2:]}", ca=root) == [308, f"https://{site.domain}/"]
@@ -129,7 +128,7 @@ def test_an_address_of_ipv6_is_certified_and_moves_to_the_name(ipv6: Run, sites:
 
 
 def test_without_an_address_a_client_without_a_server_name_gets_no_certificate(ipv6: Run, sites: list[Any]) -> None:
-    assert play(Step(), playbook=SITES).recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert play(Step(), playbook=SITES).count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         assert settled(lambda site=site: refused(site), bool)
         site.server.host.check_output("ip -6 address del fd00:b::%s/64 dev eth0", site.server.name[-2:])

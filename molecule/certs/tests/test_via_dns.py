@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from authority import Authority
 from host.outside import Outside
-from steps import HOSTS, STATE, Run, Step, play
-from test_origins import presented
+from host.playbooks import Run
+from steps import HOSTS, RENEW, STATE, Step, play, presented
 
 NAMES = ("*",)
 URL = "https://pebble:14002/dir"
@@ -21,13 +21,6 @@ paths = [os.path.join(folder, name) for top in ("/etc", "/var/lib", "/var/log", 
 print(json.dumps({"with_key": [path for path in paths if os.path.isfile(path) and not os.path.islink(path) and secret in open(path, "rb").read()],
                   "mode": mode("/etc/acme-cert/shop.dns.ini"),
                   "journal": secret in output("journalctl", "--output=export", "--no-pager")}))
-'''
-RENEW = r'''
-if GIVEN["force"]:
-    open("/run/acme-cert-force-shop", "w").close()
-done = subprocess.run(["systemctl", "start", "acme-cert-renew@shop.service"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-print(json.dumps({"rc": done.returncode, "log": output("journalctl", "--unit=acme-cert-renew@shop.service", "--output=cat", "--no-pager").decode(),
-                  "advice": re.findall(r"^ari_retry_after = (.*)$", open("/etc/acme-cert/renewal/shop.conf").read(), re.M)}))
 '''
 
 
@@ -60,7 +53,7 @@ def test_a_key_that_the_name_server_refuses_is_reported_before_the_request_to_th
 
 
 def test_a_wildcard_is_certified_and_served(certified: Run, sites: list[Any]) -> None:
-    assert certified.recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert certified.count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         known = site.server.outside
         outside = Outside(known.address, known.https_port, known.http_port, str(STATE / "ca-dns.pem"))
@@ -102,7 +95,7 @@ def test_renewal_information_of_the_ca_decides_when_a_renewal_is_due(certified: 
 def test_another_run_changes_nothing(certified: Run, authority: Authority) -> None:
     orders = authority.orders()
     run = play(Step(settings(authority), more_names=NAMES, directory_url=URL))
-    assert run.recap("changed") == dict.fromkeys(HOSTS, 0)
+    assert run.count("changed") == dict.fromkeys(HOSTS, 0)
     assert authority.orders() == orders
 
 
@@ -114,7 +107,7 @@ def test_a_revoked_certificate_is_no_longer_served(certified: Run, authority: Au
     before = [presented(site) for site in sites]
     assert [status(old.serial_number) for old in before] == ["Valid", "Valid"]
     run = play(Step(settings(authority), more_names=NAMES, directory_url=URL), "--extra-vars", "app=shop", playbook="playbooks/revoke_certificate.yml")
-    assert run.recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert run.count("failed") == dict.fromkeys(HOSTS, 0)
     after = [presented(site) for site in sites]
     assert [status(old.serial_number) for old in before] == ["Revoked", "Revoked"]
     assert [status(new.serial_number) for new in after] == ["Valid", "Valid"]

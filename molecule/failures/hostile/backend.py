@@ -76,11 +76,11 @@ def namespace() -> str:
 
 TRIES = {
     "read the secrets": lambda: listed("/etc/flask-secrets"),
-    "read a secret": lambda: Path("/etc/flask-secrets/edge.env").read_text(),
+    "read a secret": lambda: Path("/etc/flask-secrets/shop.env").read_text(),
     "read a certificate's key": lambda: listed("/etc/ssl/acme-cert", "/etc/acme-cert"),
     "write outside the release": written,
-    "see another application's releases": lambda: os.stat("/srv/edge/current") and "there",
-    "see another application's state": lambda: listed("/var/lib/edge"),
+    "see another application's releases": lambda: os.stat("/srv/shop/current") and "there",
+    "see another application's state": lambda: listed("/var/lib/shop"),
     "see logs": lambda: listed("/var/log"),
     "see homes": lambda: listed("/home", "/root"),
     "see other processes": lambda: Path("/proc/1/cmdline").read_bytes().decode(),
@@ -90,7 +90,7 @@ TRIES = {
     "have capabilities": capabilities,
     "make a namespace": namespace,
     "talk to the system bus": lambda: connected("/run/dbus/system_bus_socket"),
-    "talk to another application": lambda: connected("/srv/edge/current/gunicorn.sock"),
+    "talk to another application": lambda: connected("/srv/shop/current/gunicorn.sock"),
 }
 
 

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from host.plugin import Site, chosen
-from steps import ROOT, STATE, STEPS, Run, play
+from host.playbooks import Run
+from host.plugin import Server, Site
+from steps import ROOT, STATE, STEPS, play
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +18,7 @@ def broken_sources() -> None:
     changed = "sha256:" + "0" * 64
     for name, file, old, new in (("changed-package", "requirements.txt", r"(?<=\n)(flask==\S+)(?: \\\n +--hash=\S+)+", rf"\1 --hash={changed}"),
                                  ("not-importable", "minimal.py", "from flask import Flask", "from flask import Flask, Flusk")):
-        folder = STATE / f"edge-{name}"
+        folder = STATE / f"failures-{name}"
         folder.mkdir(exist_ok=True)
         for path in (ROOT / "examples" / "minimal").glob("*.*"):
             text = path.read_text(encoding="utf-8")
@@ -33,14 +34,14 @@ def step(broken_sources: None) -> Callable[[str], Run]:
         for known in list(STEPS)[:list(STEPS).index(name) + 1]:
             if known not in runs:
                 runs[known] = play(STEPS[known])
-                (ROOT / "build" / "logs" / f"edge-{known.replace(' ', '-')}.log").write_text(runs[known].output, encoding="utf-8")
+                (ROOT / "build" / "logs" / f"failures-{known.replace(' ', '-')}.log").write_text(runs[known].output, encoding="utf-8")
         return runs[name]
 
     return reach
 
 
 @pytest.fixture(scope="session")
-def at(request: pytest.FixtureRequest) -> Callable[[str, str], Any]:
+def at(servers: list[Server]) -> Callable[[str, str], Any]:
     """The site of an application on a host."""
-    sites = {(server.name, app.name): Site(server, app) for server in chosen(request.config) for app in server.target.apps}
-    return lambda host, app="edge": sites[host, app]
+    sites = {(server.name, app.name): Site(server, app) for server in servers for app in server.target.apps}
+    return lambda host, app="shop": sites[host, app]

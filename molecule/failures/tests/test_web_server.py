@@ -83,5 +83,5 @@ def test_debians_own_programs_reach_it(host: Any) -> None:
 def test_the_logs_of_an_application_are_opened_again_when_they_are_rotated(host: Any) -> None:
     master = host.check_output("systemctl show --value --property=MainPID nginx")
     # An empty log is not rotated.
-    host.check_output("echo '{}' >> /var/log/nginx/edge/access.log && logrotate --force /etc/logrotate.d/nginx-edge")
-    host.check_output(WITHIN % f"find -L /proc/{master}/fd -samefile /var/log/nginx/edge/access.log | grep -q .")
+    host.check_output("echo '{}' >> /var/log/nginx/shop/access.log && logrotate --force /etc/logrotate.d/nginx-shop")
+    host.check_output(WITHIN % f"find -L /proc/{master}/fd -samefile /var/log/nginx/shop/access.log | grep -q .")

@@ -7,40 +7,8 @@ from typing import Any
 
 import pytest
 from host.plugin import Site
-from logged import CURSOR, ENTRIES, mark, tell
+from logged import CURSOR, ENTRIES, ROTATION, mark, tell
 
-# Requests by four clients at once while logrotate runs; then what all the files together hold.
-ROTATION = r'''
-import gzip, http.client, threading, time
-app, word, count = GIVEN["app"], GIVEN["word"], GIVEN["count"]
-
-def visit(first):
-    connection = http.client.HTTPConnection("127.0.0.1")
-    for number in range(first, count, 4):
-        connection.request("GET", "/%s-%d." % (word, number), headers={"Host": GIVEN["domain"]})
-        connection.getresponse().read()
-
-visitors = [threading.Thread(target=visit, args=(first,)) for first in range(4)]
-[visitor.start() for visitor in visitors]
-rotations, failed = 0, []
-while any(visitor.is_alive() for visitor in visitors) or rotations < 4:
-    done = subprocess.run(["logrotate", "--force", "--state", "/run/logrotate-test", "/etc/logrotate.d/nginx-" + app],
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    rotations += 1
-    failed += [done.stdout.decode()] if done.returncode else []
-    time.sleep(1.1)
-[visitor.join() for visitor in visitors]
-time.sleep(1)
-seen, holding = [], 0
-paths = glob.glob("/var/log/nginx/%s/access.log*" % app)
-for path in paths:
-    with (gzip.open if path.endswith(".gz") else open)(path, "rb") as stream:
-        found = [int(number) for number in re.findall(('"path":"/%s-([0-9]+)[.]"' % word).encode(), stream.read())]
-    seen += found
-    holding += bool(found)
-print(json.dumps({"seen": sorted(seen), "holding": holding, "rotations": rotations, "failed": failed, "files": sorted(map(os.path.basename, paths)),
-                  "modes": sorted({mode(path) for path in paths})}))
-'''
 # More rotations than files are kept.
 MANY = r'''
 import time

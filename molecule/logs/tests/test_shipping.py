@@ -6,8 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from logged import mark, tell
-from test_retention import ROTATION
+from logged import ROTATION, mark, tell
 
 pytestmark = pytest.mark.where(lambda site: site.name == "shop")
 

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 import pytest
+from host.headers import assert_hardened
 from requests_sent import sent, somebody
-from test_site import assert_hardened
 
 TWO_HOSTS = b"GET / HTTP/1.1\r\nHost: DOMAIN\r\nHost: DOMAIN\r\n\r\n"
 NO_HOST = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"

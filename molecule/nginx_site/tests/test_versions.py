@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from test_site import refused_with
+from host.headers import refused_with
 
 
 def old(site: Any) -> ssl.SSLContext:

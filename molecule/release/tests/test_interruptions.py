@@ -9,7 +9,7 @@ import pytest
 import working_copy
 from host.playbooks import Playbooks
 from load import Load
-from test_switch import at_rest, sites, version
+from releases import at_rest, sites, version
 
 # Kill the module on the host, which holds the lock, as soon as the deploy has come to a certain point.
 KILL = r'''

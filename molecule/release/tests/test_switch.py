@@ -9,30 +9,8 @@ from typing import Any
 import pytest
 import working_copy
 from host.playbooks import Playbooks
-from host.plugin import Site
 from load import Load
-
-# What is at rest on a host: instances, units, links and files of an application.
-STATE = r'''
-base = "/srv/" + GIVEN["app"]
-unit = "gunicorn-%s@" % GIVEN["app"]
-listed = output("systemctl", "list-units", "--all", "--plain", "--no-legend", unit + "*").decode().splitlines()
-enabled = [os.path.basename(path) for path in glob.glob("/etc/systemd/system/*.wants/%s*" % unit)]
-release = os.path.basename(os.path.realpath(base + "/current/release"))
-releases = {}
-for name in os.listdir(base + "/releases"):
-    try:
-        releases[name] = json.load(open("%s/releases/%s/status.json" % (base, name)))["state"]
-    except FileNotFoundError:
-        releases[name] = None
-history = [json.loads(line) for line in open(base + "/history.jsonl")]
-print(json.dumps({
-    "release": release, "instance": os.path.basename(os.readlink(base + "/current")), "instances": os.listdir(base + "/instances"),
-    "units": sorted(line.split()[0] for line in listed), "enabled": sorted(enabled),
-    "left": glob.glob(base + "/.current*") + glob.glob(base + "/.running*") + glob.glob("/run/systemd/system/%s*" % unit),
-    "releases": releases, "history": history, "unfinished": [name for name in releases if not name.startswith(".")
-        and not os.path.exists("%s/releases/%s/manifest.json" % (base, name))]}))
-'''
+from releases import at_rest, sites, version
 
 FROM_THE_HOST = r'''
 import socket, ssl
@@ -42,29 +20,6 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", 443), 10), serve
     tls.sendall(("GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % GIVEN["domain"]).encode())
     print(json.dumps(int(tls.recv(100).split()[1])))
 '''
-
-
-def sites(servers: list[Any]) -> list[Any]:
-    """The one application of every host."""
-    return [Site(server, server.target.apps[0]) for server in servers]
-
-
-def version(site: Any) -> str:
-    """The version that clients reach."""
-    return site.get("/version").body.decode()
-
-
-def at_rest(site: Any) -> dict[str, Any]:
-    """The state of a host, on which nothing of a deploy is left."""
-    state = site.ask(STATE)
-    instance = state["instance"]
-    unit = f"gunicorn-{site.name}@{instance}"
-    assert state["instances"] == [instance]
-    assert state["units"] == [f"{unit}.service", f"{unit}.socket"]
-    assert state["enabled"] == [f"{unit}.service", f"{unit}.socket"]
-    assert state["left"] == []
-    assert state["unfinished"] == []
-    return state
 
 
 @pytest.fixture(name="live")

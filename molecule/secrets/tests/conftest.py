@@ -1,46 +1,36 @@
-"""The playbooks run again while visitors are there."""
+"""The playbooks run again while clients are connected."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from host.plugin import Server, chosen
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-ALL_OUTPUT: list[bytes] = []
+from host.playbooks import Playbooks, Run
+from host.plugin import Server
 
 
 @pytest.fixture(scope="session")
-def play() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run a playbook on all hosts of the scenario, with all that Ansible can print."""
-    inventories = [str(ROOT / "molecule" / "inventory"), str(ROOT / "molecule" / "secrets" / "inventory")]
+def verbose(inventories: list[str]) -> Playbooks:
+    """Runs playbooks with all that Ansible can print."""
+    return Playbooks(inventories, "-vvv", "--diff")
 
-    def run(playbook: str, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        only = ["--limit", os.environ["BULWARK_ONLY"]] if os.environ.get("BULWARK_ONLY") else []
-        command = ["ansible-playbook", *[f"--inventory={path}" for path in inventories], playbook, "-vvv", "--diff", *only, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT,
-                              env=os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1"} | (environment or {}))
-        ALL_OUTPUT.append((done.stdout + done.stderr).encode())
-        return done
 
+@pytest.fixture(scope="session")
+def play(verbose: Playbooks) -> Callable[..., Run]:
+    """Run a playbook on all hosts of the scenario."""
+    def run(playbook: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Run:
+        return verbose.run(playbook, *arguments, environment=environment)
     return run
 
 
 @pytest.fixture(scope="session")
-def printed() -> Callable[[], bytes]:
+def printed(verbose: Playbooks) -> Callable[[], bytes]:
     """Everything the playbooks have printed up to now."""
-    return lambda: b"\n".join(ALL_OUTPUT)
+    return lambda: "\n".join(verbose.printed).encode()
 
 
 @pytest.fixture(scope="session")
-def everywhere(request: pytest.FixtureRequest) -> Callable[[Callable[[Server], Any]], dict[str, Any]]:
+def everywhere(servers: list[Server]) -> Callable[[Callable[[Server], Any]], dict[str, Any]]:
     """Do something on every host, by its name."""
-    return lambda what: {server.name: what(server) for server in chosen(request.config)}
-
+    return lambda what: {server.name: what(server) for server in servers}

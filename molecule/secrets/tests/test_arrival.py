@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from host.leaks import SEARCH, digest_of, needle_of
 from host.plugin import Server
-from test_secrets import SEARCH, _digest, _needle
 
 # Who can read a credential in the place systemd puts it: the application in its own mount namespace, nobody else.
 READERS = r'''
@@ -90,25 +90,25 @@ def test_flask_gets_every_type_that_was_written(arrived: Any, value: str) -> Non
 
 
 def test_other_variables_arrive_byte_for_byte(arrived: Any, value: str) -> None:
-    assert arrived["env"]["PROBE_TEXT"] == _digest(value)
+    assert arrived["env"]["PROBE_TEXT"] == digest_of(value)
 
 
 def test_encrypted_credentials_arrive_byte_for_byte(arrived: Any, value: str) -> None:
-    assert arrived["credentials"] == {"sealed.key": _digest(value), "second": _digest(value[::-1])}
+    assert arrived["credentials"] == {"sealed.key": digest_of(value), "second": digest_of(value[::-1])}
 
 
 def test_only_the_application_can_read_its_credentials(server: Server, value: str) -> None:
     told = server.ask(READERS, apps=server.app_names)
     assert told["found"] == {
-        "shop/plain.key": {"application": _digest(value), "others": []},
-        "notes/sealed.key": {"application": _digest(value), "others": []},
-        "notes/second": {"application": _digest(value[::-1]), "others": []}}
+        "shop/plain.key": {"application": digest_of(value), "others": []},
+        "notes/sealed.key": {"application": digest_of(value), "others": []},
+        "notes/second": {"application": digest_of(value[::-1]), "others": []}}
 
 
 def test_an_encrypted_credential_is_on_no_disk(server: Server, value: str) -> None:
     stored = server.ask(READERS, apps=server.app_names)["stored"]
-    assert stored["/etc/flask-secrets/shop.credentials/plain.key"] == _digest(value)
-    assert stored["/etc/flask-secrets/notes.credentials/sealed.key"] != _digest(value)
+    assert stored["/etc/flask-secrets/shop.credentials/plain.key"] == digest_of(value)
+    assert stored["/etc/flask-secrets/notes.credentials/sealed.key"] != digest_of(value)
     places = server.ask(PLACES, apps=server.app_names)
     assert places["turned"] and all(place.startswith("/run/credentials/gunicorn-notes@") for place in places["turned"])
     known = ("/etc/flask-secrets/shop.env", "/etc/flask-secrets/notes.env", "/etc/flask-secrets/shop.credentials/plain.key",
@@ -138,31 +138,31 @@ def changes(play: Callable[..., Any], everywhere: Callable[..., Any], tmp_path_f
 
 def test_a_changed_credential_reaches_the_application_once(server: Server, changes: dict[str, list[Any]]) -> None:
     (first, (held, left)), (second, after) = changes[server.name][:2]
-    assert first.returncode == 0, first.stdout[-3000:]
-    assert held == {"second": _digest("changed")}
+    assert first.rc == 0, first.output[-3000:]
+    assert held == {"second": digest_of("changed")}
     assert left["files"] == ["second"], "a credential that is no longer wanted stays on the disk"
-    assert re.search(rf"{server.name} +: ok=\d+ +changed=0 ", second.stdout), second.stdout[-300:]
+    assert re.search(rf"{server.name} +: ok=\d+ +changed=0 ", second.output), second.output[-300:]
     assert after == (held, left)
 
 
 def test_an_application_without_credentials_has_nothing_left_of_them(server: Server, changes: dict[str, list[Any]], value: str) -> None:
     done, (held, left) = changes[server.name][2]
-    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.rc == 0, done.output[-3000:]
     assert (held, left["files"], left["drop_in"]) == ({}, [], False)
-    assert changes[server.name][3][1][0] == {"sealed.key": _digest(value), "second": _digest(value[::-1])}
+    assert changes[server.name][3][1][0] == {"sealed.key": digest_of(value), "second": digest_of(value[::-1])}
 
 
 def test_the_error_of_a_credential_has_no_value(server: Server, changes: dict[str, list[Any]]) -> None:
     before, (done, after) = changes[server.name][3][1], changes[server.name][4]
-    assert re.search(rf"{server.name} +: .* failed=1 .* rescued=1 ", done.stdout), done.stdout[-3000:]
-    told = " ".join(done.stdout.split())
+    assert re.search(rf"{server.name} +: .* failed=1 .* rescued=1 ", done.output), done.output[-3000:]
+    told = " ".join(done.output.split())
     assert "The credentials in /etc/flask-secrets/notes.credentials could not be written: systemd-creds encrypt: " in told
-    assert UNWRITTEN not in done.stdout + done.stderr
+    assert UNWRITTEN not in done.output
     assert after == before
 
 
 def test_no_value_was_printed(value: str, printed: Callable[[], bytes], converge_log: bytes) -> None:
     assert b"PLAY RECAP" in converge_log
     for text in (converge_log, printed()):
-        assert _needle(value).encode() not in text
-        assert _needle(value)[::-1].encode() not in text
+        assert needle_of(value).encode() not in text
+        assert needle_of(value)[::-1].encode() not in text

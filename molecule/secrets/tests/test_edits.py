@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from host.leaks import digest_of
 from host.plugin import Server
-from test_rotation import STATE
-from test_secrets import _digest
+from rotation import STATE
 
 ROOT = Path(__file__).resolve().parents[3]
 EDIT = r'''
@@ -99,22 +99,22 @@ def told(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def test_a_name_added_by_hand_is_named_and_not_written_over(told: dict[str, Any]) -> None:
     for done in told["refusals"]:
-        assert done.returncode != 0
-        assert "/etc/flask-secrets/notes.env sets ODD_NAME" in done.stdout
-        assert "Write ODD_NAME into env" in done.stdout and "remove: [ODD_NAME]" in done.stdout
+        assert done.rc != 0
+        assert "/etc/flask-secrets/notes.env sets ODD_NAME" in done.output
+        assert "Write ODD_NAME into env" in done.output and "remove: [ODD_NAME]" in done.output
     assert told["after_refusal"] == told["edited"][1]
 
 
 def test_an_edited_value_is_predicted_and_not_shown(server: Server, told: dict[str, Any]) -> None:
     assert told["edited"][0], "nothing was edited"
-    assert told["drift"].returncode == 0, told["drift"].stdout[-3000:]
+    assert told["drift"].rc == 0, told["drift"].output[-3000:]
     assert told["after_check"] == told["edited"][1], "a check has written"
-    changed = re.search(rf"{server.name} +: ok=\d+ +changed=(\d+)", told["drift"].stdout)
+    changed = re.search(rf"{server.name} +: ok=\d+ +changed=(\d+)", told["drift"].output)
     assert int(changed[1]) == 2, "the file, and the restart that follows from it"
 
 
 def test_a_name_that_may_be_removed_is_removed(told: dict[str, Any]) -> None:
-    assert told["change"].returncode == 0, told["change"].stdout[-3000:]
+    assert told["change"].rc == 0, told["change"].output[-3000:]
     assert "ODD_NAME" not in told["names"] and "PROBE_CHANGED" in told["names"]
 
 
@@ -127,7 +127,7 @@ def test_a_changed_secret_restarts_only_the_units_that_use_it(told: dict[str, An
 
 @pytest.mark.parametrize(("name", "source"), [("PROBE_CHANGED", "vault"), ("PROBE_FROM_SOPS", "sops"), ("PROBE_FROM_ENV", "environment")])
 def test_a_value_arrives_from_its_source(told: dict[str, Any], name: str, source: str) -> None:
-    assert told["arrived"][name] == _digest(WORD[source])
+    assert told["arrived"][name] == digest_of(WORD[source])
 
 
 def test_no_edited_value_is_printed(told: dict[str, Any], printed: Callable[[], bytes]) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 from host.plugin import Server
-from test_old_flask import ROTATE
-from test_rotation import STATE
+from rotation import ROTATE, STATE
 
 # What code in the application does to its own memory: the key in /proc/PID/environ becomes another text.
 OVERWRITE = r'''
@@ -40,7 +39,7 @@ def test_a_leaked_key_is_replaced_though_the_application_overwrites_its_environm
         server: Server, story: dict[str, dict[str, Any]]) -> None:
     told = story[server.name]
     assert told["hidden"], "the attack did not reach the process"
-    assert told["done"].returncode == 0, told["done"].stdout[-3000:]
+    assert told["done"].rc == 0, told["done"].output[-3000:]
     leaked = told["before"]["file"]["FLASK_SECRET_KEY"]
     assert told["after"]["file"]["FLASK_SECRET_KEY"] != leaked
     assert told["after"]["process"]["FLASK_SECRET_KEY"] == told["after"]["file"]["FLASK_SECRET_KEY"]

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 from host.plugin import Server
-from test_rotation import STATE
-
-ROTATE = ("playbooks/rotate_secrets.yml", "-e", "app=notes")
+from rotation import ROTATE, STATE
 
 
 @pytest.fixture(scope="session")
@@ -31,13 +29,13 @@ def told(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_a_rotation_that_would_sign_everybody_out_is_refused(told: dict[str, Any]) -> None:
-    assert told["refused"].returncode != 0
-    assert "Flask 3.0.3, which does not support old keys" in told["refused"].stdout
-    assert "-e sign_everybody_out=true" in told["refused"].stdout
+    assert told["refused"].rc != 0
+    assert "Flask 3.0.3, which does not support old keys" in told["refused"].output
+    assert "-e sign_everybody_out=true" in told["refused"].output
     assert told["before"] == told["between"]
 
 
 def test_a_rotation_that_ends_all_sessions_works_with_an_old_flask(told: dict[str, Any]) -> None:
-    assert told["forced"].returncode == 0, told["forced"].stdout[-3000:]
+    assert told["forced"].rc == 0, told["forced"].output[-3000:]
     assert told["after"]["process"]["FLASK_SECRET_KEY"] != told["before"]["process"]["FLASK_SECRET_KEY"]
     assert told["after"]["old"] == []

@@ -9,30 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from host.client import Visitor
+from host.leaks import GENERATED, tokens
 from host.plugin import Server, Site
-from test_renewal import Visitor
-from test_secrets import GENERATED, tokens
-
-# What the file and the process hold, as digests, and what runs.
-STATE = r'''
-import hashlib
-def digest(data):
-    return hashlib.sha256(data).hexdigest()
-found = {}
-for app in GIVEN["apps"]:
-    instance, unit = live(app)
-    with open("/etc/flask-secrets/%s.generated.env" % app, "rb") as stream:
-        lines = [line.rstrip(b"\n").split(b"=", 1) for line in stream if not line.startswith(b"#")]
-    held = environment(int(properties(unit, "MainPID")["MainPID"]))
-    old = json.loads(held.get(b"FLASK_SECRET_KEY_FALLBACKS", b"[]"))
-    found[app] = {"instance": instance,
-                  "file": {name.decode(): digest(value.strip(b'"')) for name, value in lines if value[:1] == b'"'},
-                  "process": {name.decode(): digest(held[name]) for name, value in lines if name in held},
-                  "old": [digest(key.encode()) for key in old]}
-nginx = properties("nginx.service", "MainPID", "NRestarts")
-nginx["workers"] = sorted(processes("nginx.service"))
-print(json.dumps({"apps": found, "nginx": nginx}))
-'''
+from rotation import STATE
 
 # As if the keys had been replaced so many days ago.
 BACK_DATE = r'''
@@ -148,7 +128,7 @@ def key(found: Any, where: str = "process") -> str:
 
 
 def test_a_rotation_gives_the_application_another_key(told: dict[str, Any]) -> None:
-    assert told["rotation"].returncode == 0, told["rotation"].stdout[-3000:]
+    assert told["rotation"].rc == 0, told["rotation"].output[-3000:]
     assert key(told["rotated"]) == key(told["rotated"], "file") != key(told["before"])
     assert told["rotated"]["apps"]["shop"]["old"][0] == key(told["before"])
 
@@ -170,9 +150,9 @@ def test_a_rotation_restarts_only_the_instances_that_use_the_key(told: dict[str,
 
 
 def test_a_repeated_rotation_goes_on_where_the_first_was_interrupted(told: dict[str, Any]) -> None:
-    assert told["half"].returncode == 0, told["half"].stdout[-3000:]
+    assert told["half"].rc == 0, told["half"].output[-3000:]
     assert key(told["halfway"], "file") != key(told["halfway"]) == key(told["rotated"]), "this was no interruption"
-    assert told["again"].returncode == 0, told["again"].stdout[-3000:]
+    assert told["again"].rc == 0, told["again"].output[-3000:]
     assert key(told["repeated"]) == key(told["halfway"], "file"), "it rotated twice"
 
 
@@ -189,7 +169,7 @@ def test_old_keys_are_dropped_after_their_time(told: dict[str, Any]) -> None:
 
 
 def test_other_secrets_rotate_by_name(told: dict[str, Any]) -> None:
-    assert told["other"].returncode == 0, told["other"].stdout[-3000:]
+    assert told["other"].rc == 0, told["other"].output[-3000:]
     before, after = (told[name]["apps"]["shop"]["process"] for name in ("repeated", "ended"))
     assert {name for name in before if name in after and before[name] != after[name]} == {"API_TOKEN", "COLUMN_KEY"}
 

@@ -1,16 +1,12 @@
-"""What only this scenario does to a host."""
+"""The store, and runs of its role alone."""
 
-import json
-import re
-import subprocess
+from __future__ import annotations
+
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
+from host.playbooks import Playbooks
 
 CLI = "/usr/local/sbin/session-store-cli"
 
@@ -24,13 +20,9 @@ def cli() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def play() -> Callable[..., int]:
+def play(playbooks: Playbooks) -> Callable[..., int]:
     """Run the role alone, or another playbook of the scenario, with variables; the number of changes."""
     def run(server: Any, *options: str, playbook: str = "role.yml", **variables: Any) -> int:
-        inventory = [f"--inventory={ROOT}/molecule/inventory", f"--inventory={HERE.parent}/inventory"]
-        done = subprocess.run(
-            ["ansible-playbook", *inventory, f"--limit={server.name}", f"--extra-vars={json.dumps(variables)}", *options,
-             str(HERE.parent / playbook)], capture_output=True, text=True, cwd=ROOT, check=False)
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-        return int(re.search(r"changed=(\d+)", done.stdout)[1])
+        done = playbooks.good(f"molecule/sessions/{playbook}", "--limit", server.name, *options, **variables)
+        return done.count("changed")[server.name]
     return run

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from test_check_inputs import GOOD, check
+from inputs_checked import GOOD, check
 
 ENTRY = "{{ flask_apps | bulwark.flask.app_entries(flask_app_defaults | default({}), 'shop' if true else app_name) | first }}"
 FROM_INVENTORY = "{{ flask_apps | bulwark.flask.app_entries(flask_app_defaults | default({}), app_name) | first }}"

@@ -1,4 +1,4 @@
-"""What an authority would refuse is said at once, and it is not asked."""
+"""The ACME preflight reports what a CA would refuse, and does not ask it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from authority import Authority
-from steps import HOSTS, STATE, Run, Step, play
-from test_origins import presented, trusted
+from host.playbooks import Run
+from steps import HOSTS, STATE, Step, play, presented, trusted
 
 WRONG = ("nowhere", "empty", "elsewhere", "silent", "forbidden")
 ASKED = r'''
@@ -45,7 +45,7 @@ def test_all_problems_are_reported_before_the_request_to_the_ca(asks: Callable[.
     run = asks(names=(*WRONG, "allowed"), directory="https://pebble:14003/late/dir")
     for host in HOSTS:
         problems(run, authority, host)
-    assert run.recap("rescued") == dict.fromkeys(HOSTS, 1)
+    assert run.count("rescued") == dict.fromkeys(HOSTS, 1)
     assert authority.orders() == orders
     assert [(presented(site), site.ask(ASKED)) for site in sites] == before
 
@@ -68,7 +68,7 @@ def test_the_preflight_can_be_turned_off(asks: Callable[..., Run], authority: Au
 def test_a_correct_name_is_certified_also_behind_a_proxy(asks: Callable[..., Run], authority: Authority, sites: list[Any]) -> None:
     before = authority.orders()
     run = asks(names=("allowed", "fronted"), directory="https://pebble:14003/dir")
-    assert run.recap("failed") == dict.fromkeys(HOSTS, 0)
+    assert run.count("failed") == dict.fromkeys(HOSTS, 0)
     assert authority.orders() == before + len(HOSTS)
     assert all(trusted(site, str(STATE / "ca-dns.pem")) for site in sites)
     assert [len(site.ask(ASKED)) for site in sites] == [1, 1], "a token was left"

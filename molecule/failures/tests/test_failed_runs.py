@@ -1,4 +1,4 @@
-"""Nothing that goes wrong takes away what was served, and every message says what to do."""
+"""A failed run leaves what was served, and its message names the variable or the command to correct it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ sys.stdout.buffer.write(json.dumps({
     "log": "".join(open(path, errors="replace").read() for path in glob.glob("/var/log/acme-cert/*")),
     "kept": [path for top in ("/etc", "/var/lib", "/run", "/tmp") for folder, _, files in os.walk(top) for path in
              [os.path.join(folder, name) for name in files] if os.path.isfile(path) and not os.path.islink(path)
-             and open("/etc/acme-cert/edge.ini").read().partition("eab-hmac-key = ")[2].split("\n")[0].encode() in open(path, "rb").read()],
+             and open("/etc/acme-cert/shop.ini").read().partition("eab-hmac-key = ")[2].split("\n")[0].encode() in open(path, "rb").read()],
 }).encode())
 '''
 
@@ -80,73 +80,73 @@ def test_a_key_that_only_root_may_read_is_a_reason_to_stop_before_anything_chang
 
 
 def test_an_existing_site_stays_in_service(step: Callable[..., Any], at: Callable[..., Any]) -> None:
-    step("authority down")
+    step("CA down")
     assert somebody(at("debian13")) == b"somebody's site\n"
     assert answers(at("debian13")) == 200
 
 
 def test_an_account_with_sudo_is_enough(step: Callable[..., Any], at: Callable[..., Any]) -> None:
-    run = step("authority down")
+    run = step("CA down")
     assert at("debian13").server.target.user == "deploy"
-    assert run.recap("debian13")["failed"] == 1, "more failed than the certificate"
+    assert run.count("failed")["debian13"] == 1, "more failed than the certificate"
 
 
 # --- a run that was killed -----------------------------------------------------------------------
 def test_a_run_that_was_killed_is_finished_by_the_next(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     assert "PLAY RECAP" not in step("clash").output
-    run = step("authority down")
-    assert run.recap("debian12")["failed"] == 0
-    for app, path in (("edge", "/healthz"), ("hostile", "/")):
+    run = step("CA down")
+    assert run.count("failed")["debian12"] == 0
+    for app, path in (("shop", "/healthz"), ("hostile", "/")):
         assert at("debian12", app).get(path).status == 200
 
 
 # --- a build that attacks ------------------------------------------------------------------------
-def test_a_build_is_refused_everything_but_its_release(step: Callable[..., Any], at: Callable[..., Any]) -> None:
-    step("authority down")
+def test_a_build_reaches_nothing_but_its_release(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    step("CA down")
     tries = at("debian12", "hostile").ask(TRIES)
     assert len(tries) == 16
     assert {name: got for name, got in tries.items() if got} == {}
 
 
-# --- authorities ---------------------------------------------------------------------------------
+# --- ACME servers ---------------------------------------------------------------------------------
 def test_while_the_ca_is_down_only_the_certificate_is_missing(step: Callable[..., Any], at: Callable[..., Any]) -> None:
-    run = step("authority down")
+    run = step("CA down")
     run.says("https://pebble:9/dir", "The CA is down, or this host cannot reach it.", "/var/log/acme-cert/letsencrypt.log",
-             "Run the same command again when the cause is fixed.", "No new certificate for edge, hostile")
+             "Run the same command again when the cause is fixed.", "No new certificate for shop, hostile")
     assert "not issued yet" in issuer(at("debian13"))
 
 
 def test_the_message_of_a_ca_that_refuses_a_name_is_quoted(step: Callable[..., Any], at: Callable[..., Any]) -> None:
-    run = step("authority refuses")
+    run = step("CA refuses")
     run.says("https://pebble:14000/dir", "Each name must resolve to this host in DNS", "nowhere.debian13.example.test",
-             "/var/log/acme-cert/letsencrypt.log", "No new certificate for edge;")
+             "/var/log/acme-cert/letsencrypt.log", "No new certificate for shop;")
     assert answers(at("debian13")) == 200
     assert "not issued yet" in issuer(at("debian13"))
 
 
 def test_a_ca_that_requires_account_binding_is_reported(step: Callable[..., Any], at: Callable[..., Any]) -> None:
-    run = step("authority wants a binding")
+    run = step("CA requires a binding")
     assert "The CA requires external account binding: set acme_cert_eab_kid and acme_cert_eab_hmac_key" in run.output
     assert answers(at("debian13")) == 200
 
 
 # --- releases that fail --------------------------------------------------------------------------
 def test_a_changed_package_is_refused_and_the_old_release_serves(step: Callable[..., Any], at: Callable[..., Any]) -> None:
-    run = step("authority refuses")
+    run = step("CA refuses")
     run.says("Installing the dependencies failed", "Hash mismatch", "build.log on the host", "the live release is unchanged")
     assert at("debian12").get("/healthz").status == 200
 
 
-def test_an_application_that_cannot_be_imported_is_not_made_live(step: Callable[..., Any], at: Callable[..., Any]) -> None:
-    run = step("authority wants a binding")
-    run.says("cannot import name 'Flusk'", "Clients still reach", "journalctl --namespace=edge")
+def test_an_application_that_cannot_be_imported_is_not_activated(step: Callable[..., Any], at: Callable[..., Any]) -> None:
+    run = step("CA requires a binding")
+    run.says("cannot import name 'Flusk'", "Clients still reach", "journalctl --namespace=shop")
     assert at("debian12").get("/healthz").status == 200
 
 
-# --- and then all is well --------------------------------------------------------------------------
+# --- after the causes are corrected --------------------------------------------------------------------------
 def test_the_same_command_recovers_it(step: Callable[..., Any], at: Callable[..., Any]) -> None:
-    run = step("mended")
-    assert {host: run.recap(host)["failed"] for host in ("debian13", "debian12")} == {"debian13": 0, "debian12": 0}
+    run = step("corrected")
+    assert run.count("failed") == {"debian13": 0, "debian12": 0}
     known = at("debian13").server.outside
     outside = Outside(known.address, known.https_port, known.http_port, str(STATE / "ca-eab.pem"))
     assert outside.https(at("debian13").domain, "/healthz").status == 200
@@ -155,12 +155,12 @@ def test_the_same_command_recovers_it(step: Callable[..., Any], at: Callable[...
 
 def test_the_key_of_an_account_binding_is_shown_nowhere(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     key = EAB_KEY.read_text(encoding="utf-8").strip()
-    assert key not in step("mended").output
+    assert key not in step("corrected").output
     told = at("debian13").ask(TOLD)
     assert [place for place in ("journal", "log") if key in told[place]] == []
-    assert sorted(told["kept"]) == ["/etc/acme-cert/edge.ini", "/etc/acme-cert/hostile.ini"]
+    assert sorted(told["kept"]) == ["/etc/acme-cert/shop.ini", "/etc/acme-cert/hostile.ini"]
 
 
 def test_another_run_changes_nothing(step: Callable[..., Any]) -> None:
     run = step("again")
-    assert {host: run.recap(host)["changed"] for host in ("debian13", "debian12")} == {"debian13": 0, "debian12": 0}
+    assert run.count("changed") == {"debian13": 0, "debian12": 0}

@@ -1,0 +1,18 @@
+"""Run check_inputs on an inventory."""
+
+import support
+import yaml
+
+GOOD = {"domains": ["shop.example.com"], "source": {"git": "https://git.example.com/shop.git", "version": "main"},
+        "wsgi": "shop:create_app()"}
+
+PLAY = [{"hosts": "all", "gather_facts": False, "tasks": [{"bulwark.flask.check_inputs": None}]}]
+
+
+def check(tmp_path, variables, play=PLAY, options=()):
+    """Whether the inventory passes, and what was said."""
+    inventory = variables if isinstance(variables, str) else yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": variables}})
+    (tmp_path / "inventory.yml").write_text(inventory)
+    (tmp_path / "play.yml").write_text(yaml.safe_dump(play))
+    done = support.ansible_playbook(tmp_path, "-i", "inventory.yml", "play.yml", *options)
+    return done.returncode == 0, done.stdout + done.stderr
