@@ -84,3 +84,9 @@ def test_a_second_application_is_six_more_lines():
     apps = yaml.safe_load(twice)["all"]["vars"]["flask_apps"]
     assert list(apps) == ["shop", "blog"]
     assert list(apps["shop"]) == list(apps["blog"])
+
+
+def test_test_modules_do_not_import_each_other():
+    # pytest imports a module by its base name; a scenario may have one of the same name, and fixtures do not travel.
+    for path in [*support.ROOT.glob("tests/**/*.py"), *support.ROOT.glob("molecule/**/*.py")]:
+        assert not re.search(r"^\s*(from|import) test_", path.read_text(encoding="utf-8"), re.MULTILINE), path
