@@ -18,13 +18,13 @@ app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=0)
 
 @app.get("/")
 def hello() -> str:
-    """Greet the visitor."""
+    """Greet the user."""
     return "<!doctype html><title>Hello</title><p>Hello from a Flask application."
 
 
 @app.get("/hello/<name>")
 def hello_name(name: str) -> str:
-    """Greet the visitor by name, escaped: the name comes from outside."""
+    """Greet the user by name, escaped: the name comes from the URL."""
     app.logger.info("greeting a visitor")
     return f"<!doctype html><title>Hello</title><p>Hello, {escape(name)}."
 

@@ -31,7 +31,7 @@ def keep(kind: str, entry: dict[str, Any]) -> None:
 
 
 class Mails:
-    """What the SMTP server does with a mail."""
+    """The SMTP server's handler."""
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - the name is the library's
         if (FOLDER / "refuse").exists():

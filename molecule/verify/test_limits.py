@@ -1,4 +1,4 @@
-"""Limits per client: what a page needs passes, what nobody needs does not."""
+"""Limits per client: a normal page passes, a flood does not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from host.headers import STATIC, assert_hardened
 from host.http2 import Client
 
-# They send more than a visitor would, to a site whose rate is not told to be another.
+# They send more requests than a browser, to a site with the default rate.
 pytestmark = [
     pytest.mark.intrusive,
     pytest.mark.where(lambda site: site.app.static and site.app.rate_per_second and site.app.connections_per_client),

@@ -1,4 +1,4 @@
-"""Logs: every line can be read by a machine, one id runs through them, and they keep no secret."""
+"""Logs: every line is JSON, one request id connects them, and they contain no secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The release on disk: where it came from, who owns it, and what serves visitors."""
+"""The release on disk: its origin, its owner, and the live instance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The certificate renews itself, and no visitor notices."""
+"""The certificate renews itself without an interruption."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ print(json.dumps({"rc": done.returncode, "log": done.stdout.decode() + log,
 '''
 
 
-# As by a host that goes down when certbot is done and the web server is not told yet.
+# As on a host that goes down between the end of certbot and the reload.
 INTERRUPTED = r'''
 app = GIVEN["app"]
 unit = "acme-cert-renew@%s.service" % app
@@ -54,7 +54,7 @@ print(json.dumps({"rc": [one.returncode for one in done], "told": told.returncod
 
 
 def served_serial(site: Any) -> str:
-    """The serial number of the certificate visitors get."""
+    """The serial number of the served certificate."""
     with site.server.outside.tls(site.domain) as connection:
         return connection.getpeercert()["serialNumber"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from host.leaks import GENERATED, SEARCH, digest_of, needle_of, tokens
 
-# The canary is not told: it is known by its length and digest, and found in the env files themselves.
+# The canary is not passed on: its length and digest find it in the env files.
 CANARY = SEARCH + r'''
 needle = None
 for path in secret_files("*"):

@@ -1,4 +1,4 @@
-"""Inside the running service: what its processes may do, asked of them and not of a unit file."""
+"""Inside the running service: the privileges of its processes, tested and not read from a unit file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-# What the kernel says about every process of the live unit.
+# The kernel's view of every process of the live unit.
 PROCESSES = r'''
 import pwd
 instance, unit = live(GIVEN["app"])
@@ -103,7 +103,7 @@ answer["others_exist"] = all(os.path.exists("/srv/%s/current/gunicorn.sock" % ot
 print(json.dumps(answer))
 '''
 
-# Who may connect to the application's socket, tried as each of them.
+# Access to the application's socket, tested as each account.
 SOCKET = r'''
 import pwd
 PROGRAM = "import socket,sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])"
@@ -127,13 +127,13 @@ print(json.dumps({"shell": account.pw_shell, "uid": account.pw_uid, "password": 
 
 @pytest.fixture
 def processes(site: Any, remember: Callable[..., Any]) -> Any:
-    """What the kernel says about the live unit's processes."""
+    """The kernel's view of the live unit's processes."""
     return remember(site, PROCESSES)
 
 
 @pytest.fixture
 def tries(site: Any, remember: Callable[..., Any]) -> Any:
-    """What the service can do, tried."""
+    """The privileges of the service, tested."""
     others = [name for name in site.server.app_names if name != site.name]
     return remember(site, TRIES, others=others)
 
@@ -174,7 +174,7 @@ def test_files_it_makes_are_private(processes: Any) -> None:
 
 
 def test_nothing_but_the_state_directory_and_private_memory_is_mounted_writable(site: Any, processes: Any) -> None:
-    # What is in /proc and /sys belongs to root, who is not there; that a write is refused is tried below.
+    # Files in /proc and /sys belong to root, which is not mapped; a write is tested below.
     allowed = ("/tmp", "/var/tmp", "/dev", "/proc", "/sys", f"/var/lib/{site.name}", *site.app.writable_paths)
     for process in processes["processes"]:
         writable = [path for path, option in process["mounts"] if option == "rw"]

@@ -1,4 +1,4 @@
-"""The session store: what its process may do, who reaches it, and what an application may do there."""
+"""The session store: privileges of its process, access to it, and permissions of an application."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-# What the kernel and systemd say about the store, and what is on disk about its users.
+# The state of the store's process and unit, and its users on disk.
 STORE = r'''
 import grp, hashlib, pwd
 unit = "session-store.service"
@@ -57,7 +57,7 @@ print(json.dumps({
     "restarts": properties(unit, "NRestarts", "ActiveState")}))
 '''
 
-# Who connects, with which account and groups, and what the store says to somebody without a password.
+# Connections as different accounts and groups, and without a password.
 STRANGERS = r'''
 import pwd
 PROGRAM = """
@@ -82,7 +82,7 @@ print(json.dumps({"outside": {account: answers(account) for account in accounts}
                   "inside": answers(GIVEN["app"], "--groups", "session-store")}))
 '''
 
-# What an application may do: asked from its own sandbox, with its own address of the store.
+# Permissions of an application, from its own sandbox, with its own address of the store.
 AS_THE_APPLICATION = r'''
 import pwd
 def ask(app, commands):
@@ -122,7 +122,7 @@ pytestmark = pytest.mark.where(lambda site: site.app.session_store)
 
 @pytest.fixture
 def store(site: Any, remember: Callable[..., Any]) -> Any:
-    """What the kernel, systemd and the disk say about the store."""
+    """The state of the store in the kernel, in systemd and on disk."""
     return remember(site.server, STORE)
 
 

@@ -1,4 +1,4 @@
-"""The site as a stranger on the internet meets it."""
+"""The site as seen from the internet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from host.headers import STATIC, assert_hardened, refused_with
 
-# What only the web server may tell an application about a visitor.
+# Headers that only nginx may set for the application.
 FORGED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix",
           "X-Forwarded-Ssl", "X-Forwarded-Protocol", "Forwarded", "X-Real-IP", "X-Request-ID", "Script-Name",
           "Script_Name", "Path_Info", "Proxy")
@@ -165,7 +165,7 @@ def test_a_name_that_is_not_served_gets_no_response(server: Any, host: bytes) ->
 def test_tls_for_a_name_that_is_not_served_is_refused(server: Any, name: str | None) -> None:
     context = server.outside.context(verify=False)
     if any(re.fullmatch(r"[0-9.]+", domain) for app in server.target.apps for domain in app.domains):
-        # A site has an address, by which nothing is named: it gets the handshake, and answers to nobody else's name.
+        # A site with an address gets handshakes without a server name, and serves only its own names.
         with server.outside.tls(name, context) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: unknown.example\r\nConnection: close\r\n\r\n")
             assert connection.recv(64) == b""
@@ -207,7 +207,7 @@ def test_a_forged_request_id_is_replaced(site: Any) -> None:
     assert len(answer["X-Request-ID"]) == 32
 
 
-# --- the certificate authority's challenge -------------------------------------------------------
+# --- ACME challenges -----------------------------------------------------------------------------
 def test_the_challenge_is_served_without_tls_for_every_name(site: Any) -> None:
     path = "/.well-known/acme-challenge/bulwark-verify-no-such-token"
     for domain in [*site.app.names, "unknown.example"]:

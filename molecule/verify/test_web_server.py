@@ -1,4 +1,4 @@
-"""The web server may do what it has to, and nothing else."""
+"""Privileges of the web server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ for pid in processes("nginx.service"):
                   "confined": (status["Seccomp"].strip(), status["NoNewPrivs"].strip())})
 print(json.dumps({"main": int(properties("nginx.service", "MainPID")["MainPID"]), "processes": found}))
 '''
-# Ports below 1024 alone.
+# Only ports below 1024.
 NET_BIND_SERVICE = 1 << 10
 
 

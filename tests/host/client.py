@@ -22,7 +22,7 @@ class Visitor(threading.Thread):
                 self.answers += 1
                 if answer.status != 200:
                     self.failures.append(f"status {answer.status}")
-            except Exception as error:  # whatever it is, a visitor would have seen it
+            except Exception as error:  # any error would affect a client
                 self.failures.append(repr(error))
 
     def stop(self) -> None:

@@ -2,7 +2,7 @@
 
     pytest molecule/verify --inventory inventory.yml [--ca root.pem]
 
-Nothing here changes a host in a way a visitor or an operator could not; the tests that do more
+Tests here change a host only as a client or an operator can; tests that do more
 (renewal) are marked `intrusive` and run with --intrusive alone.
 
 A promise is made to the sites, and to the runs, it is for; a test that has none is not collected. With

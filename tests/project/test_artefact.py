@@ -1,4 +1,4 @@
-"""What `ansible-galaxy collection build` packs: the collection, and nothing else that lies in the clone."""
+"""The contents of the artefact of `ansible-galaxy collection build`: the collection, and no other files of the clone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-# Read by developers and their tools alone.
+# For developers and their tools only.
 DEVELOPMENT = ("tests/", "molecule/", "tools/", "requirements/", ".github/", ".ci/", ".config/", ".ansible/")
 DEVELOPMENT_FILES = {".ansible-lint", ".editorconfig", ".gitignore", ".pre-commit-config.yaml", "Makefile", "ansible.cfg", "galaxy.yml",
                      "pyproject.toml", "renovate.json"}

@@ -1,4 +1,4 @@
-"""A clone works with an ansible-core of one's own, without a command before."""
+"""A clone works with an existing ansible-core, without a setup."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def _trusted(value: Any) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def _file_vars(role: str, release: str) -> dict[str, Any]:
-    """What `defaults` and `vars` of a role say."""
+    """The variables of `defaults` and `vars` of a role."""
     found: dict[str, Any] = {}
     for part in ("defaults/main.yml", "vars/main.yml", f"vars/Debian_{release}.yml"):
         path = ROLES / role / part

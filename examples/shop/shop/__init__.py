@@ -35,7 +35,7 @@ def create_app(settings: dict | None = None) -> Flask:
 
     @app.after_request
     def keep_private(response: Response) -> Response:
-        """Answers show a visitor's own cart and token: no cache may keep them."""
+        """Responses show a user's own cart and token: no cache may store them."""
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 

@@ -46,7 +46,7 @@ def add_review(product_id: int) -> tuple[dict, int]:
 
 @blueprint.get("/cart")
 def show_cart() -> dict:
-    """What the visitor has chosen."""
+    """The user's choice."""
     return {"lines": cart.lines(), "total_cents": cart.total_cents()}
 
 

@@ -1,4 +1,4 @@
-"""The cart: a part of the visitor's session, wherever that is kept."""
+"""The cart: a part of the user's session."""
 
 from flask import session
 
@@ -8,7 +8,7 @@ MAX_QUANTITY = 20
 
 
 def lines() -> list[dict]:
-    """What is in the cart, with today's prices; products that are gone fall out."""
+    """The contents of the cart, with current prices; removed products are left out."""
     held = session.get("cart", {})
     return [
         {

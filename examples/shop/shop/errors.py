@@ -1,4 +1,4 @@
-"""Errors as a page or as JSON, whichever the caller speaks; never a traceback, which is in the log."""
+"""Errors as a page or as JSON, as the client accepts; the traceback is only in the log."""
 
 from flask import Flask, render_template, request
 from marshmallow import ValidationError
@@ -24,5 +24,5 @@ def http_error(error: HTTPException) -> Response | tuple[dict | str, int]:
 
 
 def invalid_input(error: ValidationError) -> tuple[dict, int]:
-    """What is wrong with the JSON that was sent, field by field."""
+    """Problems of the JSON in the request, by field."""
     return {"error": "Invalid input", "fields": error.normalized_messages()}, 422

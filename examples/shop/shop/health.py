@@ -1,4 +1,4 @@
-"""Whether this instance can serve: asked before a release goes live and by monitoring."""
+"""The health check: requested before a release is activated, and by monitoring."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""How often one visitor may change something. All processes count together where there is a session store."""
+"""Rate limits of changes per client. With a session store, all processes share the counts."""
 
 from flask import Flask, current_app
 from flask_limiter import Limiter

@@ -45,7 +45,7 @@ def review(product_id: int) -> str | Response | tuple[str, int]:
 
 @blueprint.get("/cart")
 def show_cart() -> str:
-    """What the visitor has chosen."""
+    """The user's choice."""
     return render_template("cart.html", lines=cart.lines(), total=cart.total_cents(), form=CartForm())
 
 

@@ -1,4 +1,4 @@
-"""What the JSON API accepts. A key that is not listed is refused, and no type is guessed."""
+"""Schemas of the JSON API. Unknown keys are refused, and types are not guessed."""
 
 from marshmallow import Schema, fields, validate
 

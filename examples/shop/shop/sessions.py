@@ -40,7 +40,7 @@ def init_app(app: Flask) -> None:
 
 
 def prefix_of(url: str) -> str:
-    """What the names of this application's keys begin with: its user may use no others."""
+    """The prefix of this application's keys: its user may use no others."""
     return f"{urlsplit(url).username}:"
 
 
@@ -51,7 +51,7 @@ def check() -> None:
 
 
 class Session(CallbackDict, SessionMixin):
-    """A visitor's session. It has no id until it holds something."""
+    """A user's session. It has no id while it is empty."""
 
     def __init__(self, sid: str | None = None, initial: dict[str, Any] | None = None) -> None:
         def changed(session: "Session") -> None:
@@ -83,7 +83,7 @@ class StoredSessions(SessionInterface):
         return f"{self.prefix}session:{sha256(sid.encode()).hexdigest()}"
 
     def open_session(self, app: Flask, request: Request) -> Session:
-        """The visitor's session. An id that is not in the store is never taken over: it gets a new one."""
+        """The user's session. An id that is not in the store is replaced by a new one."""
         sid = request.cookies.get(self.get_cookie_name(app))
         if not sid:
             return Session()

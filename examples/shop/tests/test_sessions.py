@@ -9,7 +9,7 @@ URL = "unix://shop:password@/run/session-store/session-store.sock"
 
 
 class Shelf(dict):
-    """What the application asks of the store, kept in a dictionary."""
+    """The store's commands that the application uses, on a dictionary."""
 
     def __init__(self):
         super().__init__()

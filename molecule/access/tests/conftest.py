@@ -1,4 +1,4 @@
-"""What only this scenario does to a host."""
+"""Fixtures of this scenario."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from host.plugin import Server
 ROLE = "molecule/access/access.yml"
 SETTINGS = {"host_access_confirm_seconds": 20}
 
-# Everything the role decides, as the host has it. What was undone leaves no trace in it.
+# The state of the host that the role sets. A change that was rolled back leaves no trace in it.
 STATE = """
 sha256sum /etc/ssh/sshd_config.d/* /etc/host-access/* /etc/fail2ban/jail.d/* /etc/fail2ban/filter.d/nginx-limits.conf
 sha256sum /etc/systemd/system/host-access* /usr/local/sbin/host-access*
@@ -37,7 +37,7 @@ class Way:
     server: Any
 
     def words(self, *command: str, options: tuple[str, ...] = ()) -> list[str]:
-        """What an operator would type; nothing is shared with another connection."""
+        """Run a command over a new SSH connection."""
         target = self.server.target
         return ["ssh", "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", *options,
                 *target.ssh_args.split(), "-i", target.key, f"{target.user}@{target.address}", *command]
@@ -53,7 +53,7 @@ class Way:
         return subprocess.Popen(self.words(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def read(self, command: str) -> str:
-        """What a command prints, through a new connection; tried again while the host is between two states."""
+        """The output of a command over a new connection; repeated while the host changes its state."""
         give_up = time.monotonic() + PATIENCE_SECONDS
         while True:
             done = self.ssh(command)
@@ -86,7 +86,7 @@ class Hosts:
             assert changes is None or (run.count("changed")[host] > 0) == changes, run.output
 
     def read(self, command: str) -> dict[str, str]:
-        """What a command prints on each."""
+        """The output of a command on each host."""
         return {host: way.read(command) for host, way in self.ways.items()}
 
     def state(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the host answers to, what it bans, and what it leaves alone; asked from outside and from a second address."""
+"""Open ports, bans and limits of the host, from outside and from a second address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PINNED = Path(__file__).resolve().parents[1] / "ssh-audit.txt"
-# Another machine in the host's neighbourhood, with addresses of its own.
+# A second machine on the host's network, with its own addresses.
 NEIGHBOUR = """
 ip netns add neighbour
 ip link add to-neighbour type veth peer name eth0 netns neighbour
@@ -131,11 +131,11 @@ def ssh_audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def unbanned(server: Any) -> Iterator[None]:
-    """What is measured is sshd and the firewall, not that the other machine is banned half way."""
+    """The test measures sshd and the firewall, so bans are turned off."""
     server.host.run_expect([0], "fail2ban-client set sshd addignoreip 192.0.2.2")
     yield
     server.host.run_expect([0], "fail2ban-client set sshd delignoreip 192.0.2.2")
-    # What the server itself holds against the address is forgotten.
+    # Remove the penalties of sshd for the address.
     server.host.run_expect([0], "systemctl restart ssh")
 
 
@@ -207,7 +207,7 @@ def test_a_dead_connection_is_noticed_inside_it(way: Any) -> None:
     # Others may be older than these settings.
     found = way.read("set -- $SSH_CONNECTION; ss -Htno state established \"dport = :$2\"; sshd -T | grep -i '^clientalive'")
     assert ":22 " in found
-    # Nothing that somebody on the way could answer.
+    # TCP keepalive can be spoofed.
     assert "keepalive" not in found, found
     assert {"clientaliveinterval 90", "clientalivecountmax 2"} <= set(found.splitlines())
 

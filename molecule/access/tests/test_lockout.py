@@ -1,4 +1,4 @@
-"""Nobody is locked out: a change that would lock somebody out is refused or undone. A new connection works after each test."""
+"""No change locks the operator out: it is refused or rolled back. A new connection works after each test."""
 
 from __future__ import annotations
 

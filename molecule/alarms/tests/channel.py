@@ -15,7 +15,7 @@ PUBLISHED = json.loads((ROOT / "molecule/shared/advisories.json").read_text().re
 
 
 class Receiver:
-    """What the mail server and the webhook in the neighbouring container got."""
+    """The messages that the mail server and the webhook received."""
 
     def __init__(self) -> None:
         self.hosts = scenario()
@@ -40,7 +40,7 @@ class Receiver:
         return [call for call in map(json.loads, text.splitlines()) if call["host"] == server.name]
 
     def events(self, server: Server, key: str) -> list[str]:
-        """What the webhook was told about one key."""
+        """The webhook's events of one key."""
         return [event["event"] for call in self.hooks(server) for event in call["events"] if event["key"] == key]
 
     def mails(self, server: Server) -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ class Channel:
         return int(self.sh("find /var/lib/alarm-channel/spool -name '[!.]*.json' | wc -l"))
 
     def journal(self, since: str) -> str:
-        """What the channel said."""
+        """The output of the channel."""
         return self.sh(f"journalctl -t alarm-channel --output=cat --no-pager --since='{since}'")
 
     def now(self) -> str:

@@ -19,7 +19,7 @@ def receiver() -> Receiver:
 
 @pytest.fixture(scope="session", autouse=True)
 def by_themselves(request: pytest.FixtureRequest, receiver: Receiver) -> dict[str, tuple[list[str], str]]:
-    """What timers and cron do when nobody asks, of all hosts in one wait: events of an alarm, and cron's audit.
+    """Events of timers and cron on all hosts, in one wait: an alert, and cron's audit.
 
     The time is used to install the mail systems.
     """

@@ -1,4 +1,4 @@
-"""Audits through cron, socket and sandbox, and what they lead to: three results, and news once."""
+"""Audits through cron, socket and sandbox: three results, and each finding reported once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mail, webhook, metrics: each gets an alarm once, none is lost, no secret is seen."""
+"""Mail, webhook and metrics get each alert once, none is lost, and no secret is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong on a real host is seen: on the wire, in systemd, in the web server's log."""
+"""Checks on a host find faults in certificates, units and the access log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINK = "/etc/ssl/acme-cert/shop"
 
 
 def certificate(domain: str, days: float, left_percent: float) -> tuple[str, str]:
-    """A certificate of some authority's with so much of its life left, and its key."""
+    """A certificate of another CA with this share of its lifetime left, and its key."""
     key, authority = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days * left_percent / 100)
     built = (x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, domain)]))
@@ -86,7 +86,7 @@ def test_a_web_server_that_presents_nothing_is_seen(channel: Channel) -> None:
 
 def test_a_renewal_that_failed_is_seen_until_one_succeeds(channel: Channel) -> None:
     unit = "acme-cert-renew@shop.service"
-    # The authority is out of reach: nothing listens there.
+    # The CA is not reachable: the port is closed.
     channel.sh("cp /etc/hosts /root/verify-hosts; echo '127.0.0.1 pebble' >/etc/hosts; touch /run/acme-cert-force-shop")
     try:
         assert channel.server.host.run(f"systemctl start {unit}").rc != 0

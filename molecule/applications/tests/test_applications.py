@@ -1,4 +1,4 @@
-"""Applications that were written for a laptop are live, work in a browser, and are protected all the same."""
+"""Applications as people write them are deployed, work in a browser, and are protected."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Browser:
             sys.exit(f"not a step: {step}")
 
     def console(self) -> list[str]:
-        """What the console said since the last call."""
+        """The console's messages since the last call."""
         return [f"{entry['level']}: {entry['message']}" for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
 
 

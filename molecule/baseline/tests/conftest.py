@@ -1,4 +1,4 @@
-"""The playbook run again over what somebody changed."""
+"""The playbook runs again after manual changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from host.playbooks import Playbooks
 from host.plugin import Server
 
-# What the hosts of others have on them, and what somebody changes by hand. One of the packages is needed by another.
+# Packages and manual changes of existing hosts. One of the packages is needed by another.
 UNDONE = ("apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tftpd-hpa nfs-common "
           "&& sysctl -qw net.ipv4.conf.all.accept_redirects=1 && mount -o remount,exec /dev/shm && mount -o remount,bind,exec /tmp "
           "&& mount -o remount,hidepid=0 /proc && (id -u open >/dev/null 2>&1 || useradd --no-create-home open) && passwd -q -d open "
@@ -33,7 +33,7 @@ def again(servers: list[Server], playbooks: Playbooks) -> Callable[[], str]:
 
 @pytest.fixture
 def person(server: Server) -> str:
-    """An account of somebody who logs in."""
+    """An account of a person."""
     done = server.host.run("id visitor >/dev/null 2>&1 || useradd --create-home --shell /bin/sh visitor")
     assert done.rc == 0, done.stderr
     return "visitor"

@@ -1,4 +1,4 @@
-"""What host.yml sets is in effect; what a host does not let it set is said by name."""
+"""Settings of host.yml are in effect, or reported by name."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ print(json.dumps(found))
 
 
 def run(server: Server, command: str, *arguments: str) -> str:
-    """What a command prints that must succeed."""
+    """The output of a command that must succeed."""
     done = server.host.run(command, *arguments)
     assert done.rc == 0, f"{command}: {done.stderr or done.stdout}"
     return done.stdout
@@ -170,7 +170,7 @@ def test_a_file_that_changes_is_recorded_once_and_by_name(server: Server) -> Non
     run(server, "echo [Service] > %s && " + look + " && " + look, path)
     said = run(server, "journalctl --quiet --output=cat --unit=host-baseline-changes --since=%s", since)
     assert said.count(path) == 1, said
-    # What is in a file is its own business.
+    # The contents of a file are not compared.
     assert "[Service]" not in said
     run(server, "echo ExecStart=/bin/true >> %s && " + look, path)
     said = run(server, "journalctl --quiet --output=cat --unit=host-baseline-changes --since=%s", since)

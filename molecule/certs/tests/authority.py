@@ -1,4 +1,4 @@
-"""An authority that asks a name server of ours, and a directory of it that says more than it does."""
+"""A CA with a test name server, and a directory with additional metadata."""
 
 from __future__ import annotations
 

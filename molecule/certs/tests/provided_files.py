@@ -1,4 +1,4 @@
-"""Certificates as a company's own authority would give them, and their keys in a vault."""
+"""Certificates of a private CA, and their keys in a vault."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ STRANGER = "/etc/nginx/conf.d/stranger.conf"
 
 
 def renew(name: str) -> Callable[[Any], None]:
-    """What an operator does with a new certificate: the same files, other contents."""
+    """Replace the provided files by a new certificate."""
     def copy(hosts: Any) -> None:
         for kind in ("pem", "key"):
             shutil.copyfile(FILES / f"{name}.{kind}", FILES / f"shop.{kind}")
@@ -80,7 +80,7 @@ def play(step: Step, *options: str, playbook: str = "playbooks/certificates.yml"
     settings.write_text(json.dumps({"web": {"vars": {"acme_cert_directory_url": step.directory_url, "certs": certs}}}), encoding="utf-8")
     playbooks = Playbooks.verbose([str(ROOT / "molecule/inventory"), str(ROOT / "molecule/certs/inventory"), str(settings)])
     run = playbooks.run(playbook, "--limit=all", "--vault-password-file", str(PASSWORD), *options)
-    # The last one, for whoever asks why a test failed.
+    # The last output, for the analysis of a failed test.
     (ROOT / "build" / "logs" / "certs-last.log").write_text(run.output, encoding="utf-8")
     return run
 
@@ -99,7 +99,7 @@ class Visitor(threading.Thread):
             try:
                 with self.site.server.outside.tls(self.site.domain, self.site.server.outside.context(verify=False)) as connection:
                     self.presented.append(connection.getpeercert(binary_form=True))
-            except Exception as error:  # whatever it is, a visitor would have seen it
+            except Exception as error:  # any error would affect a client
                 self.failures.append(repr(error))
 
 SITES = "molecule/certs/sites.yml"
@@ -122,13 +122,13 @@ print(json.dumps({"rc": done.returncode, "log": output("journalctl", "--unit=acm
 
 
 def presented(site: Any) -> x509.Certificate:
-    """What a visitor gets now."""
+    """The certificate that a client gets."""
     with site.server.outside.tls(site.domain, site.server.outside.context(verify=False)) as connection:
         return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True))
 
 
 def trusted(site: Any, root: str) -> bool:
-    """Whether somebody who trusts `root` alone gets every name without a word."""
+    """Whether a client that trusts only `root` can connect to every name."""
     known = site.server.outside
     outside = Outside(known.address, known.https_port, known.http_port, root)
     for domain in site.app.domains:

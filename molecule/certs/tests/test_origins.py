@@ -1,4 +1,4 @@
-"""Certificates from elsewhere take each other's place, and no visitor is ever without one."""
+"""Certificates of all sources replace each other, and every connection has a valid one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography import x509
 from provided_files import FILES, key_lines
 from steps import HOSTS, PROVIDED, STATE, Step, play, presented, trusted
 
-# What every process was started with, until told to stop; then which of it has a line of a key.
+# Command lines of all processes until the end; then those that contain a line of a key.
 WATCH = r'''
 import time
 seen = set()
@@ -118,7 +118,7 @@ def test_another_run_changes_nothing(step: Callable[..., Any], sites: list[Any])
 
 @pytest.fixture(scope="module")
 def predicted(step: Callable[..., Any]) -> Any:
-    """What a run in check mode says of a certificate that is not there yet."""
+    """The output of check mode about a certificate that does not exist yet."""
     step("provided again")
     chain, key = (FILES / f"second.{kind}" for kind in ("pem", "key"))
     return play(Step({**PROVIDED, "provided_chain": str(chain), "provided_key": str(key)}), "--check")
@@ -196,6 +196,6 @@ def test_every_connection_got_a_valid_certificate(step: Callable[..., Any], visi
         visitor.stopped.set()
         visitor.join()
         assert visitor.failures == []
-        # The authority's, three of ours, the self-signed one.
+        # The CA's certificate, three provided ones, the self-signed one.
         assert len(set(visitor.presented)) >= 5
         assert len(visitor.presented) > 50

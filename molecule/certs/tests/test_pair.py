@@ -1,4 +1,4 @@
-"""A pair, ECDSA and RSA: every client gets the one it can read, and the two live and end as one."""
+"""A pair, ECDSA and RSA: every client gets a certificate that it supports, and both are renewed and revoked together."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ print(json.dumps({"rc": done.returncode, "second": properties("acme-cert-renew@s
 
 
 def shown(site: Any, options: tuple[str, ...]) -> Optional[x509.Certificate]:
-    """What a client of this kind gets; none when no handshake comes about."""
+    """The certificate that such a client gets; None if the handshake fails."""
     outside = site.server.outside
     done = subprocess.run(["openssl", "s_client", "-connect", f"{outside.address}:{outside.https_port}", "-servername", site.domain, *options],
                           input=b"", capture_output=True, timeout=20, check=False)
@@ -54,14 +54,14 @@ def serials(site: Any, kinds: dict[str, tuple[str, ...]]) -> list[Optional[int]]
 
 @pytest.fixture(scope="module")
 def before(step: Callable[..., Any], sites: list[Any]) -> list[Any]:
-    """What clients get of the certificate there was."""
+    """The connections that still have the previous certificate."""
     step("authority again")
     return [serials(site, ECDSA) for site in sites]
 
 
 @pytest.fixture(scope="module")
 def predicted(before: Any) -> Run:
-    """What check mode says of the second certificate."""
+    """The output of check mode about the second certificate."""
     return play(Step(PAIR), "--check", playbook=SITES)
 
 
@@ -167,7 +167,7 @@ def test_a_revocation_is_of_both(pair: Run, sites: list[Any]) -> None:
     hosts = scenario()
 
     def status(serial: int) -> str:
-        """What the authority says of one of its certificates."""
+        """The CA's status of a certificate."""
         return json.loads(hosts.execute("pebble", f"curl -sk https://localhost:15000/cert-status-by-serial/{serial:x}"))["Status"]
 
     def all_serials() -> list[int]:

@@ -1,4 +1,4 @@
-"""A site that is reached by an address in place of a name: certified, renewed, and told from every other."""
+"""A site with an IP address: issuance, renewal, and separation from other sites."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ fi
 for n in $(seq 150); do curl -sk -o /dev/null https://localhost:14004/dir && exit; sleep 0.2; done
 cat /tmp/trusting.log >&2; exit 1
 """
-# As a visitor does who has nothing but the address, and looks closely at the certificate.
+# A client that connects to the address and verifies the certificate.
 VISIT = r'''
 import http.client, ssl
 connection = http.client.HTTPSConnection(GIVEN["address"], 443, timeout=10, context=ssl.create_default_context(cadata=GIVEN["ca"]))
@@ -29,7 +29,7 @@ connection.request("GET", "/")
 answer = connection.getresponse()
 print(json.dumps([answer.status, answer.getheader("Location")]))
 '''
-# What alarms are raised by, for the names of the certificate one by one.
+# The alert's checks of each name of the certificate.
 WATCHED = r"""
 import hashlib, importlib.machinery, importlib.util
 sys.dont_write_bytecode = True
@@ -41,7 +41,7 @@ print(json.dumps([hashlib.sha256(alarms.served_certificate(name)).hexdigest() fo
 
 
 def presented(site: Any, name: str | None = None) -> x509.Certificate:
-    """What is presented to who names this, or nothing."""
+    """The certificate for this server name, or without one."""
     with site.server.outside.tls(name, site.server.outside.context(verify=False)) as connection:
         return x509.load_der_x509_certificate(connection.getpeercert(binary_form=True))
 
@@ -90,7 +90,7 @@ def test_a_client_that_connects_to_the_address_gets_the_site_and_its_certificate
     assert ipv4.count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         outside = site.server.outside
-        # No application is behind it: that the site answers is what counts, and that it is not sent elsewhere.
+        # No application is behind it; the test checks that the site responds and does not redirect.
         assert outside.https(outside.address).status == 502
         moved = outside.https(site.domain)
         assert (moved.status, moved["Location"]) == (308, f"https://{outside.address}/")

@@ -1,4 +1,4 @@
-"""Names that are proven in DNS, with a real name server that takes updates: wildcards, renewal, revocation, and a key that leaks nowhere."""
+"""DNS challenges with a name server that accepts updates: wildcards, renewal, revocation, and a key that does not leak."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_wildcard_is_certified_and_served(certified: Run, sites: list[Any]) ->
     for site in sites:
         known = site.server.outside
         outside = Outside(known.address, known.https_port, known.http_port, str(STATE / "ca-dns.pem"))
-        # No application is behind it: that the site answers is what counts, and that it is not sent elsewhere.
+        # No application is behind it; the test checks that the site responds and does not redirect.
         assert outside.https(f"anything.{site.domain}").status == 502
         assert outside.https(f"www.{site.domain}").status == 308
 
@@ -101,7 +101,7 @@ def test_another_run_changes_nothing(certified: Run, authority: Authority) -> No
 
 def test_a_revoked_certificate_is_no_longer_served(certified: Run, authority: Authority, sites: list[Any]) -> None:
     def status(serial: int) -> str:
-        """What the authority says of one of its certificates."""
+        """The CA's status of a certificate."""
         return json.loads(authority.hosts.execute("pebble", f"curl -sk https://localhost:15002/cert-status-by-serial/{serial:x}"))["Status"]
 
     before = [presented(site) for site in sites]

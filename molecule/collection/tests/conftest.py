@@ -1,4 +1,4 @@
-"""The host that plays the controller."""
+"""The host that acts as the controller."""
 
 from __future__ import annotations
 

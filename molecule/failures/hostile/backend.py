@@ -1,4 +1,4 @@
-"""A build back end that tries what a hostile one would, notes what it got, and goes on to build.
+"""A build back end that tries attacks, records the results, and then builds.
 
 Each try returns what shows that it succeeded, and raises OSError or returns nothing when it was refused.
 """
@@ -29,7 +29,7 @@ def written() -> list[str]:
 
 
 def listed(*folders: str) -> list[str]:
-    """What is in the first folder that lets us look."""
+    """The contents of the first readable directory."""
     for folder in folders:
         try:
             if found := os.listdir(folder):
@@ -40,7 +40,7 @@ def listed(*folders: str) -> list[str]:
 
 
 def setuid_file() -> str:
-    """A program that whoever runs it is us: the way from one account to another."""
+    """A setuid program, which would run as another account."""
     path = RELEASE / "src" / "setuid"
     path.write_text("x")
     try:
@@ -64,7 +64,7 @@ def connected(path: str) -> str:
 
 
 def capabilities() -> str:
-    """What of root is left to us, or could come back."""
+    """Capabilities of root that are left or could be regained."""
     sets = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(("CapEff", "CapBnd"))]
     return "" if set(sets) == {"0" * 16} else str(sets)
 

@@ -36,7 +36,7 @@ print(open(found[0]).read())
 
 
 def issuer(site: Any) -> str:
-    """Who signed the certificate that visitors get."""
+    """The issuer of the served certificate."""
     with site.server.outside.tls(site.domain, site.server.outside.context(verify=False)) as connection:
         der = connection.getpeercert(binary_form=True)
     return site.server.host.run("echo %s | base64 -d | openssl x509 -inform der -noout -issuer", _base64(der)).stdout
@@ -47,14 +47,14 @@ def _base64(data: bytes) -> str:
 
 
 def answers(site: Any) -> int:
-    """The status a visitor gets who does not ask for a known authority."""
+    """The status for a client that does not verify the certificate."""
     with site.server.outside.tls(site.domain, site.server.outside.context(verify=False)) as connection:
         connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: {site.domain}\r\nConnection: close\r\n\r\n".encode())
         return int(connection.recv(100).split()[1])
 
 
 def somebody(site: Any) -> bytes:
-    """What the site that was there before answers."""
+    """The response of the existing site."""
     return site.server.outside.http("somebody.example").body
 
 

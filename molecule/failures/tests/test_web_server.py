@@ -1,4 +1,4 @@
-"""The life of a host whose nginx is not root's: what somebody else does to it goes on working, or says why not."""
+"""nginx without root on a host with other sites: changes by others work, or fail with a reason."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def host(step: Callable[..., Any], at: Callable[..., Any]) -> Any:
 
 @pytest.fixture
 def added(host: Any) -> Iterator[Callable[[str], None]]:
-    """Puts a file where somebody's role would, and takes it away again."""
+    """Writes a file as another role would, and removes it again."""
     yield lambda text: host.check_output("printf %%s %s > %s", text, ADDED)
     host.check_output(f"rm -f {ADDED} {LOG} {KEY} /etc/ssl/certs/added.pem && systemctl reload-or-restart nginx")
 

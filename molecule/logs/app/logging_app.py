@@ -1,4 +1,4 @@
-"""An application that says what it is told, in every way a program can."""
+"""An application that writes a text in every way a program can."""
 
 import base64
 import logging

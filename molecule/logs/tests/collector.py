@@ -1,6 +1,6 @@
-"""A syslog collector beside the ACME authority: rsyslog over TLS, with certificates good and bad.
+"""A syslog collector beside the ACME server: rsyslog over TLS, with valid and invalid certificates.
 
-Run as a program it prepares the collector and leaves its authority in build/molecule/<scenario>/collector.pem.
+Run as a program it prepares the collector and writes its CA certificate to build/molecule/<scenario>/collector.pem.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ certificate misnamed ca elsewhere.example 30
 certificate expired ca pebble 0
 touch ready
 """
-# What is no TLS at all: takes connections, answers nothing, keeps what it gets.
+# A server without TLS: accepts connections, sends nothing, stores the input.
 LISTENER = r"""
 import socket, threading
 def keep(connection):
@@ -53,7 +53,7 @@ server = socket.create_server(("", 6514))
 while True:
     threading.Thread(target=keep, args=(server.accept()[0],), daemon=True).start()
 """
-# Who has the port, as its own network namespace knows it.
+# The process that listens on the port, in its network namespace.
 LISTENING = r"""
 listening() { ss -Hltnp "sport = :6514" | grep -o "pid=[0-9]*" | cut -d= -f2 | sort -u; }
 """
@@ -70,12 +70,12 @@ class Collector:
         return self.hosts.execute("pebble", script)
 
     def prepare(self) -> None:
-        """Certificates and configurations; the authority for the hosts."""
+        """Certificates and configurations; the CA certificate for the hosts."""
         self.run(PREPARE)
         (self.hosts.folder / "collector.pem").write_text(self.run("cat /etc/collector/ca.pem") + "\n", encoding="utf-8")
 
     def stop(self) -> None:
-        """Whoever listens, until nobody does and the process and its connections are gone."""
+        """Stop the listener; wait until its process and connections have ended."""
         self.run(LISTENING + """
                  pids=$(listening)
                  for pid in $pids; do kill "$pid" || [ ! -d "/proc/$pid" ]; done
@@ -91,7 +91,7 @@ class Collector:
     def _instead(self, command: str) -> None:
         self.stop()
         podman("exec", "--detach", self.hosts.container("pebble"), "sh", "-c", f"echo $$ >/var/collector/pid; exec {command}")
-        # It has the port alone, or it is no collector: the test would talk to another.
+        # Only this process listens on the port; otherwise the test would use another one.
         self.run(LISTENING + """
                  for _ in $(seq 300); do
                      [ -z "$(listening)" ] || [ "$(listening)" != "$(cat /var/collector/pid)" ] || exit 0
@@ -110,7 +110,7 @@ class Collector:
         self._instead(f"python3 -c '{LISTENER}'")
 
     def heard(self) -> bytes:
-        """What came without TLS."""
+        """The input that arrived without TLS."""
         return bytes.fromhex(self.run("if [ -e /var/collector/heard ]; then od -An -v -tx1 /var/collector/heard; fi"))
 
     def until_heard(self, again: Callable[[], object], seconds: float = 90) -> None:
@@ -121,7 +121,7 @@ class Collector:
             time.sleep(0.5)
 
     def lines(self, containing: str = "") -> list[str]:
-        """What it has got, in order."""
+        """The received lines, in order."""
         return [line for line in self.run("cat /var/collector/lines 2>/dev/null || :").splitlines() if containing in line]
 
     def wait(self, containing: str, count: int, seconds: float = 90) -> list[str]:

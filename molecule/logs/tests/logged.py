@@ -10,7 +10,7 @@ from typing import Any
 # The fields every line has, in this order: docs/logs.md.
 SCHEMA = ["time", "level", "source", "application", "request_id", "message"]
 
-# What is in the access log beyond a position, whole lines and bytes; latin-1 keeps every byte.
+# The access log after a position, as whole lines; latin-1 keeps every byte.
 ACCESS = r'''
 import time
 time.sleep(GIVEN.get("wait", 0.3))

@@ -60,7 +60,7 @@ def test_every_byte_in_path_header_and_agent_leaves_one_readable_line(site: Any)
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda request: exchange(site, context, request), requests))
     lines = access(site, position)
-    # A line feed after the path makes it HTTP/0.9, which names no site: nobody's request, not logged.
+    # A line feed after the path makes it HTTP/0.9, which has no Host header; it is not logged.
     assert len(lines) == len(requests) - 1, "a line per request, neither more nor fewer"
     assert not any(f"{word}-0a-" in line["path"] and "-h" not in line["path"] for line in lines)
     served = [request for request, answer in zip(requests, answers) if answer and b" 400 " not in answer]

@@ -1,4 +1,4 @@
-"""Logs are bounded, lose nothing while they are rotated, survive a restart, and are not for everybody."""
+"""Logs are limited, lose no line in a rotation, survive a restart, and are private."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ output("systemctl", "restart", "systemd-journald@%s.service" % GIVEN["app"])
 print(json.dumps({"volatile": glob.glob("/run/log/journal/*." + GIVEN["app"]),
                   "found": GIVEN["word"] in output("journalctl", "--namespace=" + GIVEN["app"], "--output=cat", "--all").decode()}))
 '''
-# Who can read what: as nobody, and as a member of one group.
+# Access to logs: as the account nobody, and as a member of each group.
 READERS = r'''
 import grp, pwd
 app, found = GIVEN["app"], {}
@@ -57,7 +57,7 @@ for who in ("nobody", app, "www-data", "adm", "systemd-journal"):
     found[who] = {"journal": b"message" in lines, "files": sorted({os.path.dirname(path) for path in readable})}
 print(json.dumps({"found": found, "kinds": sorted({os.path.dirname(path) for path in files})}))
 '''
-# The neighbours' sockets, as the application's process sees them.
+# Journal sockets of other applications, as seen by the application's process.
 SOCKETS = r'''
 unit = live(GIVEN["app"])[1]
 root = "/proc/%s/root/run/systemd" % properties(unit, "MainPID")["MainPID"]

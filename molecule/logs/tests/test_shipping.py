@@ -1,4 +1,4 @@
-"""Every line reaches the collector, over TLS and to the right one alone, whatever happens in between."""
+"""Every line reaches the right collector, over TLS, also after failures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ print(json.dumps({
     "host": [output("systemctl", verb, "rsyslog.service").decode().strip() for verb in ("is-enabled", "is-active")],
     "host_files": glob.glob("/etc/rsyslog.d/*"), "changed": output("dpkg", "--verify", "rsyslog").decode()}))
 '''
-# What the sender says of itself from now on.
+# The sender's own messages from now on.
 SAYS_CURSOR = r'''
 print(json.dumps(json.loads(output("journalctl", "--unit=flask-logs-%s.service" % GIVEN["app"], "--output=json", "--lines=1"))["__CURSOR"]))
 '''

@@ -1,4 +1,4 @@
-"""An application that tells what it heard, and does with HTTP what an edge may get in the way of."""
+"""An application that returns its request, and uses WebSockets, streams and uploads."""
 
 import os
 import secrets
@@ -18,7 +18,7 @@ sock = Sock(app)
 
 
 def flag(name: str) -> Path:
-    """What one request tells another, whichever process serves it."""
+    """A message from one request to another, across processes."""
     return Path(tempfile.gettempdir(), f"responses-{name}")
 
 
@@ -84,7 +84,7 @@ def broken() -> Response:
 @app.get("/events")
 @app.get("/waits/events")
 def events() -> Response:
-    """A second event when somebody has seen the first."""
+    """A second event after a client has confirmed the first."""
     name = secrets.token_hex(8)
 
     def stream():

@@ -1,4 +1,4 @@
-"""Visitors of the two sites."""
+"""Clients of the two sites."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def edge(sites: dict[tuple[str, str], Any], on: str) -> Any:
 
 @pytest.fixture
 def plain(sites: dict[tuple[str, str], Any], on: str) -> Any:
-    """The site that knows no path; the controller is nobody to it."""
+    """The site without path settings."""
     return sites[on, "plain"]
 
 
 @pytest.fixture
 def maintained(edge: Any) -> Any:
-    """The site while visitors are sent away."""
+    """The site during maintenance."""
     flag = f"/etc/nginx/maintenance/{edge.name}.on"
     edge.server.host.check_output("touch %s", flag)
     yield edge

@@ -31,7 +31,7 @@ def parsed(data: bytes) -> Answer:
 
 
 def sent(site: Any, request: bytes, context: Any = None) -> Answer:
-    """What these very bytes are answered with, over TLS."""
+    """The response to raw bytes, over TLS."""
     with site.server.outside.tls(site.domain, context) as connection:
         connection.sendall(request)
         received = b""
@@ -44,6 +44,6 @@ SEEN = itertools.count()
 
 
 def somebody(network: str = "203.0.113") -> dict[str, str]:
-    """Headers of a visitor the proxy in front has not seen before."""
+    """Headers of a new client address, as the proxy in front sends them."""
     number = next(SEEN) % 254 + 1
     return {"X-Forwarded-For": f"{network}.{number}" if network.count(".") == 2 else f"{network}:{number:x}"}

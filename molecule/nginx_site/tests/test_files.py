@@ -1,4 +1,4 @@
-"""Files: kept as long as their names tell they may be, compressed, and by HTTP/3 too."""
+"""Files: caching by name, compression, and HTTP/3."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from requests_sent import STATE, somebody
 from testhosts import scenario
 
-# What curl says of a connection that did not come about.
+# curl's exit status for a failed connection.
 NONE = ["0", "000", "none"]
 FOREVER = "max-age=31536000, immutable"
 

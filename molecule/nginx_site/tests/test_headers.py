@@ -1,4 +1,4 @@
-"""Every header of the set is on every answer, once, and the application's own win."""
+"""Every response has every header once, and the application's own take precedence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may come where, by which method and how often; and nobody gets past it by writing a path differently."""
+"""Access, methods and limits of paths, in every spelling of a path."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def raw(path: str, site: Any, visitor: dict[str, str]) -> bytes:
 
 
 def basic(name: str, password: str) -> dict[str, str]:
-    """The header of a browser that was told these."""
+    """The Authorization header for these credentials."""
     import base64
 
     return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
@@ -110,7 +110,7 @@ print(json.dumps(found))
 
 # --- certificates --------------------------------------------------------------------------------
 def shown(site: Any, path: str, client: str | None) -> int:
-    """The status for somebody who shows a certificate."""
+    """The status for a client with a certificate."""
     context = site.server.outside.context()
     if client:
         context.load_cert_chain(STATE / f"client-of-{client}.pem", STATE / f"client-of-{client}.key")
@@ -186,7 +186,7 @@ def test_a_subscriber_of_ipv6_is_one_client(edge: Any) -> None:
 
 # --- who asks ------------------------------------------------------------------------------------
 def told(site: Any, headers: dict[str, str]) -> tuple[dict[str, str], str]:
-    """What the application heard, and the address in the log."""
+    """The request headers that the application got, and the address in the log."""
     answer = site.get("/heard", headers=headers)
     return json.loads(answer.body)["headers"], site.ask(LINES, mark=answer["X-Request-ID"])[0]["client"]
 

@@ -1,4 +1,4 @@
-"""WebSockets, event streams and bodies that the application gets while they come, where a path says so."""
+"""WebSockets, event streams and unbuffered request bodies, on paths that set them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def head(site: Any, method: str, path: str, **headers: str) -> bytes:
 
 
 def until(connection: ssl.SSLSocket, mark: bytes) -> bytes:
-    """What arrives, up to a mark or the end."""
+    """The input up to a mark or the end."""
     received = b""
     while mark not in received and (part := connection.recv(65536)):
         received += part
@@ -64,7 +64,7 @@ def test_no_other_protocol_is_upgraded_to(edge: Any) -> None:
 
 # --- event streams -------------------------------------------------------------------------------
 def second_event(site: Any, path: str) -> bytes:
-    """The rest of a stream whose second event waits for somebody to have seen the first."""
+    """The rest of a stream whose second event waits for the confirmation of the first."""
     with site.server.outside.tls(site.domain) as connection:
         connection.sendall(head(site, "GET", path, Connection="close"))
         received = until(connection, b"\n\n")

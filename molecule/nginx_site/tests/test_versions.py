@@ -1,4 +1,4 @@
-"""A site that speaks TLS 1.3 alone, beside one that speaks TLS 1.2 too."""
+"""A site with TLS 1.3 only, beside one that also allows TLS 1.2."""
 
 from __future__ import annotations
 

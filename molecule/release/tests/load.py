@@ -1,4 +1,4 @@
-"""A steady load through TLS, with every single answer on record."""
+"""A constant TLS load that records every response."""
 
 from __future__ import annotations
 

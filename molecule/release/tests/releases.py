@@ -6,7 +6,7 @@ from typing import Any
 
 from host.plugin import Site
 
-# What is at rest on a host: instances, units, links and files of an application.
+# The state of an application on a host: instances, units, links and files.
 STATE = r'''
 base = "/srv/" + GIVEN["app"]
 unit = "gunicorn-%s@" % GIVEN["app"]

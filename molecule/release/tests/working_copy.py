@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make build/release/shop: a copy of the example with commands, a slow page and a version, ready to be made bad."""
+"""Create build/release/shop: a copy of the example with commands, a slow page and a version, for faults."""
 
 from __future__ import annotations
 

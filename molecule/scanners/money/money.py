@@ -6,7 +6,7 @@ from ihatemoney.run import create_app
 
 
 class Settings:
-    """What its manual asks for."""
+    """The settings that its manual requires."""
 
     SECRET_KEY = os.environ["FLASK_SECRET_KEY"]
     SQLALCHEMY_DATABASE_URI = "sqlite:////var/lib/money/money.db"

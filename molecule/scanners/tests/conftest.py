@@ -1,4 +1,4 @@
-"""The suite's fixtures, the machine with the scanners, and the table of what they say."""
+"""The suite's fixtures, the container with the scanners, and the table of results."""
 
 from __future__ import annotations
 

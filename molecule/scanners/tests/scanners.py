@@ -1,4 +1,4 @@
-"""Each scanner, run once for each host, and what it printed as data."""
+"""Each scanner, run once per host, and its output as data."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ class Scanners:
         self.domains = {app.name: app.domain for app in server.target.apps}
 
     def scan(self, script: str, *allowed: int, seconds: int = 600) -> str:
-        """What a scanner prints; it must have come to its end."""
+        """The output of a scanner, which must have finished."""
         done = self.auditor.run(script, seconds=seconds)
         assert done.returncode in (0, *allowed), f"{script}: {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
         return done.stdout
 
     def on_host(self, command: str) -> str:
-        """What a command on the host prints."""
+        """The output of a command on the host."""
         done = self.server.host.run(command)
         assert done.rc == 0, done.stderr
         return done.stdout
@@ -70,7 +70,7 @@ class Scanners:
         return next(found["finding"] for found in self.testssl if found["id"] == name)
 
     def sslyze(self, app: str, profile: str) -> str:
-        """sslyze against a profile of Mozilla's: its own verdict."""
+        """The result of sslyze against a profile of Mozilla."""
         text = self.scan(f"/tools/scanners/bin/sslyze --certinfo --certinfo_ca_file {CERTIFICATE_ROOT} "
                          f"--mozilla_config={profile} '{self.domains[app]}:443{{{self.address}}}'", 1)
         return text[text.index("COMPLIANCE"):]
@@ -164,7 +164,7 @@ class Scanners:
             self.scan(f"cd {work}; kill $(cat client); kill $(cat pid)")
         log = re.sub(r"\x1b\[[0-9;]*m", "", self.scan(f"cat {work}/log"))
         opened = max((sum(map(int, found)) for found in re.findall(r"connected:\s+(\d+)\s+error:\s+\d+\s+closed:\s+(\d+)", log)), default=0)
-        # What never had its connections proves nothing.
+        # Without its connections, the test proves nothing.
         assert opened == 4000, log[-600:]
         self.slow_log = f"{opened} opened, at most {peak} held"
 
@@ -183,5 +183,5 @@ class Scanners:
         return dict(collections.Counter(out.split("\n")[:-1]))
 
     def browse(self, app: str) -> dict[str, Any]:
-        """What a browser got done, and what its console said."""
+        """The completed steps of a browser, and the messages of its console."""
         return json.loads(self.scan(f"/tools/browser/bin/python /project/molecule/scanners/tools/browse.py https://{self.domains[app]}", seconds=240))

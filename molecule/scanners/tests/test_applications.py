@@ -1,4 +1,4 @@
-"""Applications that nobody here wrote work behind our default limits and headers."""
+"""Third-party applications work behind the default limits and headers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from host.plugin import Server
 from scanners import Scanners
 
-# What is asked with curl, the status in the end, and a piece of the answer.
+# Requests with curl, the final status, and a part of the response.
 HTTPBIN = {
     "front page": ("/", 200, "httpbin"),
     "get": ("/get?a=1&b=two", 200, '"b": "two"'),

@@ -1,4 +1,4 @@
-"""The thresholds: one row for each, with how it is read. Nothing here is lowered to fit what is reached."""
+"""The thresholds, one row each, with the method. They are not lowered to fit a result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from scanners import Scanners
 
-# What testssl.sh says of the test authority: Let's Encrypt has a list of what was revoked.
+# testssl.sh's findings about the test CA: Let's Encrypt has a list of what was revoked.
 AUTHORITY = {"cert_revocation"}
 # What sslyze says of it: Let's Encrypt signs a certificate for an ECDSA key with ECDSA.
 SIGNED_BY_RSA = "certificate_signatures: Deployed certificate signatures are {'sha256WithRSAEncryption'}"
@@ -20,7 +20,7 @@ GIXY_UNKNOWN = {"ssl_ecdh_curve", "worker_rlimit_nofile_vs_connections", "defaul
 
 @dataclass(frozen=True)
 class Reading:
-    """What a tool said, and whether the threshold is reached."""
+    """The result of a tool, and whether it reaches the threshold."""
 
     text: str
     reached: bool
@@ -156,7 +156,7 @@ def ask(s: Scanners) -> float | None:
     return time.monotonic() - begun if answer.status == 200 else None
 
 
-# Attacker, visitor and host share the processors of one machine, and whatever else runs on it: the time is read, not judged.
+# Attacker, client and host share one machine's processors, so the time is reported and not compared.
 SERVED = "all served; p99 < 200 ms on a machine that has nothing else to do"
 
 THRESHOLDS = [

@@ -25,7 +25,7 @@ class Visitor:
         options = webdriver.ChromeOptions()
         for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--lang=en"):
             options.add_argument(argument)
-        # Its own store of authorities does not have the test network's; others look at the certificate.
+        # Its certificate store does not have the test CA; other tests verify the certificate.
         options.accept_insecure_certs = True
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.url, self.browser = url, webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
@@ -51,12 +51,12 @@ class Visitor:
         self.see(f"{form} [type=submit]").click()
 
     def go(self, path: str) -> None:
-        """Open a page; what the console said of the last one is kept."""
+        """Open a page; console messages of the previous one are kept."""
         self.listen()
         self.browser.get(self.url + path)
 
     def listen(self) -> None:
-        """Keep what the console said."""
+        """Store the console's messages."""
         self.console += [f"{entry['level']}: {entry['message']}" for entry in self.browser.get_log("browser")
                          if entry["level"] in ("SEVERE", "WARNING")]
 

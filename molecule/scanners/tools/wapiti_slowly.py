@@ -1,4 +1,4 @@
-"""wapiti, at the pace of a visitor: what our limits turn away it would take for an answer of the application."""
+"""wapiti at a limited rate: it would take responses of the rate limit for those of the application."""
 
 from __future__ import annotations
 

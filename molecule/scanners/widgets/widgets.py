@@ -1,4 +1,4 @@
-"""A page as many are: a style in its text, and a script of somebody else's network."""
+"""A page with an inline style and a script of another site."""
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix

@@ -1,4 +1,4 @@
-"""Says what arrived in the process, as types and digests: a value never leaves it."""
+"""Returns the types and digests of values in the process, never the values."""
 
 import hashlib
 import json

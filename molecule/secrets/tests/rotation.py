@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# What the file and the process hold, as digests, and what runs.
+# Values of the file and the process, as digests, and the running instance.
 STATE = r'''
 import hashlib
 def digest(data):

@@ -14,7 +14,7 @@ import pytest
 from host.leaks import SEARCH, digest_of, needle_of
 from host.plugin import Server
 
-# Who can read a credential in the place systemd puts it: the application in its own mount namespace, nobody else.
+# Read access to a credential: only the application, in its own mount namespace.
 READERS = r'''
 import hashlib, pwd
 def read_as(account, path, *inside):
@@ -73,7 +73,7 @@ def value(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def arrived(server: Server) -> Any:
-    """What the application says it was given."""
+    """The values that the application reports."""
     return json.loads(server.site("notes").get("/").body)
 
 

@@ -1,4 +1,4 @@
-"""Somebody edits the file on the host, or a value in the inventory."""
+"""Manual edits of the file on the host, and changes of values in the inventory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key has leaked and the application hides it: the rotation replaces the key all the same."""
+"""A key has leaked and the application hides it: the rotation still replaces the key."""
 
 from __future__ import annotations
 

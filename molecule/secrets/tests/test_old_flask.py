@@ -1,4 +1,4 @@
-"""An application whose Flask knows no old keys: nobody is signed out by accident."""
+"""An application whose Flask does not support old keys: sessions do not end by accident."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SECRET_KEY is replaced while visitors are signed in: nobody is signed out, and nobody sees an error."""
+"""SECRET_KEY is replaced while users are signed in: sessions stay valid, and no request fails."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ print(json.dumps({"hits": hits, "searched": searched}))
 
 @dataclass
 class Signed:
-    """A visitor with something in the cart, which is in the signed cookie and nowhere else."""
+    """A client with a cart, which is only in the signed cookie."""
 
     site: Site
     cookie: str
@@ -86,7 +86,7 @@ def state(server: Server) -> Any:
 
 @pytest.fixture(scope="session")
 def story(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str, dict[str, Any]]:
-    """By host: a rotation among visitors, one that is interrupted and repeated, and the end of the old keys."""
+    """By host: a rotation under load, one that is interrupted and repeated, and the end of the old keys."""
     told = everywhere(lambda server: {"server": server, "shop": server.site("shop")})
     for record in told.values():
         record |= {"first": sign_in(record["shop"]), "before": state(record["server"]), "visitor": Visitor(record["shop"])}

@@ -1,4 +1,4 @@
-"""The store and the shop together: what survives, what is refused, and what nobody else notices."""
+"""The store and the shop together: restarts, access, and independence of applications."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ print(json.dumps({"peak": max(peak, resident()), "tried": number + 1, "reply": n
 
 
 class Browser:
-    """A visitor of one site with cookies and a cart."""
+    """A client of one site with cookies and a cart."""
 
     def __init__(self, site: Any) -> None:
         self.site, self.cookie, self.set_cookie = site, "", ""
@@ -110,7 +110,7 @@ class Browser:
 
 @pytest.fixture
 def browser(site: Any, cli: Callable[..., str]) -> Browser:
-    """A visitor with something in the cart, whom nobody has counted yet."""
+    """A client with a cart and without counted requests."""
     for key in cli(site.server, "KEYS", f"{site.name}:limits:*").splitlines():
         cli(site.server, "DEL", key)
     browser = Browser(site)
@@ -167,7 +167,7 @@ def test_all_processes_share_the_count_of_a_client(browser: Browser, cli: Callab
     answers = [browser.choose(token=token) for _ in range(36)]
     statuses = [answer.status for answer in answers]
     refused = [answer for answer in answers if answer.status == 429]
-    # nginx has a limit of its own, with an answer of its own; the application's is told by its header.
+    # nginx has its own limit; a response of the application's limit is known by its header.
     assert statuses.index(429) == 29, statuses
     assert 0 < int(refused[0]["Retry-After"]) <= 60
     assert b"Too Many Requests" in refused[0].body and b"Traceback" not in refused[0].body
@@ -295,7 +295,7 @@ FILL = 'for i in range(500): print("SET shop:session:filler-%d" % i, "x" * 65536
 
 
 def fill(server: Any) -> None:
-    """500 sessions of visitors who never come back, twice the memory there is."""
+    """500 sessions without further requests, twice the memory limit."""
     server.host.check_output("python3 -c %s | /usr/local/sbin/session-store-cli > /dev/null", FILL)
 
 

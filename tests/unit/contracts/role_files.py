@@ -1,4 +1,4 @@
-"""What the tests of contracts read: every role's files, as text and as data."""
+"""The files of every role, as text and as data, for the tests of contracts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the collection as a whole keeps."""
+"""Rules of the whole collection."""
 
 import json
 import os

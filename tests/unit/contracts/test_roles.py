@@ -1,4 +1,4 @@
-"""What every role keeps: its specification, its defaults and its README say the same."""
+"""Rules of every role: specification, defaults and README agree."""
 
 import json
 import re
@@ -115,7 +115,7 @@ def test_the_example_inventory_is_short_and_explained():
 
 
 def test_a_unit_that_runs_to_its_end_has_a_limit():
-    # systemd's own limit for these is infinity, and whoever starts them waits.
+    # systemd's default limit for these is infinity, and the starting process waits.
     for path in support.ROOT.glob("roles/*/templates/*.service.j2"):
         text = path.read_text(encoding="utf-8")
         assert "Type=oneshot" not in text or "TimeoutStartSec=" in text, path

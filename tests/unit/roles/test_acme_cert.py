@@ -1,4 +1,4 @@
-"""What acme_cert writes: settings, units, and two small programs."""
+"""Files of acme_cert: settings, units, and two programs."""
 
 from __future__ import annotations
 

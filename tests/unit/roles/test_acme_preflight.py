@@ -1,4 +1,4 @@
-"""What the preflight finds in DNS, on port 80 and on the clock, and what it says would be right."""
+"""Problems that the preflight finds in DNS, on port 80 and on the clock, and their remedies."""
 
 from __future__ import annotations
 

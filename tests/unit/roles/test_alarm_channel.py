@@ -1,4 +1,4 @@
-"""alarm_channel: what is watched, where secrets are, and what its inputs may be."""
+"""alarm_channel: checks, secrets, and rules of its inputs."""
 
 from __future__ import annotations
 

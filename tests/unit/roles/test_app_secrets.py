@@ -1,4 +1,4 @@
-"""app_secrets: what is written, and which keys are left to the host."""
+"""app_secrets: files, and keys that the host generates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_an_empty_environment_is_a_file_of_comments() -> None:
 
 
 def files(app: dict[str, Any]) -> list[str]:
-    """What the role's file set is made of, states in front."""
+    """The entries of the role's file set, with states first."""
     found = support.role_vars("app_secrets", support.SHOP | {"app_secrets": app})
     entries = found["__app_secrets_files"] + found["__app_secrets_drop_in"]
     return [f"{entry['state']} {entry['dest']}" if "state" in entry else entry["dest"] for entry in entries]

@@ -1,4 +1,4 @@
-"""host_access: what sshd, the firewall and fail2ban are told."""
+"""host_access: configurations of sshd, the firewall and fail2ban."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""host_baseline: what is written for which choice."""
+"""host_baseline: files by variable."""
 
 from __future__ import annotations
 

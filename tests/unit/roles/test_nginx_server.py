@@ -1,4 +1,4 @@
-"""What nginx_server renders."""
+"""Rendered files of nginx_server."""
 
 from __future__ import annotations
 

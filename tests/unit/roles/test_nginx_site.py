@@ -1,4 +1,4 @@
-"""What nginx_site renders."""
+"""Rendered sites of nginx_site."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def values(text: str, name: str) -> list[str]:
 
 
 def header_value(text: str, name: str) -> str:
-    """What a header gets when the application sends none."""
+    """The value of a header that the application does not send."""
     key = name.lower().replace("-", "_")
     found = re.search(rf'^map \$upstream_http_{key} \$\w+ {{\n    "" "(.*)";\n    default "";', text, re.MULTILINE)
     assert found, f"{name} has no map"
@@ -180,7 +180,7 @@ def test_no_line_of_the_access_log_holds_a_secret() -> None:
 
 
 def mapped(text: str, name: str, value: str) -> str:
-    """What one of the maps of the log makes of a value."""
+    """The result of a map of the log format for a value."""
     block = re.search(rf"^map \S+ \$flask_shop_{name} {{\n(.*?)^}}", text, re.MULTILINE | re.DOTALL)
     assert block
     for pattern, _, result in re.findall(r'^ +"?~(.*?)("?) "?([^";]*)"?;$', block[1], re.MULTILINE):

@@ -1,4 +1,4 @@
-"""session_store: what is configured, and who is asked for."""
+"""session_store: configuration, and the applications with a user."""
 
 from __future__ import annotations
 

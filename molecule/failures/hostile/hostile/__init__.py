@@ -1,4 +1,4 @@
-"""An application like any other; what its build tried is told in tries.json beside it."""
+"""An application; the results of its build's attacks are in tries.json beside it."""
 
 from flask import Flask
 

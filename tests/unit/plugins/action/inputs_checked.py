@@ -10,7 +10,7 @@ PLAY = [{"hosts": "all", "gather_facts": False, "tasks": [{"bulwark.flask.check_
 
 
 def check(tmp_path, variables, play=PLAY, options=()):
-    """Whether the inventory passes, and what was said."""
+    """Whether the inventory passes, and the message."""
     inventory = variables if isinstance(variables, str) else yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": variables}})
     (tmp_path / "inventory.yml").write_text(inventory)
     (tmp_path / "play.yml").write_text(yaml.safe_dump(play))

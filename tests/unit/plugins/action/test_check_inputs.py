@@ -1,4 +1,4 @@
-"""Bad input is refused in the operator's words: which variable, what is wrong, what would be right.
+"""Invalid inputs are refused with the variable, the problem and the correction.
 
 Each check is a run of ansible-playbook on an inventory; no host is contacted.
 """

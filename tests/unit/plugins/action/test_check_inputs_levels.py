@@ -1,4 +1,4 @@
-"""What is only a warning, what YAML misreads, and that what a playbook has checked is not checked again."""
+"""Warnings, values that YAML misreads, and that a role does not repeat its playbook's check."""
 
 from __future__ import annotations
 

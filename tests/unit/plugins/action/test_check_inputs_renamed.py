@@ -1,4 +1,4 @@
-"""A variable with an old name is refused, and the new name is told."""
+"""A variable with an old name is refused with the new name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every mistake in the arguments is told, all at once, before anything is rendered or sent."""
+"""All mistakes in the arguments are reported at once, before rendering."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The task as Ansible runs it: rendering, and what is printed when all is shown."""
+"""The task as Ansible runs it: rendering, and its output with full verbosity."""
 
 from __future__ import annotations
 

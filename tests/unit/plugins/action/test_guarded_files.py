@@ -1,4 +1,4 @@
-"""What the controller does after a change: few attempts to confirm it through new connections, then an undo."""
+"""The controller after a change: few attempts to confirm it through new connections, then a rollback."""
 
 from __future__ import annotations
 

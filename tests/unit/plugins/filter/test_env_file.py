@@ -1,4 +1,4 @@
-"""What env_file writes is what systemd reads back; what systemd would refuse never gets that far."""
+"""systemd reads back the values that env_file writes; values that systemd would refuse are errors."""
 
 from __future__ import annotations
 

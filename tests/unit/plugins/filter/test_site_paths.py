@@ -1,4 +1,4 @@
-"""Locations that no spelling of a path gets around, and inner paths that keep what outer ones say."""
+"""Locations match every spelling of a path, and inner paths inherit settings of outer ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.bulwark.flask.plugins.filter.site_paths import METHODS,
 
 
 def at(path: str, paths: dict[str, Any], static: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What holds for a path, as nginx finds it: files by their prefix, then the first expression that fits."""
+    """The settings of a path, as nginx selects them: files by prefix, then the first matching expression."""
     locations = site_paths(paths, static)
     for one in locations:
         if path.startswith(one["path"]) if one["files"] else re.search(one["pattern"], path, re.IGNORECASE):

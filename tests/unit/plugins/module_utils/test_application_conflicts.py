@@ -1,4 +1,4 @@
-"""What is in the way of an application on a host: things of its name, and server blocks with its domains."""
+"""Conflicts of an application on a host: objects with its name, and server blocks with its domains."""
 
 from __future__ import annotations
 

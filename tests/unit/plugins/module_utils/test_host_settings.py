@@ -1,4 +1,4 @@
-"""host_settings: what is set, what wins, and the reason where nothing can be set."""
+"""host_settings: changes, precedence, and reasons for settings that cannot be changed."""
 
 from __future__ import annotations
 

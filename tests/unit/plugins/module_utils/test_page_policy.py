@@ -1,4 +1,4 @@
-"""What a page needs is read from it, and only what the policy stops is named."""
+"""The resources of a page, and those that the policy blocks."""
 
 from __future__ import annotations
 

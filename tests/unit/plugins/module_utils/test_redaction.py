@@ -1,4 +1,4 @@
-"""What a command prints is shown without the contents of sensitive files."""
+"""The output of a command is shown without the contents of sensitive files."""
 
 from __future__ import annotations
 

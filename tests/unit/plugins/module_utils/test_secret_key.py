@@ -1,4 +1,4 @@
-"""Keys that others know or can guess are refused; random ones never are."""
+"""Published and weak keys are refused; random ones are not."""
 
 from __future__ import annotations
 

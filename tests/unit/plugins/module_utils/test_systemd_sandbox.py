@@ -12,7 +12,7 @@ UNCONFINED = {"host-access-firewall.service.j2", "logs.service.j2", "mounts.serv
 SANDBOXED = sorted(
     (path.parent.parent.name, path.name) for path in support.ROLES.glob("*/templates/*.j2")
     if path.name not in UNCONFINED and path.name.endswith((".service.j2", "sandbox.conf.j2")))
-# What no unit gives up.
+# Directives that every unit has.
 EVERYWHERE = ["NoNewPrivileges=yes", "PrivateDevices=yes", "PrivateIPC=yes", "PrivateMounts=yes", "PrivateTmp=yes", "ProtectClock=yes",
               "ProtectControlGroups=yes", "ProtectHostname=yes", "ProtectKernelLogs=yes", "ProtectKernelModules=yes",
               "ProtectKernelTunables=yes", "ProtectProc=invisible", "ProtectSystem=strict", "RestrictNamespaces=yes",

@@ -1,4 +1,4 @@
-"""A run after an interrupted one revokes what that one had replaced."""
+"""A run after an interrupted one revokes the replaced certificate."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate:
 
 
 def revoke(certificate: Certificate, monkeypatch: pytest.MonkeyPatch, rc: int = 0, said: str = "") -> tuple[list[str], dict[str, Any]]:
-    """The certificates the authority was told of, and how the run ended."""
+    """The certificates that were revoked at the CA, and the result of the run."""
     told = []
 
     def confined(_: Any, *command: str) -> tuple[int, str, str]:
@@ -93,5 +93,5 @@ def test_another_certbot_that_does_not_end_is_named(certificate: Certificate, mo
     monkeypatch.setattr(acme_certificate, "confined", confined)
     with fs.locked(certificate.state / "lock"), pytest.raises(fs.Locked, match=rf"process {os.getpid()} \(.*/lock for more than 300 seconds"):
         acme_certificate.alone(Module(), certificate, "certbot")
-    # What a hook leaves running does not keep the lock.
+    # A program that a hook starts does not keep the lock.
     assert "--close" in asked[0]

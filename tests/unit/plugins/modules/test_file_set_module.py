@@ -1,4 +1,4 @@
-"""What a run of the module does to a host, seen from outside."""
+"""The effect of a run of the module on a host."""
 
 from __future__ import annotations
 

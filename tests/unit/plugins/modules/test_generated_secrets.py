@@ -1,4 +1,4 @@
-"""Keys are made once, are never shown, and a damaged file is never replaced by a new key."""
+"""Keys are generated once and never shown, and a damaged file is not replaced by a new key."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """Run the module and return what it says, which is never a value."""
+    """Run the module and return its result, which contains no value."""
 
     def _run(*names: str, check: bool = False, **more: Any) -> dict[str, Any]:
         given = {"path": str(path), "names": list(names), "_ansible_check_mode": check} | more

@@ -1,4 +1,4 @@
-"""A rotation: what stays valid, for how long, and when it is refused."""
+"""A rotation: validity of old keys, and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates that no CA is asked for: self-signed and provided ones."""
+"""Certificates without a CA: self-signed and provided ones."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fail(**said: object) -> None:
 
 
 class Module:
-    """What the functions of a module use of it; openssl is real."""
+    """The parts of a module that its functions use; openssl is real."""
 
     def __init__(self, accepts: bool = True, **params: object) -> None:
         self.params = {"domains": NAMES, "key_type": "ecdsa-p256", "substitute": "", **params}

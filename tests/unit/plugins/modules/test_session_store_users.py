@@ -1,4 +1,4 @@
-"""Users of a store that is not running: passwords are made once, hashes are all that is told, nobody stays too long."""
+"""Users of a store that is not running: passwords are generated once, only hashes are shown, removed users are deleted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.bulwark.flask.plugins.modules import session_store_user
 
 @pytest.fixture
 def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """Run the module and return what it says, which is never a password."""
+    """Run the module and return its result, which contains no password."""
     (tmp_path / "store").mkdir()
 
     def _run(*apps: str, absent: tuple[str, ...] = (), check: bool = False, commands: tuple[str, ...] = ("get", "set")) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A certificate that an operator provides is looked at before any host is: every way in which it would not serve is said."""
+"""A provided certificate is checked before any host: all problems are reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program of the role alarm_channel with directories, a journal and channels of the tests' own."""
+"""The program of the role alarm_channel with test directories, a test journal and test channels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support import ROOT
 
 
 class Host:
-    """A host: what is looked at can be set, what is said and spooled can be read."""
+    """A host whose checked state can be set, and whose messages and spool can be read."""
 
     def __init__(self, tmp_path: Path, program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
         self.program, self.root, self.said = program, tmp_path, []

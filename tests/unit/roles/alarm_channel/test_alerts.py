@@ -1,4 +1,4 @@
-"""What is worth an alarm: stale audits, findings, certificates, units, crash loops, 5xx."""
+"""Causes of alerts: stale audits, findings, certificates, units, crash loops, 5xx."""
 
 from __future__ import annotations
 

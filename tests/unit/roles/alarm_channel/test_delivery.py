@@ -1,4 +1,4 @@
-"""From an alarm to whoever has to know: retried, bounded, logged, without a secret in sight."""
+"""Delivery of alerts: retried, limited, logged, without secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAIL = {"to": ["ops@example.com", "b@example.com"], "from": "web1@example.com", 
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Keeps what it gets and answers what it is told to."""
+    """Stores requests and sends the configured response."""
 
     status, got = 200, []  # type: ignore[var-annotated]
 

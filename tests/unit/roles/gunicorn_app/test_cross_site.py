@@ -17,7 +17,7 @@ ELSEWHERE = {"HTTP_ORIGIN": "https://attacker.example", "HTTP_SEC_FETCH_SITE": "
 
 
 def status(tmp_path: Path, method: str = "POST", trusted: tuple[str, ...] = (), refuse: bool = True, **environ: str) -> str:
-    """What a client gets."""
+    """The response to a client."""
     path = tmp_path / "settings.json"
     path.write_text(json.dumps({"defaults": {}, "config": {}, "refuse_cross_site": refuse, "trusted_origins": trusted, "worker_class": "auto"}))
 

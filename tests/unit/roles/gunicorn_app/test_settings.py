@@ -1,4 +1,4 @@
-"""The settings that are laid over an application, as the role writes them and as the inputs take them."""
+"""The settings that the deployment adds to an application: the role's file, and rules of the inputs."""
 
 from __future__ import annotations
 

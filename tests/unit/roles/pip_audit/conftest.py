@@ -1,4 +1,4 @@
-"""The program of the role pip_audit with a pip-audit of the tests' own, and the tests' advisory service."""
+"""The program of the role pip_audit with a test double of pip-audit, and the tests' advisory service."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Host:
         program.TOOL, program.SOCKETS = str(tmp_path / "tool"), tmp_path
 
     def tool(self, script: str) -> None:
-        """What stands in for pip-audit."""
+        """The test double of pip-audit."""
         path = Path(self.program.TOOL)
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What an operator ignores with a reason and an end, and what is announced: once, when it comes and when it goes."""
+"""Ignored advisories with a reason and a last day, and log lines: once when a finding appears and disappears."""
 
 from __future__ import annotations
 

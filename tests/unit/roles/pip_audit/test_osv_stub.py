@@ -1,4 +1,4 @@
-"""The tests' advisory service answers as pip-audit expects OSV to."""
+"""The tests' advisory service responds as pip-audit expects of OSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit of a release that is not live yet: the same three results, and nothing but an answer."""
+"""The audit of a release that is not live yet: the same three results, without a stored report."""
 
 from __future__ import annotations
 

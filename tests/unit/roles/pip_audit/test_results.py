@@ -1,4 +1,4 @@
-"""Clean, vulnerable and could not audit: three results that are never mistaken for each other."""
+"""Clean, vulnerable and could not audit: three distinct results."""
 
 from __future__ import annotations
 

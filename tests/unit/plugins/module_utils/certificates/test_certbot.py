@@ -1,4 +1,4 @@
-"""When a certificate is requested, what an error of certbot says, and which names are valid."""
+"""Reasons for a request, explanations of certbot's errors, and valid names."""
 
 from __future__ import annotations
 

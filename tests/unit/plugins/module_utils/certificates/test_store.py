@@ -1,4 +1,4 @@
-"""Where a certificate is on a host, and who reads it."""
+"""Paths and permissions of certificates on a host."""
 
 from __future__ import annotations
 

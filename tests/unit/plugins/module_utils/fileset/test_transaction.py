@@ -1,4 +1,4 @@
-"""A set is written whole or not at all, wherever the process dies and whatever the disk refuses."""
+"""A set is written completely or not at all, also after a kill and with a full disk."""
 
 from __future__ import annotations
 

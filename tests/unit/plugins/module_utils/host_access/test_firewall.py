@@ -1,4 +1,4 @@
-"""Services that the firewall would close are known."""
+"""Services that the firewall would close are reported."""
 
 from __future__ import annotations
 

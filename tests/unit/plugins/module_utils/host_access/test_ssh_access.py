@@ -1,4 +1,4 @@
-"""What would close the operator's own SSH connection is known before anything changes."""
+"""A change that would close the operator's SSH connection is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sshd makes of its files: settings that do not take effect, and accounts that lose their last way to log in."""
+"""sshd's effective configuration: settings without effect, and accounts that lose their last authentication method."""
 
 from __future__ import annotations
 

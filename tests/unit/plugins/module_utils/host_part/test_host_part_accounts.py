@@ -1,4 +1,4 @@
-"""Accounts and paths: what a host lacks of sysusers.d and tmpfiles.d, and which accounts are a person's."""
+"""Accounts and paths of sysusers.d and tmpfiles.d that a host lacks, and accounts of persons."""
 
 from __future__ import annotations
 

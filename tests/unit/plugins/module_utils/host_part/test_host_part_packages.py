@@ -1,4 +1,4 @@
-"""Packages: alternatives, what is removed, locks of other processes, and runs that were killed."""
+"""Packages: alternatives, removal, locks of other processes, and killed runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Units: from what is wanted and what is, to commands of systemctl."""
+"""Units: systemctl commands from the wanted and the present state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing an operator writes can become another directive, a variable or a second line of nginx's configuration."""
+"""No value of an operator can become another directive, a variable or a second line of nginx's configuration."""
 
 from __future__ import annotations
 

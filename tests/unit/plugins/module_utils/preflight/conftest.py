@@ -53,7 +53,7 @@ def venv() -> Path:
     return place
 
 
-# What the examples import. Importing it takes longer than the inspection.
+# Modules that the examples import, which takes longer than the inspection.
 PACKAGES = ("flask", "flask_limiter", "flask_wtf.csrf", "marshmallow", "redis", "werkzeug.middleware.proxy_fix")
 SERVER = """
 import importlib, json, os, runpy, sys

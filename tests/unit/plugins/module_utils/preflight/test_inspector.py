@@ -1,4 +1,4 @@
-"""What the inspector sees in a Flask application: nothing in the examples, and each insecure variant of them."""
+"""The inspector has no findings in the examples, and finds each insecure variant of them."""
 
 from __future__ import annotations
 

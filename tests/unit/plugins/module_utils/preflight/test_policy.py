@@ -1,4 +1,4 @@
-"""How findings are weighed by a policy, and what is said about a wrong one."""
+"""Findings under a policy, and problems of a policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An error is what can be exploited or keeps clients out, and nothing else."""
+"""Only faults that can be exploited or make requests fail are errors."""
 
 from __future__ import annotations
 

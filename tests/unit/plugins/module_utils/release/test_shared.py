@@ -1,4 +1,4 @@
-"""What an application writes beside its code survives releases and is written as the application alone."""
+"""Files that an application writes beside its code survive releases, and are created as its account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is recorded about releases: statuses, history, and the run that was killed."""
+"""Records of releases: status, history, and a killed run."""
 
 from __future__ import annotations
 

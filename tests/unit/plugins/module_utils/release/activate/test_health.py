@@ -1,4 +1,4 @@
-"""A new instance serves after its health check has passed; otherwise the message says what it did instead."""
+"""A new instance serves after its health check has passed; otherwise the message has its response."""
 
 from __future__ import annotations
 

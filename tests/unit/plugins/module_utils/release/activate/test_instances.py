@@ -1,4 +1,4 @@
-"""Instances: which one is live, what may go, and when nobody is connected any more."""
+"""Instances: the live one, those to remove, and open connections."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The pages of a new instance are fetched once, and what the policy would stop is named with the line to write."""
+"""The pages of a new instance are fetched once; conflicts with the policy are reported with the setting to write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands as systemd reads them."""
+"""Quoting of commands for systemd."""
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Units, quoted

@@ -1,4 +1,4 @@
-"""Which file decides about the dependencies, and whether its hashes count."""
+"""The file of the dependencies, and its hashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a build lacks is recognised in the words of the tool, and answered with the line to write."""
+"""Missing packages are recognised in the output of a build, and reported with the setting to write."""
 
 from __future__ import annotations
 

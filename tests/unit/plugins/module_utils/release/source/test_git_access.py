@@ -1,4 +1,4 @@
-"""Keys and tokens are where git needs them while it runs, and nowhere else. The HTTPS server is a real one."""
+"""Keys and tokens exist only while git runs. The HTTPS server is a real one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the controller packs: always the same bytes, never a secret."""
+"""Archives of the controller: reproducible and without secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sources are checked before anything happens, and their secrets go nowhere."""
+"""Sources are checked first, and their secrets do not leak."""
 
 from __future__ import annotations
 

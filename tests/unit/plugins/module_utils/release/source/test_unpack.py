@@ -1,4 +1,4 @@
-"""Archives that want out are refused; nothing outside of the destination is ever written."""
+"""Archives with paths outside of the destination are refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def out(tmp_path: Path) -> Path:
         [{"name": "device", "type": tarfile.CHRTYPE}],
         [{"name": "fifo", "type": tarfile.FIFOTYPE}],
         [{"name": "d", "type": tarfile.DIRTYPE}, {"name": "l", "type": tarfile.SYMTYPE, "linkname": "d"}, {"name": "l/x"}],
-        # Each link alone stays inside; together they do not.
+        # Each single link stays inside; together they do not.
         [
             {"name": "y", "type": tarfile.SYMTYPE, "linkname": "."},
             {"name": "d", "type": tarfile.DIRTYPE},
