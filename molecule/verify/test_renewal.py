@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from host.client import Visitor
+from host.client import SteadyClient
 
 TIMER = r'''
 unit = "acme-cert-renew@%s.timer" % GIVEN["app"]
@@ -76,8 +76,8 @@ def test_only_root_and_the_web_server_can_read_the_private_key(site: Any, rememb
 @pytest.mark.intrusive
 def test_a_renewal_changes_the_served_certificate_without_a_failed_request(site: Any) -> None:
     before = served_serial(site)
-    visitor = Visitor(site)
-    visitor.start()
+    client = SteadyClient(site)
+    client.start()
     try:
         renewal = site.ask(RENEW)
         deadline = time.monotonic() + 10
@@ -85,11 +85,11 @@ def test_a_renewal_changes_the_served_certificate_without_a_failed_request(site:
             time.sleep(0.3)
         time.sleep(1)
     finally:
-        visitor.stop()
+        client.stop()
     assert renewal["rc"] == 0, renewal["log"]
-    assert served_serial(site) != before, "visitors still get the old certificate"
-    assert visitor.failures == []
-    assert visitor.answers >= 10
+    assert served_serial(site) != before, "clients still get the old certificate"
+    assert client.failures == []
+    assert client.answers >= 10
     assert renewal["nginx_stayed"], "the web server was restarted"
     assert not renewal["force_left"], "the next run would force a renewal again"
 

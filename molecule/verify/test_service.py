@@ -79,11 +79,11 @@ print(json.dumps({
              for path in given["read"]},
     "connect": {path: attempt(lambda: connect(path)) for path in given["connect"]},
     "pids": [int(name) for name in os.listdir("/proc") if name.isdigit()],
-    "shared": [path for path in given["strangers"] if os.path.exists(path)]}))
+    "shared": [path for path in given["shared_files"] if os.path.exists(path)]}))
 """
 app, others = GIVEN["app"], GIVEN["others"]
-strangers = ["%s/.bulwark-verify-%d" % (folder, os.getpid()) for folder in ("/tmp", "/var/tmp", "/dev/shm")]
-for path in strangers:
+shared_files = ["%s/.bulwark-verify-%d" % (folder, os.getpid()) for folder in ("/tmp", "/var/tmp", "/dev/shm")]
+for path in shared_files:
     open(path, "w").close()
 try:
     secrets = [os.path.join("/etc/flask-secrets", name) for name in os.listdir("/etc/flask-secrets")]
@@ -95,9 +95,9 @@ try:
         "read": secrets + private + ["/etc/flask-secrets", "/etc/shadow", "/root", "/home", "/etc/ssh", "/etc/nginx"]
                 + [path % other for other in others for path in ("/srv/%s", "/srv/%s/current/release/src", "/var/lib/%s")],
         "connect": ["/srv/%s/current/gunicorn.sock" % other for other in others]
-                   + ["/run/dbus/system_bus_socket", "/run/systemd/private"], "strangers": strangers})
+                   + ["/run/dbus/system_bus_socket", "/run/systemd/private"], "shared_files": shared_files})
 finally:
-    for path in strangers:
+    for path in shared_files:
         os.unlink(path)
 answer["others_exist"] = all(os.path.exists("/srv/%s/current/gunicorn.sock" % other) for other in others)
 print(json.dumps(answer))

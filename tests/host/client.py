@@ -6,8 +6,8 @@ import threading
 from typing import Any
 
 
-class Visitor(threading.Thread):
-    """Asks ten times a second, each time over a new connection, and remembers what went wrong."""
+class SteadyClient(threading.Thread):
+    """Sends ten requests per second, each over a new connection, and records failures."""
 
     def __init__(self, site: Any) -> None:
         super().__init__(daemon=True)

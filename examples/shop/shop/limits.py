@@ -21,7 +21,7 @@ class ScriptlessStorage(RedisStorage):
             return int(pipeline.execute()[0])
 
 
-# A visitor is an address: ProxyFix has taken it from the one proxy in front. While the store is away each
+# A client is an address: ProxyFix has taken it from the one proxy in front. While the store is away each
 # process counts by itself.
 limiter = Limiter(get_remote_address, strategy="fixed-window", headers_enabled=True)
 changes = limiter.shared_limit(lambda: current_app.config["CHANGES_LIMIT"], scope="changes")

@@ -1,6 +1,6 @@
 """Sessions that live in the session store of the host; the cookie holds a random id and nothing else.
 
-Flask's own sessions are a signed cookie: readable by the visitor, impossible to end, limited to 4 KB. They stay
+Flask's own sessions are a signed cookie: readable by the user, impossible to end, limited to 4 KB. They stay
 in use where FLASK_SESSION_STORE_URL is not set.
 
 What is stored is JSON, in the form Flask writes into its own cookie. It is never unpickled: whoever can write to

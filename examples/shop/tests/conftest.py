@@ -6,7 +6,7 @@ import pytest
 from shop import create_app
 
 
-class Visitor:
+class Browser:
     """A browser, more or less: keeps cookies, speaks HTTPS, sends a Referer and the token."""
 
     def __init__(self, app):
@@ -40,5 +40,5 @@ def app(settings):
 
 
 @pytest.fixture
-def visitor(app):
-    return Visitor(app)
+def browser(app):
+    return Browser(app)

@@ -1,19 +1,19 @@
 import pytest
 
 
-def test_the_products(visitor):
-    products = visitor.get("/api/products").json["products"]
+def test_the_products(browser):
+    products = browser.get("/api/products").json["products"]
     assert [product["name"] for product in products] == ["Cup", "Tea", "Teapot"]
 
 
-def test_the_cart(visitor):
-    answer = visitor.api("PUT", "/api/cart", {"product_id": 2, "quantity": 3})
+def test_the_cart(browser):
+    answer = browser.api("PUT", "/api/cart", {"product_id": 2, "quantity": 3})
     assert answer.status_code == 200
-    assert visitor.get("/api/cart").json == {
+    assert browser.get("/api/cart").json == {
         "lines": [{"product_id": 2, "name": "Cup", "quantity": 3, "cents": 2670}],
         "total_cents": 2670,
     }
-    assert visitor.api("PUT", "/api/cart", {"product_id": 2, "quantity": 0}).json["lines"] == []
+    assert browser.api("PUT", "/api/cart", {"product_id": 2, "quantity": 0}).json["lines"] == []
 
 
 @pytest.mark.parametrize(
@@ -30,37 +30,37 @@ def test_the_cart(visitor):
         ("text", "_schema"),
     ],
 )
-def test_input_that_is_not_as_described_is_refused_field_by_field(visitor, sent, field):
-    answer = visitor.api("PUT", "/api/cart", sent)
+def test_input_that_is_not_as_described_is_refused_field_by_field(browser, sent, field):
+    answer = browser.api("PUT", "/api/cart", sent)
     assert answer.status_code == 422
     assert field in answer.json["fields"]
 
 
-def test_a_review(visitor):
-    assert visitor.api("POST", "/api/products/1/reviews", {"author": "Ada", "text": "Good."}).status_code == 201
-    assert visitor.get("/api/products/1/reviews").json["reviews"][0]["author"] == "Ada"
+def test_a_review(browser):
+    assert browser.api("POST", "/api/products/1/reviews", {"author": "Ada", "text": "Good."}).status_code == 201
+    assert browser.get("/api/products/1/reviews").json["reviews"][0]["author"] == "Ada"
 
 
-def test_a_change_without_the_token_is_refused(visitor):
-    visitor.get("/api/token")
-    answer = visitor.api("PUT", "/api/cart", {"product_id": 2, "quantity": 3}, token=False)
+def test_a_change_without_the_token_is_refused(browser):
+    browser.get("/api/token")
+    answer = browser.api("PUT", "/api/cart", {"product_id": 2, "quantity": 3}, token=False)
     assert answer.status_code == 400
     assert answer.json["message"] == "The CSRF token is missing."
-    assert visitor.get("/api/cart").json["lines"] == []
+    assert browser.get("/api/cart").json["lines"] == []
 
 
-def test_errors_are_json(visitor):
+def test_errors_are_json(browser):
     for path, status in {"/api/nowhere": 404, "/api/products/99/reviews": 404}.items():
-        answer = visitor.get(path)
+        answer = browser.get(path)
         assert (answer.status_code, answer.mimetype) == (status, "application/json")
-    token = visitor.get("/api/token").json["csrf_token"]
-    answer = visitor.send("PUT", "/api/cart", data="{", content_type="application/json", headers={"X-CSRFToken": token})
+    token = browser.get("/api/token").json["csrf_token"]
+    answer = browser.send("PUT", "/api/cart", data="{", content_type="application/json", headers={"X-CSRFToken": token})
     assert (answer.status_code, answer.mimetype) == (400, "application/json")
-    assert visitor.send("DELETE", "/api/cart", headers={"X-CSRFToken": token}).status_code == 405
+    assert browser.send("DELETE", "/api/cart", headers={"X-CSRFToken": token}).status_code == 405
 
 
-def test_health(app, visitor):
-    assert visitor.get("/healthz").json == {"status": "ok"}
+def test_health(app, browser):
+    assert browser.get("/healthz").json == {"status": "ok"}
     app.config["DATABASE"] = "/nonexistent/shop.sqlite3"
-    answer = visitor.get("/healthz")
+    answer = browser.get("/healthz")
     assert (answer.status_code, answer.json) == (503, {"status": "unavailable"})

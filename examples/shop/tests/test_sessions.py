@@ -1,7 +1,7 @@
 import logging
 
 import pytest
-from conftest import Visitor
+from conftest import Browser
 
 from shop import create_app, sessions
 
@@ -29,8 +29,8 @@ def shelf(app):
     return shelf
 
 
-def cookie_of(visitor):
-    return visitor.client.get_cookie("__Host-shop", domain="shop.test")
+def cookie_of(browser):
+    return browser.client.get_cookie("__Host-shop", domain="shop.test")
 
 
 def test_without_a_store_sessions_are_signed_cookies_and_the_log_reports_it(settings, caplog):
@@ -40,37 +40,37 @@ def test_without_a_store_sessions_are_signed_cookies_and_the_log_reports_it(sett
     assert type(app.session_interface).__name__ == "SecureCookieSessionInterface"
 
 
-def test_the_cookie_holds_an_id_and_the_store_a_cart_under_its_hash(visitor, shelf):
-    answer = visitor.form("/products/1", "/cart/1", quantity="2")
+def test_the_cookie_holds_an_id_and_the_store_a_cart_under_its_hash(browser, shelf):
+    answer = browser.form("/products/1", "/cart/1", quantity="2")
     assert answer.status_code == 302
-    assert "49.00" in visitor.get("/cart").text
+    assert "49.00" in browser.get("/cart").text
     ((key, text),) = shelf.items()
-    sid = cookie_of(visitor).value
+    sid = cookie_of(browser).value
     assert key.startswith("shop:session:") and sid not in key and len(sid) >= 43
     assert b'"cart":{"1":2}' in text.replace(b" ", b"")
     assert shelf.seconds[key] == 12 * 3600
 
 
-def test_the_cookie_is_for_this_host_over_https_and_not_for_scripts(visitor, shelf):
-    cookie = visitor.get("/products/1").headers["Set-Cookie"]
+def test_the_cookie_is_for_this_host_over_https_and_not_for_scripts(browser, shelf):
+    cookie = browser.get("/products/1").headers["Set-Cookie"]
     assert cookie.startswith("__Host-shop=")
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
     assert "Domain" not in cookie
 
 
-def test_a_client_without_a_cookie_gets_no_session(visitor, shelf):
-    assert "Set-Cookie" not in visitor.get("/").headers
-    assert visitor.get("/healthz").status_code == 200
+def test_a_client_without_a_cookie_gets_no_session(browser, shelf):
+    assert "Set-Cookie" not in browser.get("/").headers
+    assert browser.get("/healthz").status_code == 200
     assert not shelf
 
 
-def test_an_invented_request_id_is_replaced(visitor, shelf):
-    visitor.client.set_cookie("__Host-shop", "chosen-by-somebody-else", domain="shop.test")
-    visitor.form("/products/1", "/cart/1", quantity="1")
-    assert cookie_of(visitor).value != "chosen-by-somebody-else"
+def test_an_invented_request_id_is_replaced(browser, shelf):
+    browser.client.set_cookie("__Host-shop", "chosen-by-somebody-else", domain="shop.test")
+    browser.form("/products/1", "/cart/1", quantity="1")
+    assert cookie_of(browser).value != "chosen-by-somebody-else"
 
 
-def test_a_pickle_in_the_store_is_not_run(app, visitor, shelf, tmp_path):
+def test_a_pickle_in_the_store_is_not_run(app, browser, shelf, tmp_path):
     import os
     import pickle
 
@@ -79,10 +79,10 @@ def test_a_pickle_in_the_store_is_not_run(app, visitor, shelf, tmp_path):
             return os.mkdir, (str(tmp_path / "run"),)
 
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    visitor.get("/products/1")
+    browser.get("/products/1")
     (key,) = shelf
     shelf[key] = pickle.dumps(Bomb())
-    assert "Traceback" not in visitor.get("/cart").text
+    assert "Traceback" not in browser.get("/cart").text
     assert not (tmp_path / "run").exists()
 
 
@@ -91,7 +91,7 @@ def lonely(settings, tmp_path):
     """A shop whose store is not there."""
     app = create_app(settings | {"SESSION_STORE_URL": f"unix://shop:password@{tmp_path}/nothing.sock"})
     app.config["PROPAGATE_EXCEPTIONS"] = False
-    return Visitor(app)
+    return Browser(app)
 
 
 def test_without_its_store_it_reports_the_error_without_a_traceback(lonely):
@@ -108,10 +108,10 @@ def test_without_its_store_it_reports_the_error_without_a_traceback(lonely):
 
 
 def test_too_many_changes_are_refused_for_a_while(settings):
-    visitor = Visitor(create_app(settings | {"CHANGES_LIMIT": "3 per minute"}))
-    answers = [visitor.form("/products/1", "/cart/1", quantity="1").status_code for _unused in range(4)]
+    browser = Browser(create_app(settings | {"CHANGES_LIMIT": "3 per minute"}))
+    answers = [browser.form("/products/1", "/cart/1", quantity="1").status_code for _unused in range(4)]
     assert answers == [302, 302, 302, 429]
-    answer = visitor.api("PUT", "/api/cart", {"product_id": 2, "quantity": 3})
+    answer = browser.api("PUT", "/api/cart", {"product_id": 2, "quantity": 3})
     assert (answer.status_code, answer.mimetype) == (429, "application/json")
     assert 0 < int(answer.headers["Retry-After"]) <= 60
-    assert visitor.get("/cart").status_code == 200, "looking is not changing"
+    assert browser.get("/cart").status_code == 200, "looking is not changing"

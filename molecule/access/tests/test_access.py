@@ -256,9 +256,9 @@ def test_guesses_at_ssh_are_banned_and_log_lines_of_other_processes_are_ignored(
 def test_a_flood_of_requests_is_banned_and_a_busy_client_is_not(server: Any, neighbour: Neighbour) -> None:
     site = server.target.apps[0]
     until(lambda: f"/{site.name}/" in server.host.check_output("fail2ban-client get nginx-limits logpath"))
-    visitor = neighbour.program(FLOOD, to="192.0.2.1", name=site.domain, count=200)
-    assert visitor.get("200")
-    assert "error" not in visitor
+    statuses = neighbour.program(FLOOD, to="192.0.2.1", name=site.domain, count=200)
+    assert statuses.get("200")
+    assert "error" not in statuses
     flood = neighbour.program(FLOOD, to="192.0.2.1", name=site.domain, count=2000)
     assert flood.get("429")
     until(lambda: "192.0.2.2" in server.host.check_output("fail2ban-client get nginx-limits banip"))

@@ -18,12 +18,12 @@ LINK = "/etc/ssl/acme-cert/shop"
 
 def certificate(domain: str, days: float, left_percent: float) -> tuple[str, str]:
     """A certificate of another CA with this share of its lifetime left, and its key."""
-    key, authority = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    key, ca_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     end = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=days * left_percent / 100)
     built = (x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, domain)]))
-             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "an authority")])).public_key(key.public_key())
+             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another CA")])).public_key(key.public_key())
              .serial_number(x509.random_serial_number()).not_valid_before(end - datetime.timedelta(days=days)).not_valid_after(end)
-             .add_extension(x509.SubjectAlternativeName([x509.DNSName(domain)]), False).sign(authority, hashes.SHA256()))
+             .add_extension(x509.SubjectAlternativeName([x509.DNSName(domain)]), False).sign(ca_key, hashes.SHA256()))
     return (built.public_bytes(serialization.Encoding.PEM).decode(),
             key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode())
 

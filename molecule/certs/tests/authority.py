@@ -89,7 +89,7 @@ class Directory(http.server.BaseHTTPRequestHandler):
     def date_time_string(self, timestamp=None):
         return email.utils.formatdate(time.time() - (3600 if self.late else 0), usegmt=True)
 
-class Stranger(http.server.BaseHTTPRequestHandler):
+class OtherServer(http.server.BaseHTTPRequestHandler):
     """Somebody else's web server; for some names it is a front that sends challenges on."""
     def do_GET(self):
         if not self.headers["Host"].startswith("fronted."):
@@ -103,7 +103,7 @@ context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain("/etc/pebble/cert.pem", "/etc/pebble/key.pem")
 secure.socket = context.wrap_socket(secure.socket, server_side=True)
 threading.Thread(target=secure.serve_forever).start()
-http.server.ThreadingHTTPServer(("0.0.0.0", 80), Stranger).serve_forever()
+http.server.ThreadingHTTPServer(("0.0.0.0", 80), OtherServer).serve_forever()
 '''
 
 

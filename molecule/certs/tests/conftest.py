@@ -10,7 +10,7 @@ from authority import Authority
 from host.playbooks import Run
 from host.plugin import Server, Site
 from provided_files import make_certificates
-from steps import HOSTS, ROOT, STEPS, Visitor, play
+from steps import HOSTS, ROOT, STEPS, SteadyClient, play
 
 
 @pytest.fixture(scope="session")
@@ -20,11 +20,11 @@ def sites(servers: list[Server]) -> list[Any]:
 
 
 @pytest.fixture(scope="session")
-def visitors(sites: list[Any]) -> list[Visitor]:
+def clients(sites: list[Any]) -> list[SteadyClient]:
     """One for each host, from the first step on."""
-    found = [Visitor(site) for site in sites]
-    for visitor in found:
-        visitor.start()
+    found = [SteadyClient(site) for site in sites]
+    for client in found:
+        client.start()
     return found
 
 
@@ -36,7 +36,7 @@ def authority(step: Callable[[str], Run]) -> Authority:
 
 
 @pytest.fixture(scope="session")
-def step(sites: list[Any], visitors: list[Visitor]) -> Callable[[str], Run]:
+def step(sites: list[Any], clients: list[SteadyClient]) -> Callable[[str], Run]:
     """The run of a step; those before it have run."""
     runs: dict[str, Run] = {}
     make_certificates([domain for site in sites for domain in site.app.domains])

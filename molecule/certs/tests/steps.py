@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 STATE = scenario().folder
 HOSTS = ("debian13", "debian12")
 PROVIDED = {"source": "provided", "provided_chain": str(FILES / "shop.pem"), "provided_key": str(FILES / "shop.key")}
-STRANGER = "/etc/nginx/conf.d/stranger.conf"
+OTHER_SITE = "/etc/nginx/conf.d/other-site.conf"
 
 
 def renew(name: str) -> Callable[[Any], None]:
@@ -38,13 +38,13 @@ def break_web_server(hosts: Any) -> None:
     """Somebody's file that nginx does not accept, and a new certificate."""
     renew("third")(hosts)
     for host in hosts:
-        host.run("echo 'nonsense;' > %s", STRANGER)
+        host.run("echo 'nonsense;' > %s", OTHER_SITE)
 
 
 def mend_web_server(hosts: Any) -> None:
     """The file is gone."""
     for host in hosts:
-        host.run("rm %s", STRANGER)
+        host.run("rm %s", OTHER_SITE)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def play(step: Step, *options: str, playbook: str = "playbooks/certificates.yml"
     return run
 
 
-class Visitor(threading.Thread):
+class SteadyClient(threading.Thread):
     """Asks for the site all the time, over a new connection each, and remembers what was presented and what was not."""
 
     def __init__(self, site: Any) -> None:

@@ -151,7 +151,7 @@ def test_a_certificate_that_would_not_serve_is_refused_before_anything_changes(s
 
 def test_where_the_web_server_refuses_the_old_one_stays_for_its_next_start_too(step: Callable[..., Any], sites: list[Any]) -> None:
     run = step("web server refuses")
-    for words in ("the web server cannot use it", "stranger.conf", "Run the same command again"):
+    for words in ("the web server cannot use it", "other-site.conf", "Run the same command again"):
         assert words in run.output
     assert not [line for line in key_lines("third") if line in run.output]
     for site in sites:
@@ -179,9 +179,9 @@ def test_another_run_keeps_a_self_signed_one(step: Callable[..., Any]) -> None:
     assert step("self-signed again").count("changed") == dict.fromkeys(HOSTS, 0)
 
 
-def test_a_return_to_the_ca_needs_no_request(step: Callable[..., Any], sites: list[Any], visitors: list[Any]) -> None:
-    issued = {visitor.site.server.name: [cert for cert in map(x509.load_der_x509_certificate, dict.fromkeys(visitor.presented))
-                                         if "Pebble" in cert.issuer.rfc4514_string()] for visitor in visitors}
+def test_a_return_to_the_ca_needs_no_request(step: Callable[..., Any], sites: list[Any], clients: list[Any]) -> None:
+    issued = {client.site.server.name: [cert for cert in map(x509.load_der_x509_certificate, dict.fromkeys(client.presented))
+                                         if "Pebble" in cert.issuer.rfc4514_string()] for client in clients}
     assert step("authority again").count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         assert [presented(site).serial_number] == [cert.serial_number for cert in issued[site.server.name]]
@@ -190,12 +190,12 @@ def test_a_return_to_the_ca_needs_no_request(step: Callable[..., Any], sites: li
         assert kept["elsewhere"] == [], "a key that is of no use any more is still there"
 
 
-def test_every_connection_got_a_valid_certificate(step: Callable[..., Any], visitors: list[Any]) -> None:
+def test_every_connection_got_a_valid_certificate(step: Callable[..., Any], clients: list[Any]) -> None:
     step("authority again")
-    for visitor in visitors:
-        visitor.stopped.set()
-        visitor.join()
-        assert visitor.failures == []
+    for client in clients:
+        client.stopped.set()
+        client.join()
+        assert client.failures == []
         # The CA's certificate, three provided ones, the self-signed one.
-        assert len(set(visitor.presented)) >= 5
-        assert len(visitor.presented) > 50
+        assert len(set(client.presented)) >= 5
+        assert len(client.presented) > 50

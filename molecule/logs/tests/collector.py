@@ -37,7 +37,7 @@ action(type="omfile" file="/var/collector/lines" template="line")
 CONF
 }
 certificate good ca pebble 30
-certificate stranger other pebble 30
+certificate untrusted other pebble 30
 certificate misnamed ca elsewhere.example 30
 certificate expired ca pebble 0
 touch ready

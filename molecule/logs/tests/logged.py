@@ -77,16 +77,16 @@ def visit(first):
         connection.request("GET", "/%s-%d." % (word, number), headers={"Host": GIVEN["domain"]})
         connection.getresponse().read()
 
-visitors = [threading.Thread(target=visit, args=(first,)) for first in range(4)]
-[visitor.start() for visitor in visitors]
+clients = [threading.Thread(target=visit, args=(first,)) for first in range(4)]
+[client.start() for client in clients]
 rotations, failed = 0, []
-while any(visitor.is_alive() for visitor in visitors) or rotations < 4:
+while any(client.is_alive() for client in clients) or rotations < 4:
     done = subprocess.run(["logrotate", "--force", "--state", "/run/logrotate-test", "/etc/logrotate.d/nginx-" + app],
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     rotations += 1
     failed += [done.stdout.decode()] if done.returncode else []
     time.sleep(1.1)
-[visitor.join() for visitor in visitors]
+[client.join() for client in clients]
 time.sleep(1)
 seen, holding = [], 0
 paths = glob.glob("/var/log/nginx/%s/access.log*" % app)

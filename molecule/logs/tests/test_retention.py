@@ -137,8 +137,8 @@ def test_only_root_and_the_log_groups_can_read_logs(site: Any) -> None:
     answer = site.ask(READERS)
     found, (journal, nginx) = answer["found"], [kind for kind in answer["kinds"] if "/private/" not in kind]
     assert len(answer["kinds"]) == (3 if site.name == "shop" else 2)
-    for stranger in ("nobody", site.name):
-        assert found[stranger] == {"journal": False, "files": []}
+    for account in ("nobody", site.name):
+        assert found[account] == {"journal": False, "files": []}
     assert found["www-data"] == {"journal": False, "files": [nginx]}
     assert found["adm"] == {"journal": True, "files": [journal, nginx]}
     assert found["systemd-journal"] == {"journal": True, "files": [journal]}

@@ -95,7 +95,7 @@ def test_lines_that_are_rotated_away_meanwhile_arrive_too(site: Any, collector: 
     assert sorted(set(numbers)) == list(range(1000))
 
 
-REASONS = {"stranger": "unable to get local issuer certificate", "misnamed": "not permitted", "expired": "certificate has expired"}
+REASONS = {"untrusted": "unable to get local issuer certificate", "misnamed": "not permitted", "expired": "certificate has expired"}
 
 
 @pytest.mark.parametrize("certificate", REASONS)

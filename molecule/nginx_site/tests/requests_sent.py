@@ -43,7 +43,7 @@ def sent(site: Any, request: bytes, context: Any = None) -> Answer:
 SEEN = itertools.count()
 
 
-def somebody(network: str = "203.0.113") -> dict[str, str]:
+def new_client(network: str = "203.0.113") -> dict[str, str]:
     """Headers of a new client address, as the proxy in front sends them."""
     number = next(SEEN) % 254 + 1
     return {"X-Forwarded-For": f"{network}.{number}" if network.count(".") == 2 else f"{network}:{number:x}"}

@@ -6,7 +6,7 @@ import gzip
 from typing import Any
 
 import pytest
-from requests_sent import STATE, somebody
+from requests_sent import STATE, new_client
 from testhosts import scenario
 
 # curl's exit status for a failed connection.
@@ -27,12 +27,12 @@ def test_files_with_a_hash_in_their_name_are_cached_for_a_year(edge: Any, path: 
 
 
 def test_files_that_are_not_for_all_are_kept_by_browsers_only(edge: Any) -> None:
-    assert edge.get("/office/static/page.css", headers=somebody("198.51.100"))["Cache-Control"] == "private, max-age=3600"
+    assert edge.get("/office/static/page.css", headers=new_client("198.51.100"))["Cache-Control"] == "private, max-age=3600"
 
 
 @pytest.mark.parametrize("path", ["/static/no.3f2a9c1b.js", "/heard"])
 def test_missing_files_and_pages_get_no_cache_control(edge: Any, path: str) -> None:
-    assert edge.get(path, headers=somebody()).all("Cache-Control") == []
+    assert edge.get(path, headers=new_client()).all("Cache-Control") == []
 
 
 # --- compressed ----------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def test_files_that_the_build_has_compressed_are_served(edge: Any, plain: Any) -
 
 
 def test_pages_are_not_compressed_with_brotli_either(edge: Any) -> None:
-    answer = edge.get("/heard", headers=somebody() | {"Accept-Encoding": "gzip, br", "X-Long": "x" * 2000})
+    answer = edge.get("/heard", headers=new_client() | {"Accept-Encoding": "gzip, br", "X-Long": "x" * 2000})
     assert len(answer.body) > 2000 and answer.all("Content-Encoding") == []
 
 
@@ -68,7 +68,7 @@ def by_http3(site: Any, path: str) -> list[str]:
 def test_http3_is_spoken_where_nginx_has_it_and_offered_by_name(edge: Any) -> None:
     has_it = edge.server.host.run("nginx -V 2>&1 | grep -q http_v3_module").rc == 0
     assert has_it is (edge.server.name == "debian13")
-    assert edge.get("/heard", headers=somebody()).all("Alt-Svc") == (['h3=":443"; ma=86400'] if has_it else [])
+    assert edge.get("/heard", headers=new_client()).all("Alt-Svc") == (['h3=":443"; ma=86400'] if has_it else [])
     assert by_http3(edge, "/heard") == (["3", "200", "max-age=63072000"] if has_it else NONE)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from host.headers import assert_hardened
-from requests_sent import sent, somebody
+from requests_sent import new_client, sent
 
 TWO_HOSTS = b"GET / HTTP/1.1\r\nHost: DOMAIN\r\nHost: DOMAIN\r\n\r\n"
 NO_HOST = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n"
@@ -46,7 +46,7 @@ def assert_complete(site: Any, answer: Any) -> None:
 @pytest.mark.parametrize("case", ANSWERS)
 def test_every_response_has_the_headers(edge: Any, case: str) -> None:
     status, request = ANSWERS[case]
-    answer = edge.get(**{**request, "headers": somebody() | request.get("headers", {})})
+    answer = edge.get(**{**request, "headers": new_client() | request.get("headers", {})})
     assert answer.status == status
     assert_complete(edge, answer)
 
@@ -79,14 +79,14 @@ def test_maintenance_carries_the_headers(maintained: Any) -> None:
 
 
 def test_a_limit_carries_the_headers(edge: Any) -> None:
-    visitor = somebody()
-    answers = [edge.get("/login", headers=visitor) for _ in range(5)]
+    client = new_client()
+    answers = [edge.get("/login", headers=client) for _ in range(5)]
     assert answers[-1].status == 429
     assert_complete(edge, answers[-1])
 
 
 def test_a_policy_of_the_applications_own_wins_with_its_nonce(edge: Any) -> None:
-    answer = edge.get("/nonce", headers=somebody())
+    answer = edge.get("/nonce", headers=new_client())
     nonce = re.search(rb'nonce="([^"]+)"', answer.body)
     assert nonce and answer["Content-Security-Policy"] == f"script-src 'nonce-{nonce[1].decode()}'"
     assert answer["Content-Security-Policy-Report-Only"]

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from requests_sent import STATE, sent, somebody
+from requests_sent import STATE, new_client, sent
 
 LINES = r'''
 lines = open("/var/log/nginx/%s/access.log" % GIVEN["app"], errors="replace").read().splitlines()
@@ -22,9 +22,9 @@ SPELLINGS = ["/office/x", "/office", "/OFFICE/x", "//office/x", "/office//x", "/
 PASSWORDS = {"alice": hashlib.sha256((STATE / "canary").read_bytes()).hexdigest(), "bob": "another-password-of-bob"}
 
 
-def raw(path: str, site: Any, visitor: dict[str, str]) -> bytes:
+def raw(path: str, site: Any, client: dict[str, str]) -> bytes:
     """A request whose path is sent as it is."""
-    lines = [f"GET {path} HTTP/1.1", f"Host: {site.domain}", "Connection: close", *(f"{k}: {v}" for k, v in visitor.items()), "", ""]
+    lines = [f"GET {path} HTTP/1.1", f"Host: {site.domain}", "Connection: close", *(f"{k}: {v}" for k, v in client.items()), "", ""]
     return "\r\n".join(lines).encode()
 
 
@@ -38,49 +38,49 @@ def basic(name: str, password: str) -> dict[str, str]:
 # --- addresses -----------------------------------------------------------------------------------
 @pytest.mark.parametrize("path", [*SPELLINGS, "https://{domain}/office/x"])
 def test_no_spelling_of_a_path_evades_its_access_rules(edge: Any, path: str) -> None:
-    answer = sent(edge, raw(path.format(domain=edge.domain), edge, somebody()))
+    answer = sent(edge, raw(path.format(domain=edge.domain), edge, new_client()))
     assert answer.status in (400, 403), answer.body
 
 
-@pytest.mark.parametrize("visitor", ["198.51.100", "2001:db8:1:"])
-def test_allowed_clients_have_access(edge: Any, visitor: str) -> None:
+@pytest.mark.parametrize("client", ["198.51.100", "2001:db8:1:"])
+def test_allowed_clients_have_access(edge: Any, client: str) -> None:
     for path in ("/office/x", "/office/x/y", "/office/static/page.css"):
-        assert edge.get(path, headers=somebody(visitor)).status == 200
+        assert edge.get(path, headers=new_client(client)).status == 200
 
 
 @pytest.mark.parametrize("path", ["/officer", "/office-hours", "/open/office/x"])
 def test_another_path_that_begins_alike_is_open(edge: Any, path: str) -> None:
-    assert edge.get(path, headers=somebody()).status in (200, 404)
+    assert edge.get(path, headers=new_client()).status in (200, 404)
 
 
 def test_an_inner_path_has_its_own_and_keeps_the_outer_ones(edge: Any) -> None:
     body = {"method": "POST", "body": b"x" * (2 << 20)}
-    assert edge.get("/office/upload", headers=somebody("198.51.100"), **body).status == 200
-    assert edge.get("/office/other", headers=somebody("198.51.100"), **body).status == 413
-    assert edge.get("/office/upload", headers=somebody()).status == 403
+    assert edge.get("/office/upload", headers=new_client("198.51.100"), **body).status == 200
+    assert edge.get("/office/other", headers=new_client("198.51.100"), **body).status == 413
+    assert edge.get("/office/upload", headers=new_client()).status == 403
 
 
 # --- passwords -----------------------------------------------------------------------------------
 def test_a_path_requires_a_password(edge: Any) -> None:
-    answer = edge.get("/private", headers=somebody())
+    answer = edge.get("/private", headers=new_client())
     assert answer.status == 401
     assert answer["WWW-Authenticate"] == 'Basic realm="edge"'
 
 
 @pytest.mark.parametrize("path", ["/private", "/private/x", "/private/upload"])
 def test_the_right_password_opens_and_is_not_passed_on(edge: Any, path: str) -> None:
-    answer = edge.get(path, headers=somebody() | basic("alice", PASSWORDS["alice"]))
+    answer = edge.get(path, headers=new_client() | basic("alice", PASSWORDS["alice"]))
     assert answer.status == 200
     assert "Authorization" not in json.loads(answer.body)["headers"]
 
 
 @pytest.mark.parametrize(("name", "password"), [("alice", "wrong"), ("alice", PASSWORDS["bob"]), ("bob", PASSWORDS["bob"]), ("", "")])
 def test_others_and_wrong_passwords_are_refused(edge: Any, name: str, password: str) -> None:
-    assert edge.get("/private", headers=somebody() | basic(name, password)).status == 401
+    assert edge.get("/private", headers=new_client() | basic(name, password)).status == 401
 
 
 def test_other_paths_pass_the_applications_own_authorization(edge: Any) -> None:
-    answer = edge.get("/heard", headers=somebody() | {"Authorization": "Bearer x"})
+    answer = edge.get("/heard", headers=new_client() | {"Authorization": "Bearer x"})
     assert json.loads(answer.body)["headers"]["Authorization"] == "Bearer x"
 
 
@@ -114,7 +114,7 @@ def shown(site: Any, path: str, client: str | None) -> int:
     context = site.server.outside.context()
     if client:
         context.load_cert_chain(STATE / f"client-of-{client}.pem", STATE / f"client-of-{client}.key")
-    return sent(site, raw(path, site, somebody()), context).status
+    return sent(site, raw(path, site, new_client()), context).status
 
 
 @pytest.mark.parametrize(("client", "status"), [(None, 403), ("people", 200), ("others", 400)])
@@ -138,7 +138,7 @@ def test_other_paths_require_no_certificate(edge: Any) -> None:
     ("/heard", "DELETE", 200, None), ("/heard", "OPTIONS", 200, None), ("/heard", "PROPFIND", 501, None), ("/heard", "get", 400, None),
     ("/static/page.css", "POST", 405, "GET, HEAD"), ("/tagged", "POST", 405, "OPTIONS, HEAD, GET")])
 def test_methods_are_served_refused_or_unknown(edge: Any, path: str, method: str, status: int, allow: str | None) -> None:
-    answer = edge.get(path, method=method, headers=somebody())
+    answer = edge.get(path, method=method, headers=new_client())
     assert answer.status == status
     if allow:
         assert sorted(answer["Allow"].split(", ")) == sorted(allow.split(", "))
@@ -150,7 +150,7 @@ def test_methods_are_served_refused_or_unknown(edge: Any, path: str, method: str
 @pytest.mark.parametrize("path", ["/.env", "/.git/config", "/open/.git/config", "/open/settings.py~", "/open/a.BAK", "/open/.htpasswd",
                                   "/open/a.php.old", "/%2egit/config", "/open/x.swp", "/static/.hidden", "/static/page.css~"])
 def test_hidden_files_and_backups_are_not_there(edge: Any, path: str) -> None:
-    answer = edge.get(path, headers=somebody())
+    answer = edge.get(path, headers=new_client())
     assert answer.status == 404
     lines = edge.ask(LINES, mark=answer["X-Request-ID"])
     assert [line["app_seconds"] for line in lines] == [""], "the application was asked"
@@ -158,30 +158,30 @@ def test_hidden_files_and_backups_are_not_there(edge: Any, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/wiki/.NET", "/open/.well-known/x", "/open/a.b", "/open/a~b"])
 def test_paths_that_resemble_hidden_files_are_served(edge: Any, path: str) -> None:
-    assert edge.get(path, headers=somebody()).status == 200
+    assert edge.get(path, headers=new_client()).status == 200
 
 
 # --- limits --------------------------------------------------------------------------------------
 def test_a_path_is_limited_harder_whatever_its_spelling_and_the_rest_is_not(edge: Any) -> None:
-    visitor = somebody()
+    client = new_client()
     paths = ["/login", "//login", "/LOGIN", "/login/", "/%6cogin", "/login"]
-    statuses = [edge.get(path, method="POST", headers=visitor).status for path in paths]
+    statuses = [edge.get(path, method="POST", headers=client).status for path in paths]
     assert 429 not in statuses[:3] and set(statuses[3:]) == {429}
-    assert edge.get("/heard", headers=visitor).status == 200
-    assert edge.get("/login", headers=somebody("198.51.100")).status == 200
+    assert edge.get("/heard", headers=client).status == 200
+    assert edge.get("/login", headers=new_client("198.51.100")).status == 200
 
 
 def test_addresses_that_no_limit_meets(edge: Any) -> None:
-    assert {edge.get("/login", headers=somebody("198.18.0")).status for _ in range(8)} == {200}
+    assert {edge.get("/login", headers=new_client("198.18.0")).status for _ in range(8)} == {200}
     office = {"X-Forwarded-For": "198.18.0.7"}
     assert {edge.get("/login", headers=office).status for _ in range(8)} == {200}
 
 
 def test_a_subscriber_of_ipv6_is_one_client(edge: Any) -> None:
-    network = somebody("2001:db8:7")["X-Forwarded-For"]
+    network = new_client("2001:db8:7")["X-Forwarded-For"]
     statuses = [edge.get("/login", headers={"X-Forwarded-For": f"{network}:{n:x}::1"}).status for n in range(5)]
     assert statuses[:3] == [200] * 3 and set(statuses[3:]) == {429}
-    assert edge.get("/login", headers=somebody("2001:db8:8")).status == 200
+    assert edge.get("/login", headers=new_client("2001:db8:8")).status == 200
 
 
 # --- who asks ------------------------------------------------------------------------------------

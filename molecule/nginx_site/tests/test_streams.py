@@ -12,14 +12,14 @@ import time
 from typing import Any
 
 import pytest
-from requests_sent import parsed, somebody
+from requests_sent import new_client, parsed
 
 PATIENCE_SECONDS = 15
 
 
 def head(site: Any, method: str, path: str, **headers: str) -> bytes:
     """The beginning of a request."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {site.domain}", *(f"{k.replace('_', '-')}: {v}" for k, v in {**somebody(), **headers}.items())]
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {site.domain}", *(f"{k.replace('_', '-')}: {v}" for k, v in {**new_client(), **headers}.items())]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -57,7 +57,7 @@ def test_no_other_path_becomes_a_websocket(edge: Any) -> None:
 
 
 def test_no_other_protocol_is_upgraded_to(edge: Any) -> None:
-    answer = edge.get("/ws/heard", headers=somebody() | {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABkAAQAAP__"})
+    answer = edge.get("/ws/heard", headers=new_client() | {"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABkAAQAAP__"})
     heard = json.loads(answer.body)["headers"]
     assert "Upgrade" not in heard and heard["Connection"] == "close"
 
@@ -70,7 +70,7 @@ def second_event(site: Any, path: str) -> bytes:
         received = until(connection, b"\n\n")
         name = received.partition(b"data: ")[2].split(b"\n")[0].decode()
         if b"nobody came" not in received:
-            assert site.get(f"/seen/{name}", method="POST", headers=somebody()).status == 200
+            assert site.get(f"/seen/{name}", method="POST", headers=new_client()).status == 200
             received += until(connection, b"data: seen")
     return received
 
@@ -87,7 +87,7 @@ def begun_early(site: Any, path: str) -> bool:
         connection.sendall(head(site, "POST", f"{path}/{name}", Content_Length=str(len(body)), Connection="close") + body[:10000])
         end, begun = time.monotonic() + 3, False
         while not begun and time.monotonic() < end:
-            begun = json.loads(site.get(f"/begun/{name}", headers=somebody()).body)["begun"]
+            begun = json.loads(site.get(f"/begun/{name}", headers=new_client()).body)["begun"]
         connection.sendall(body[10000:])
         assert json.loads(parsed(until(connection, b"\0")).body) == {"length": len(body)}
     return begun

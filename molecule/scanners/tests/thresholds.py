@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from scanners import Scanners
 
 # testssl.sh's findings about the test CA: Let's Encrypt has a list of what was revoked.
-AUTHORITY = {"cert_revocation"}
+TEST_CA = {"cert_revocation"}
 # What sslyze says of it: Let's Encrypt signs a certificate for an ECDSA key with ECDSA.
 SIGNED_BY_RSA = "certificate_signatures: Deployed certificate signatures are {'sha256WithRSAEncryption'}"
 # What gixy cannot know: that the role leaves X25519MLKEM768 out where OpenSSL does not have it, that the unit says how many
@@ -47,20 +47,20 @@ def rating(s: Scanners) -> Reading:
 
 def findings(s: Scanners) -> Reading:
     bad = [f"{f['id']} ({f['severity']}): {f['finding']}" for f in s.testssl
-           if f["severity"] in ("MEDIUM", "HIGH", "CRITICAL") and f["id"].split(" ")[0] not in AUTHORITY]
+           if f["severity"] in ("MEDIUM", "HIGH", "CRITICAL") and f["id"].split(" ")[0] not in TEST_CA]
     return Reading("; ".join(bad) or "none", not bad)
 
 
 def mozilla(app: str, profile: str) -> Callable[[Scanners], Reading]:
     def read(s: Scanners) -> Reading:
-        verdict = s.sslyze(app, profile)
-        reasons = [line.strip(" *") for line in verdict.splitlines() if line.strip().startswith("*")]
+        output = s.sslyze(app, profile)
+        reasons = [line.strip(" *") for line in output.splitlines() if line.strip().startswith("*")]
         bad = [reason for reason in reasons if not reason.startswith(SIGNED_BY_RSA)]
-        if "OK - Compliant" in verdict:
+        if "OK - Compliant" in output:
             return Reading("compliant", True)
         if reasons and not bad:
-            return Reading("compliant but for the signature of the test authority, which is RSA", True)
-        return Reading("; ".join(bad)[:400] or verdict[:400], False)
+            return Reading("compliant but for the signature of the test CA, which is RSA", True)
+        return Reading("; ".join(bad)[:400] or output[:400], False)
     return read
 
 

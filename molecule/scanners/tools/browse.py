@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import Select, WebDriverWait
 SECONDS = 30
 
 
-class Visitor:
+class Client:
     """A person at a browser."""
 
     def __init__(self, url: str) -> None:
@@ -95,18 +95,18 @@ class Visitor:
 
 def main(url: str) -> None:
     """Entry point."""
-    visitor = Visitor(url)
+    client = Client(url)
     done, failed = [], ""
     try:
-        for name, step in (("sign-up", visitor.sign_up), ("members", visitor.members), ("a bill", visitor.bill),
-                           ("sign-out", visitor.sign_out), ("sign-in", visitor.sign_in)):
+        for name, step in (("sign-up", client.sign_up), ("members", client.members), ("a bill", client.bill),
+                           ("sign-out", client.sign_out), ("sign-in", client.sign_in)):
             step()
             done.append(name)
     except WebDriverException as error:
-        failed = f"{error} {visitor.browser.find_element(By.TAG_NAME, 'body').text[:500]}"
-    visitor.listen()
-    visitor.browser.quit()
-    print(json.dumps({"done": done, "failed": failed, "console": visitor.console}))
+        failed = f"{error} {client.browser.find_element(By.TAG_NAME, 'body').text[:500]}"
+    client.listen()
+    client.browser.quit()
+    print(json.dumps({"done": done, "failed": failed, "console": client.console}))
 
 
 if __name__ == "__main__":

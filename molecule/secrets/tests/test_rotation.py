@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from host.client import Visitor
+from host.client import SteadyClient
 from host.leaks import GENERATED, tokens
 from host.plugin import Server, Site
 from rotation import STATE
@@ -89,12 +89,12 @@ def story(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str,
     """By host: a rotation under load, one that is interrupted and repeated, and the end of the old keys."""
     told = everywhere(lambda server: {"server": server, "shop": server.site("shop")})
     for record in told.values():
-        record |= {"first": sign_in(record["shop"]), "before": state(record["server"]), "visitor": Visitor(record["shop"])}
-        record["visitor"].start()
+        record |= {"first": sign_in(record["shop"]), "before": state(record["server"]), "client": SteadyClient(record["shop"])}
+        record["client"].start()
 
     done = play("playbooks/rotate_secrets.yml", "-e", "app=shop")
     for record in told.values():
-        record["visitor"].stop()
+        record["client"].stop()
         record |= {"rotation": done, "rotated": state(record["server"]), "first_stays": record["first"].is_known(),
                    "second": sign_in(record["shop"])}
 
@@ -138,8 +138,8 @@ def test_sessions_stay_valid(told: dict[str, Any]) -> None:
 
 
 def test_no_request_fails_while_a_key_is_rotated(told: dict[str, Any]) -> None:
-    assert told["visitor"].failures == []
-    assert told["visitor"].answers >= 10
+    assert told["client"].failures == []
+    assert told["client"].answers >= 10
 
 
 def test_a_rotation_restarts_only_the_instances_that_use_the_key(told: dict[str, Any]) -> None:

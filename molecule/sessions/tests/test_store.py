@@ -156,9 +156,9 @@ def test_a_session_is_json_in_the_store_and_a_random_id_in_the_cookie(browser: B
 
 def test_one_application_cannot_read_sessions_of_another(browser: Browser) -> None:
     for other in browser.site.server.target.apps:
-        stranger = Browser(type(browser.site)(browser.site.server, other))
-        stranger.cookie = browser.cookie
-        assert stranger.cart == ("full" if other.name == browser.site.name else "empty")
+        other_browser = Browser(type(browser.site)(browser.site.server, other))
+        other_browser.cookie = browser.cookie
+        assert other_browser.cart == ("full" if other.name == browser.site.name else "empty")
 
 
 @once
