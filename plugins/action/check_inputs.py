@@ -72,7 +72,7 @@ def duplicate_applications(apps: Any) -> list[str]:
     return found
 
 
-def misread(where: str, env: Any) -> list[str]:
+def misread_by_yaml(where: str, env: Any) -> list[str]:
     """Values that YAML reads as another type than intended: NO, 0644, 12:30, 1.10. Only booleans appear in the messages."""
     found = []
     for name, text in yaml_source.plain_scalars(env).items() if isinstance(env, Mapping) else ():
@@ -130,9 +130,9 @@ class ActionModule(ActionBase):
         found: list[str] = []
         if role or roles and "flask_apps" not in variables:
             for name in chosen:
-                found += self._single(name, known, variables)
+                found += self._check_role(name, known, variables)
         else:
-            found += self._whole(known, chosen, variables)
+            found += self._check_inventory(known, chosen, variables)
             result["ansible_facts"] = {CHECKED: {name: _digest(name, variables) for name in chosen}}
         found += engine.distribution(self._read("ansible_facts", variables.get("ansible_facts", {}), []) or {})
         if refused := [problem for problem in found if not isinstance(problem, Advice)]:
@@ -188,7 +188,7 @@ class ActionModule(ActionBase):
         names = [name for name in domains if isinstance(name, str)] if isinstance(domains, list) else []
         return found or certificates.problems(at("provided_chain"), chain, at("provided_key"), key, names, datetime.now(timezone.utc))
 
-    def _whole(self, known: dict[str, Any], chosen: list[str], variables: Mapping[str, Any]) -> list[str]:
+    def _check_inventory(self, known: dict[str, Any], chosen: list[str], variables: Mapping[str, Any]) -> list[str]:
         """Check the whole inventory, for a playbook, before a role runs."""
         found: list[str] = []
         readable = {}
@@ -226,9 +226,9 @@ class ActionModule(ActionBase):
         return found + engine.host_variables(readable, known, merged)
 
     def _misread(self, where: str, entry_given: Any) -> list[str]:
-        return misread(f"{where}.env", entry_given.get("env")) if isinstance(entry_given, Mapping) else []
+        return misread_by_yaml(f"{where}.env", entry_given.get("env")) if isinstance(entry_given, Mapping) else []
 
-    def _single(self, role: str, known: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    def _check_role(self, role: str, known: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Check the variables of one role, from any source."""
         found: list[str] = []
         spec, defaults, app = known[role], _defaults(role), variables.get("flask_app")

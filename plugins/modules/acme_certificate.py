@@ -135,7 +135,7 @@ def placeholder(module: AnsibleModule, certificate: Certificate) -> bool:
     """Serve the CA's certificate if there is one, otherwise a self-signed one."""
     there = is_whole(certificate.link)
     # A directory that was put there by hand stays.
-    if there and (is_readable(certificate.link) or certificate.made_by_hand()):
+    if there and (is_readable(certificate.link) or certificate.foreign_directory()):
         return False
     if module.check_mode:
         return True
@@ -225,10 +225,10 @@ def examine(module: AnsibleModule) -> None:
 def issue(module: AnsibleModule, certificate: Certificate) -> None:
     """Request a certificate, with a new account if the CA does not know the old one."""
     options = module.params
-    certificate.put_damage_aside()
+    certificate.move_damaged_files()
     rc, output = certbot(module, certificate)
     if rc and re.search(UNKNOWN_ACCOUNT, output):
-        certificate.put_account_aside(options["settings"]["server"])
+        certificate.move_unknown_accounts(options["settings"]["server"])
         rc, output = certbot(module, certificate)
     if rc or reason(module, certificate):
         here = [certificate.local_problem(domain) for domain in options["domains"]] if "/acme-challenge/" in output else []
@@ -243,8 +243,8 @@ def issue(module: AnsibleModule, certificate: Certificate) -> None:
 
 def issued(module: AnsibleModule, certificate: Certificate) -> None:
     """Serve a certificate from the CA."""
-    if certificate.made_by_hand():
-        module.fail_json(msg=certificate.made_by_hand())
+    if certificate.foreign_directory():
+        module.fail_json(msg=certificate.foreign_directory())
     why = reason(module, certificate)
     due = bool(why) or certificate.reload_is_due(certificate.live)
     # On a new host the preflight is not installed yet in check mode.

@@ -192,7 +192,7 @@ class Run:
                     f"app_secrets: {{remove: [{name}]}}" for name in names]
         return problems + [f"{path}: line {line} sets no variable. Remove it" for line in lines]
 
-    def unfit(self, values: Values) -> list[str]:
+    def of_another_kind(self, values: Values) -> list[str]:
         """Values of another kind than the requested one."""
         return [f"{name} has a value of another kind than {kind} on this host. Rotate it: "
                 f"playbooks/rotate_secrets.yml -e names={name}" for name, kind in self.names.items()
@@ -234,7 +234,7 @@ class Run:
     def execute(self) -> dict[str, object]:
         """Bring the file to the requested state. Returns the module's result."""
         values = self.read()
-        problems = self.added_by_hand() + self.unfit(values) + self.refused() + self.not_in_effect(values)
+        problems = self.added_by_hand() + self.of_another_kind(values) + self.refused() + self.not_in_effect(values)
         if problems:
             self.module.fail_json(msg="Nothing was changed:\n" + "\n".join(f"- {text}" for text in problems))
         generated = [name for name in self.names if name not in values.values]

@@ -180,7 +180,7 @@ class Run(Session):
         with tempfile.TemporaryDirectory(prefix="guarded_files.", dir="/run") as folder:
             yield sshd.stage(folder, texts)
 
-    def broken_promises(self, main: str) -> list[str]:
+    def ineffective_settings(self, main: str) -> list[str]:
         """The settings of the set's drop-in that are not in effect."""
         drop_in = next((entry for entry in self.entries if entry.dest == self.given["sshd_config"]), None)
         if drop_in is None or drop_in.kind != "file":
@@ -202,7 +202,7 @@ class Run(Session):
     def refusals(self, session: ssh_access.Session, main: str) -> list[str]:
         """The reasons not to make the change."""
         given = self.given["firewall"]
-        problems, general, after = self.broken_promises(main), self.sshd("-f", main), self.accounts(session, "-f", main)
+        problems, general, after = self.ineffective_settings(main), self.sshd("-f", main), self.accounts(session, "-f", main)
         ports, sources = (given["ports"], given["sources"]) if given else (None, [])
         problems += ssh_access.problems(after.get(session.user, general), session, ports, sources)
         try:
@@ -259,7 +259,7 @@ class Run(Session):
             due = self.differs()
             with self.staged() as main:
                 if not due:
-                    return self.refuse(self.broken_promises(main))
+                    return self.refuse(self.ineffective_settings(main))
                 session = self.session()
                 self.refuse(self.refusals(session, main))
             self.warn_of_closed_services()
@@ -291,7 +291,7 @@ class Run(Session):
         if not os.path.exists("/usr/sbin/sshd"):
             return
         with self.staged() as main:
-            self.refuse(self.refusals(self.session(), main) if due else self.broken_promises(main))
+            self.refuse(self.refusals(self.session(), main) if due else self.ineffective_settings(main))
         if due:
             self.warn_of_closed_services()
 

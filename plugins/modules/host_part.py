@@ -362,7 +362,7 @@ class Run(Session):
             self.plan(final=True)
             self.write(owe=True)
             owed = self.store.owed(self.dests)
-            self.changed_paths = set(self.paths) | self.store.owed_paths(owed)
+            self.changed_paths = set(self.paths) | self.store.paths_not_in_effect(owed)
             self.accounts()
             self.units(bool(owed))
             self.store.settle(owed)
@@ -374,7 +374,7 @@ class Run(Session):
         self.software()
         self.plan(final=False)
         owed = self.store.owed(self.dests)
-        self.changed_paths = set(self.paths) | self.store.owed_paths(owed)
+        self.changed_paths = set(self.paths) | self.store.paths_not_in_effect(owed)
         self.accounts()
         self.units(bool(owed or self.store.due()))
 

@@ -164,7 +164,7 @@ def main() -> None:
     )
     options = module.params
     certificate = Certificate(options["name"])
-    wrong = certificate.made_by_hand() if NAME.fullmatch(options["name"]) else f"{options['name']!r} is not a valid name of a certificate"
+    wrong = certificate.foreign_directory() if NAME.fullmatch(options["name"]) else f"{options['name']!r} is not a valid name of a certificate"
     if wrong:
         module.fail_json(msg=wrong, reason=wrong)
     given = [options[text].strip().encode() + b"\n" for text in ("chain", "private_key")] if options["chain"] else []

@@ -82,7 +82,7 @@ class Certificate:
         """Whether the link points to this directory."""
         return self.link.is_symlink() and os.readlink(self.link) == str(folder)
 
-    def made_by_hand(self) -> str:
+    def foreign_directory(self) -> str:
         """The problem when a directory is in place of the link; empty otherwise."""
         return "" if self.link.is_symlink() or not self.link.exists() else (
             f"{self.link} is a directory, not a link: a certificate was put there by hand. Move it and change its path in "
@@ -122,7 +122,7 @@ class Certificate:
         kept = self.kept()
         return bool(kept) and self.account(kept["server"], kept.get("account", "none")).is_dir()
 
-    def put_account_aside(self, server: str) -> None:
+    def move_unknown_accounts(self, server: str) -> None:
         """Move accounts that the CA does not know to the damaged files, for example after it was set up again."""
         if self.account(server).is_dir():
             shutil.move(str(self.account(server)), str(self._aside() / "account"))
@@ -133,7 +133,7 @@ class Certificate:
         aside.mkdir()
         return aside
 
-    def put_damage_aside(self) -> None:
+    def move_damaged_files(self) -> None:
         """Move files of an interrupted certbot: it would fail after its request, or make a second lineage."""
         left = [path for path in (self.renewal, self.live, self.config / "archive" / self.name)
                 if path.exists() or path.is_symlink()]

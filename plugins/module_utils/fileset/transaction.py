@@ -88,7 +88,7 @@ class Store:
                 raise Problem(f"cannot use {clear_error(error, self.folder)}; nothing was changed") from error
             yield
 
-    def folder_of(self, dests: list[str]) -> str:
+    def journal_of(self, dests: list[str]) -> str:
         """The directory of a set's journal."""
         return os.path.join(self.folder, hashlib.sha256("\0".join(sorted(dests)).encode()).hexdigest()[:16])
 
@@ -139,7 +139,7 @@ class Store:
         """Directories of sets that share a path with this one and whose commands failed or did not run."""
         return [folder for folder, marker in self._all(OWED) if set(marker["dests"]) & set(dests)]
 
-    def owed_paths(self, folders: list[str]) -> set[str]:
+    def paths_not_in_effect(self, folders: list[str]) -> set[str]:
         """The paths whose change is written but not in effect."""
         markers = [fs.read_json(os.path.join(folder, OWED)) or {} for folder in folders]
         return {path for marker in markers for path in marker.get("paths", [])}
@@ -224,7 +224,7 @@ class Transaction:
     def __init__(self, store: Store, dests: list[str], changes: list[Change]) -> None:
         self.store, self.dests, self.changes = store, dests, changes
         self.committing = False
-        self.folder = store.folder_of(dests)
+        self.folder = store.journal_of(dests)
         self.was_owed = os.path.exists(os.path.join(self.folder, OWED))
         token, gone = secrets.token_hex(4), {c.path for c in changes if c.want.kind != "directory"}
         self.records: list[dict[str, Any]] = []
@@ -298,7 +298,7 @@ class Transaction:
         """Commit the validated set. With `owe`, record first that it is not in effect."""
         try:
             if owe:
-                paths = self.store.owed_paths(self.store.owed(self.dests)) | {change.path for change in self.changes}
+                paths = self.store.paths_not_in_effect(self.store.owed(self.dests)) | {change.path for change in self.changes}
                 fs.write_json(os.path.join(self.folder, OWED), {"dests": self.dests, "paths": sorted(paths)})
             self.store.note_managed(managed, final=False)
             self.committing = True

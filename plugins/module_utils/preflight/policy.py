@@ -137,7 +137,7 @@ class Report:
                 head = " " * (first + second)
         return "\n".join([*lines, *self.expired, self.summary()])
 
-    def way_through(self, from_prefixed_env: bool = False) -> str:
+    def permitting_settings(self, from_prefixed_env: bool = False) -> str:
         """The settings of the application's entry that allow this release, and the risk of each.
 
         :param from_prefixed_env: whether the application reads its settings from environment variables FLASK_…
@@ -162,7 +162,7 @@ class Report:
         return "\n".join(lines)
 
 
-def judge(findings: Iterable[Finding], policy: Mapping[str, Any], today: datetime.date) -> Report:
+def evaluate(findings: Iterable[Finding], policy: Mapping[str, Any], today: datetime.date) -> Report:
     """Apply a valid policy to findings. A check without a finding counts as unknown."""
     findings, report = list(findings), Report()
     modes = {check.id: policy.get("checks", {}).get(check.id, policy.get("mode", "enforce")) for check in CHECKS}

@@ -56,7 +56,7 @@ class Inspection:
 
     # --- checks without running it ------------------------------------------------------------------
 
-    def look_at_source(self) -> None:
+    def inspect_source(self) -> None:
         """A static pass, by an account that can read the release and nothing else."""
         program = self.options["bandit"]
         if not program:
@@ -72,7 +72,7 @@ class Inspection:
         # Other output comes before its report.
         self.bandit_output = text[text.find("{"):] if "{" in text else "no report"
 
-    def look_at_packages(self) -> None:
+    def inspect_packages(self) -> None:
         """Known vulnerabilities of its packages, where the host has the role pip_audit."""
         if not (os.access(AUDIT, os.X_OK) and Path(f"/etc/pip-audit/{self.name}.json").exists()):
             self.findings += tools.audit_findings({"state": "could-not-audit", "reason": "pip-audit is not set up on this host"})
@@ -126,11 +126,11 @@ class Inspection:
         self.findings += tools.inspector_findings(ran.output)
         self.facts = tools.inspector_facts(ran.output)
 
-    def judge(self) -> dict[str, Any]:
+    def evaluate(self) -> dict[str, Any]:
         """Apply the policy and store the report with the release."""
         if self.bandit_output:
             self.findings += tools.bandit_findings(self.bandit_output, str(self.source), self.facts.imported)
-        self.report = policy.judge(self.findings, self.policy, datetime.date.today())
+        self.report = policy.evaluate(self.findings, self.policy, datetime.date.today())
         report = {**self.report.as_dict(), "interface": self.facts.interface}
         text = json.dumps(report, indent=2, sort_keys=True) + "\n"
         fs.write(self.release / REPORT, text.encode(), gid=self.gid, mode=0o640)
@@ -146,5 +146,5 @@ class Inspection:
         if self.report is None:
             return "The application was not inspected."
         return (f"The application is not safe to serve:\n{self.report.table(passed=False)}\nCorrect it, or allow this release with "
-                f"these lines in the application's entry:\n\n{self.report.way_through(self.facts.from_prefixed_env)}\n\n"
+                f"these lines in the application's entry:\n\n{self.report.permitting_settings(self.facts.from_prefixed_env)}\n\n"
                 f"Whole report: {self.release / REPORT}")

@@ -194,15 +194,15 @@ class Activation:
         if inspection.is_off:
             return
         if whole:
-            inspection.look_at_source()
-            inspection.look_at_packages()
+            inspection.inspect_source()
+            inspection.inspect_packages()
         else:
             inspection.remember()
         with self._task(release) as task:
             folder = self.instances.folder / task
             argv = inspection.prepare(folder)
             inspection.read(self._run(task, argv, self.options.health_timeout_seconds), self.advice)
-        self.report = inspection.judge()
+        self.report = inspection.evaluate()
         self.timed("preflight")
         if inspection.blocks:
             raise ReleaseError("preflight", inspection.refusal())
@@ -263,7 +263,7 @@ class Activation:
     def _health_check(self, instance: str) -> HealthCheck:
         return HealthCheck(self.options, str(self.instances.socket(instance)), lambda: self.units.ended(instance))
 
-    def look_at_pages(self, instance: str, release: str) -> None:
+    def fetch_pages_once(self, instance: str, release: str) -> None:
         """Fetch the pages of a new instance once; problems are reported only."""
         if not self.options.fetch_pages:
             return
@@ -332,11 +332,11 @@ class Activation:
                 self.run_before(release, "pre_activate")
             instance = self.start(release)
             if new:
-                self.look_at_pages(instance, release)
+                self.fetch_pages_once(instance, release)
             self.units.enable(instance)
         except (ReleaseError, OSError) as error:
             self._failed(release, entry, error)
-            raise ReleaseError(getattr(error, "step", "switch"), f"Release {release} was not activated.\n{error}\n{self.unharmed(release)}") from error
+            raise ReleaseError(getattr(error, "step", "switch"), f"Release {release} was not activated.\n{error}\n{self.unchanged_release(release)}") from error
         self.instances.make_live(instance)
         self.timed("swap")
         self.record.set_status(release, history.GOOD, self.by)
@@ -344,10 +344,10 @@ class Activation:
             self._mark_rolled_back(before, self.by)
         if action == "deploy" and new:
             self.run_after(release)
-        self._leave(previous)
+        self._retire_previous(previous)
         self.record.end(entry, "live", seconds=self.took(), steps=self.steps)
 
-    def _leave(self, previous: str | None) -> None:
+    def _retire_previous(self, previous: str | None) -> None:
         """Retire the instance that was live; a failure here affects no client."""
         if previous not in self.instances.all():
             return
@@ -372,7 +372,7 @@ class Activation:
         except OSError as full:
             self.warnings.append(f"The failure could not be recorded: {full}")
 
-    def unharmed(self, release: str) -> str:
+    def unchanged_release(self, release: str) -> str:
         """The release that is live now, and the paths of the logs."""
         live = self.live_release()
         return (f"{'Clients still reach ' + live if live else 'No release is live yet'}. The release stays in {self.releases.folder / release} "

@@ -102,7 +102,7 @@ class Units:
             self.must("disable", "--quiet", *self.both(instance))
         self.must("stop", *self.both(instance))
         self.systemctl("reset-failed", *self.both(instance))
-        self.forget_once(instance)
+        self.remove_once(instance)
 
     # --- one command in the place of the server -------------------------------------------------
 
@@ -134,7 +134,7 @@ class Units:
         texts = [path.read_text(encoding="utf-8", errors="replace") for path in (output, errors)]
         return Ran(int(state.get("ExecMainStatus") or 0), state.get("Result", "unknown"), *texts)
 
-    def forget_once(self, instance: str) -> None:
+    def remove_once(self, instance: str) -> None:
         """Remove the drop-in of `run_once`, also that of a killed run."""
         if self._drop_in(instance).is_dir():
             shutil.rmtree(self._drop_in(instance))

@@ -55,12 +55,12 @@ def _try(subject: Any, pairs: Iterable[tuple]) -> tuple:
                                      Sec_Fetch_Mode="navigate", Cookie=cookie, Content_Type="application/x-www-form-urlencoded")
             if response is None:
                 untried.append((rule, method))
-            elif probe.reached or not (in_force and method in methods) and _is_a_gate(probe, rule, method, response):
+            elif probe.reached or not (in_force and method in methods) and _refuses_own_site(probe, rule, method, response):
                 reached.append((rule, method))
     return reached, untried
 
 
-def _is_a_gate(probe: Probe, rule: Any, method: str, response: Any) -> bool:
+def _refuses_own_site(probe: Probe, rule: Any, method: str, response: Any) -> bool:
     """Whether a refusal is not about the other site: a request of this site is refused alike."""
     status = getattr(response, "status_code", 500)
     if status in NO_LOGIN or status >= 500:

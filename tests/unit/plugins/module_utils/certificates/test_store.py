@@ -79,7 +79,7 @@ def test_moving_the_link_replaces_it(shop: Certificate, tmp_path: Path) -> None:
 
 def test_a_complete_certificate_is_not_changed(shop: Certificate) -> None:
     issue(shop)
-    shop.put_damage_aside()
+    shop.move_damaged_files()
     assert shop.kept()["server"] == SERVER
     assert not (shop.state / "damaged").exists()
 
@@ -94,7 +94,7 @@ def test_files_of_an_interrupted_certbot_are_moved(shop: Certificate, damage: st
     else:
         (shop.live / "privkey.pem").unlink()
     assert shop.kept() == {}
-    shop.put_damage_aside()
+    shop.move_damaged_files()
     assert not shop.live.exists() and not shop.renewal.exists() and not (shop.config / "archive/shop").exists()
     assert list((shop.state / "damaged").glob("shop-*/live/fullchain.pem"))
 
@@ -103,7 +103,7 @@ def test_the_served_certificate_stays_when_damaged_files_are_moved(shop: Certifi
     issue(shop)
     shop.serve(shop.live)
     shop.renewal.write_text("")
-    shop.put_damage_aside()
+    shop.move_damaged_files()
     assert is_whole(shop.link)
     assert (shop.link / "fullchain.pem").read_text() == "the CA's"
 
@@ -111,10 +111,10 @@ def test_the_served_certificate_stays_when_damaged_files_are_moved(shop: Certifi
 def test_an_account_that_the_ca_does_not_know_is_moved(shop: Certificate) -> None:
     issue(shop)
     assert shop.has_account()
-    shop.put_account_aside(SERVER)
+    shop.move_unknown_accounts(SERVER)
     assert not shop.has_account()
     assert list((shop.state / "damaged").glob("shop-*/account/0a1b"))
-    shop.put_account_aside(SERVER)
+    shop.move_unknown_accounts(SERVER)
 
 
 def test_a_reload_is_due_until_the_web_server_serves_this_certificate(shop: Certificate) -> None:

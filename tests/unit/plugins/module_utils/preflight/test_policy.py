@@ -41,21 +41,21 @@ def checks(rows):
 
 
 def test_a_release_without_findings_is_activated():
-    report = preflight.judge(CLEAN, {}, TODAY)
+    report = preflight.evaluate(CLEAN, {}, TODAY)
     assert report.ok and not report.warnings and len(report.passed) == len(CLEAN)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v.name)
 def test_a_variant_is_an_error_or_a_warning_and_its_waiver_allows_only_it(answers, variant):
     findings = tools.inspector_findings(json.dumps(answers(variant.name))) + CLEAN[-2:]
-    report = preflight.judge(findings, {}, TODAY)
+    report = preflight.evaluate(findings, {}, TODAY)
     caught = report.blocking if variant.result == "error" else report.warnings
     assert report.ok is (variant.result != "error") and variant.check in checks(caught)
     others = checks(report.blocking + report.warnings) - {variant.check}
-    waived = preflight.judge(findings, waiver(variant.check), TODAY)
+    waived = preflight.evaluate(findings, waiver(variant.check), TODAY)
     assert waived.ok and checks(waived.waived) == {variant.check} and checks(waived.warnings) == others
     another = next(check.id for check in preflight.CHECKS[1:] if check.id not in {variant.check, *others})
-    assert preflight.judge(findings, waiver(another), TODAY).blocking == report.blocking
+    assert preflight.evaluate(findings, waiver(another), TODAY).blocking == report.blocking
 
 
 @pytest.mark.parametrize("check", preflight.CHECKS, ids=lambda c: c.id)
@@ -65,7 +65,7 @@ def test_a_variant_is_an_error_or_a_warning_and_its_waiver_allows_only_it(answer
 ])
 def test_the_policy_decides_the_effect_of_an_error(check, policy, where):
     policy = json.loads(json.dumps(policy).replace("CHECK", check.id))
-    report = preflight.judge(with_one(check.id, "error"), policy, TODAY)
+    report = preflight.evaluate(with_one(check.id, "error"), policy, TODAY)
     assert report.ok is (where != "blocking")
     assert {name for name in ("blocking", "warnings", "waived") if getattr(report, name)} == ({where} if where else set())
     assert (check.id in report.off) is (where is None)
@@ -73,18 +73,18 @@ def test_the_policy_decides_the_effect_of_an_error(check, policy, where):
 
 @pytest.mark.parametrize("result", ["warning", "unknown"])
 def test_only_errors_stop_a_release(result):
-    report = preflight.judge(with_one("csrf_protection", result), {"checks": {"csrf_protection": "enforce"}}, TODAY)
+    report = preflight.evaluate(with_one("csrf_protection", result), {"checks": {"csrf_protection": "enforce"}}, TODAY)
     assert report.ok and checks(report.warnings) == {"csrf_protection"}
 
 
 def test_a_check_without_a_finding_is_unknown():
-    report = preflight.judge(CLEAN[1:], {}, TODAY)
+    report = preflight.evaluate(CLEAN[1:], {}, TODAY)
     assert [(row["check"], row["result"]) for row in report.warnings] == [("debug_mode", "unknown")]
 
 
 @pytest.mark.parametrize(("until", "holds"), [("2026-11-24", False), ("2026-11-25", True), (TODAY, True), (datetime.date(2026, 1, 1), False)])
 def test_a_waiver_holds_to_the_end_of_its_day_and_is_named_afterwards(until, holds):
-    report = preflight.judge(with_one("debug_mode", "error"), waiver("debug_mode", until), TODAY)
+    report = preflight.evaluate(with_one("debug_mode", "error"), waiver("debug_mode", until), TODAY)
     assert report.ok is holds
     assert bool(report.expired) is not holds
     assert holds or f"The waiver of debug_mode expired on {until}" in report.table()
@@ -92,7 +92,7 @@ def test_a_waiver_holds_to_the_end_of_its_day_and_is_named_afterwards(until, hol
 
 def test_the_table_is_aligned_and_narrow_and_has_remedies():
     findings = with_one("csrf_exemptions", "error") + [finding(preflight.BY_ID["body_limit"], "warning", "x" * 30 + " word" * 60)]
-    report = preflight.judge(findings, waiver("csrf_exemptions"), TODAY)
+    report = preflight.evaluate(findings, waiver("csrf_exemptions"), TODAY)
     lines = report.table().splitlines()
     assert all(len(line) <= 110 for line in lines)
     column = lines[0].index("found")
@@ -107,17 +107,17 @@ def test_the_table_is_aligned_and_narrow_and_has_remedies():
 def test_the_lines_to_paste_let_the_release_through():
     findings = [one for one in with_one("csrf_protection", "error") if one["check"] != "cookie_secure"]
     findings.append(finding(preflight.BY_ID["cookie_secure"], "error", "it is so"))
-    report = preflight.judge(findings, {}, TODAY)
-    lines = yaml.safe_load(report.way_through(from_prefixed_env=True))
+    report = preflight.evaluate(findings, {}, TODAY)
+    lines = yaml.safe_load(report.permitting_settings(from_prefixed_env=True))
     assert lines["config"] == {"SESSION_COOKIE_SECURE": True}
-    assert '#   FLASK_SESSION_COOKIE_SECURE: "true"' in report.way_through(from_prefixed_env=True)
+    assert '#   FLASK_SESSION_COOKIE_SECURE: "true"' in report.permitting_settings(from_prefixed_env=True)
     policy = lines["app_release"]["policy"]
     assert preflight.problems(policy) == [] and "act in the client's name" in policy["waivers"][0]["reason"]
-    assert checks(preflight.judge(findings, policy, TODAY).blocking) == {"cookie_secure"}  # cured by config
+    assert checks(preflight.evaluate(findings, policy, TODAY).blocking) == {"cookie_secure"}  # cured by config
 
 
 def test_a_target_that_is_no_flask_application_is_one_line():
-    report = preflight.judge([finding(APPLICATION, "unknown", "it is Django"), *CLEAN[-2:]], {}, TODAY)
+    report = preflight.evaluate([finding(APPLICATION, "unknown", "it is Django"), *CLEAN[-2:]], {}, TODAY)
     assert report.ok and checks(report.warnings) == {"application"}
 
 

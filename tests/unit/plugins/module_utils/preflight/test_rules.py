@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.forms import without_token
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.templates import Template
-from ansible_collections.bulwark.flask.plugins.module_utils.preflight.policy import judge
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.policy import evaluate
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.tools import inspector_findings
 from support import ROOT
 
@@ -115,7 +115,7 @@ def test_a_target_that_is_not_a_flask_application_is_served_with_one_finding(hos
     (line,) = inspector_findings(json.dumps(answer))
     assert (line["check"], line["result"], line["why"], line["fix"]) == ("application", "unknown", "", "")
     assert words in line["found"]
-    assert judge([line], {}, datetime.date.today()).ok
+    assert evaluate([line], {}, datetime.date.today()).ok
 
 
 @pytest.mark.parametrize(("code", "chosen"), [(ASGI, "gthread"), (WSGI, "asgi")])
