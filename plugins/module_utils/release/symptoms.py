@@ -25,17 +25,17 @@ class Symptom(NamedTuple):
 SYMPTOMS = (
     Symptom(re.compile(r"Read-only file system: '(?P<path>/[^']+)'|Read-only file system.{0,20}?(?P<path2>/[\w./-]+)"),
             "the system is read-only", "gunicorn_app: {{writable_paths: [{folder}]}}"),
-    Symptom(re.compile(r"(?s)\bmmap\b.{0,300}Operation not permitted|ffi_prep_closure|MemoryError.{0,80}(?:cffi|libffi|callback)|"
+    Symptom(re.compile(r"(?s)\bmmap\b.{0,1500}Operation not permitted|ffi_prep_closure|MemoryError.{0,80}(?:cffi|libffi|callback)|"
                        r"(?i:(?:allocate|map).{0,20}executable memory)|cannot enable executable"),
             "memory cannot be writable and executable at once", "gunicorn_app: {{deny_write_execute: false}}"),
-    Symptom(re.compile(r"(?s)\.bind\(.{0,300}Operation not permitted|error while attempting to bind.{0,80}not permitted"),
+    Symptom(re.compile(r"(?s)\.bind\(.{0,1500}Operation not permitted|error while attempting to bind.{0,80}not permitted"),
             "an application cannot listen on a port", "run the listener as a unit of its own"),
-    Symptom(re.compile(r"(?s)\b(?:nice|setpriority|sched_set\w+|l?chown|fchown|ioprio_set|setrlimit)\b.{0,300}Operation not permitted"),
+    Symptom(re.compile(r"(?s)\b(?:nice|setpriority|sched_set\w+|l?chown|fchown|ioprio_set|setrlimit)\b.{0,1500}Operation not permitted"),
             "the system calls @resources and @privileged are denied",
             'gunicorn_app: {{sandbox: {{SystemCallFilter: ["@system-service", "~@privileged"]}}}}'),
     Symptom(re.compile(r"SIGSYS|[Bb]ad system call|status=31/SYS"), "a system call is denied",
             'gunicorn_app: {{sandbox: {{SystemCallFilter: ["@system-service", "~@privileged"]}}}}'),
-    Symptom(re.compile(r"(?s)(?:NETLINK|if_nameindex|net_if_addrs|getifaddrs).{0,300}Address family not supported|"
+    Symptom(re.compile(r"(?s)(?:NETLINK|if_nameindex|net_if_addrs|getifaddrs).{0,1500}Address family not supported|"
                        r"Address family not supported.{0,80}NETLINK"),
             "sockets are AF_UNIX, AF_INET and AF_INET6",
             "gunicorn_app: {{sandbox: {{RestrictAddressFamilies: AF_UNIX AF_INET AF_INET6 AF_NETLINK}}}}"),

@@ -22,6 +22,9 @@ EPERM, EAFNOSUPPORT = "PermissionError: [Errno 1] Operation not permitted", "OSE
     ("Worker (pid:7) was sent SIGSYS!", 'gunicorn_app: {sandbox: {SystemCallFilter: ["@system-service", "~@privileged"]}}'),
     (TRACE.format(call="socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", error=EAFNOSUPPORT),
      "gunicorn_app: {sandbox: {RestrictAddressFamilies: AF_UNIX AF_INET AF_INET6 AF_NETLINK}}"),
+    # Python's own frames come between the call and the error.
+    (TRACE.format(call="netlink = socket.socket(socket.AF_NETLINK)" + '\n  File "/usr/lib/python3.13/socket.py", line 233, in __init__' * 9,
+                  error=EAFNOSUPPORT), "gunicorn_app: {sandbox: {RestrictAddressFamilies: AF_UNIX AF_INET AF_INET6 AF_NETLINK}}"),
     (TRACE.format(call="socket.create_connection(address)", error=EAFNOSUPPORT), "gunicorn_app: {profile: default}"),
     ("RuntimeError: can't start new thread", "gunicorn_app: {tasks_max: 1024}"),
     ("Worker (pid:7) was sent SIGKILL! Perhaps out of memory?", "gunicorn_app: {memory_max_mb: 1024}"),
