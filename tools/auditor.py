@@ -3,6 +3,7 @@
 
     auditor.py up      make it, or start what is there; needs the hosts of the scenario that MOLECULE_SCENARIO_NAME names, and
                        lends them what a container lacks beside a machine
+    auditor.py browser the same with a browser and curl alone; lends nothing
     auditor.py down    remove it
 
 Debian's tools are in its image; those of PyPI and npm, by the hashes of molecule/scanners/tools, are below build/auditor,
@@ -16,9 +17,11 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 
 from testhosts import ROOT, SUDO, extra_certificates, image, podman, scenario
 
+BROWSER = "python3,python3-venv,ca-certificates,curl,chromium,chromium-driver"
 PACKAGES = ("systemd,python3,python3-venv,ca-certificates,curl,openssl,procps,iproute2,bsdextrautils,bind9-dnsutils,"
             "chromium,chromium-driver,libnginx-mod-stream,lynis,nginx-light,nmap,nodejs,npm,slowhttptest,testssl.sh")
 TOOLS = ROOT / "build" / "auditor"
@@ -28,6 +31,7 @@ VENVS = ("scanners", "browser", "wapiti")
 OBSERVATORY = "/tools/npm/node_modules/@mdn/mdn-http-observatory/conf"
 # A client needs an open file for each connection.
 LIMITS = ["--ulimit=nofile=12288:12288", "--ulimit=nproc=4096:4096"]
+TRUST = "export PIP_CERT=/etc/ssl/trusted.pem NODE_EXTRA_CA_CERTS=/etc/ssl/trusted.pem SSL_CERT_FILE=/etc/ssl/trusted.pem; "
 PASSED_ON = re.compile(r"PIP_(EXTRA_)?INDEX_URL|(NPM_CONFIG|npm_config)_registry|\w*(_proxy|_PROXY)", re.IGNORECASE)
 
 
@@ -58,11 +62,10 @@ class Auditor:
             sys.exit(f"`{script[:100]} …` failed:\n{(done.stdout + done.stderr)[-3000:]}")
         return done.stdout
 
-    def up(self) -> None:
-        """Create the container and install missing scanners."""
+    def start(self, packages: str, venvs: Sequence[str]) -> None:
+        """Make the container where it is missing, and its environments of Python."""
         TOOLS.mkdir(parents=True, exist_ok=True)
-        self.hosts.lend()
-        tag = image("trixie", PACKAGES)
+        tag = image("trixie", packages)
         state = podman("inspect", "--format", "{{.State.Running}} {{.Config.Image}}", self.name, check=False)
         if not (state.startswith("true ") and tag in state):
             podman("rm", "--force", "--ignore", self.name)
@@ -70,15 +73,23 @@ class Auditor:
                    *LIMITS, f"--volume={TOOLS}:/tools", f"--volume={ROOT}:/project:ro", tag, "sleep", "infinity")
         trusted = extra_certificates() + (self.hosts.folder / "ca.pem").read_text(encoding="utf-8")
         self.must("cat > /etc/ssl/trusted.pem && cp /etc/ssl/trusted.pem /etc/ssl/certs/ca-certificates.crt", trusted.encode())
-        trust = "export PIP_CERT=/etc/ssl/trusted.pem NODE_EXTRA_CA_CERTS=/etc/ssl/trusted.pem SSL_CERT_FILE=/etc/ssl/trusted.pem; "
-        for venv in VENVS:
+        for venv in venvs:
             lock = f"{LOCKS}/{venv}.txt"
-            self.must(f"{trust} cd /tools; cmp -s {lock} {venv}/lock || {{ rm -rf {venv}; python3 -m venv {venv}; "
+            self.must(f"{TRUST} cd /tools; cmp -s {lock} {venv}/lock || {{ rm -rf {venv}; python3 -m venv {venv}; "
                       f"{venv}/bin/pip --quiet install --require-hashes -r {lock} && cp {lock} {venv}/lock; }}")
+
+    def browser(self) -> None:
+        """Make what a browser needs."""
+        self.start(BROWSER, ["browser"])
+
+    def up(self) -> None:
+        """Make what is missing."""
+        self.hosts.lend()
+        self.start(PACKAGES, VENVS)
         lock = f"{LOCKS}/package-lock.json"
         stubs = " && ".join(f"echo {shlex.quote(text)} > {OBSERVATORY}/{name}" for name, text in
                             (("hsts-preload.json", "{}"), ("tld-list.json", '["test"]')))
-        self.must(f"{trust} mkdir -p /tools/npm; cd /tools/npm; cmp -s {lock} lock || {{ cp {lock} {lock.replace('-lock', '')} . && "
+        self.must(f"{TRUST} mkdir -p /tools/npm; cd /tools/npm; cmp -s {lock} lock || {{ cp {lock} {lock.replace('-lock', '')} . && "
                   f"npm ci --ignore-scripts --no-audit --no-fund --silent && {stubs} && cp {lock} lock; }}")
 
     def down(self) -> None:
@@ -87,6 +98,6 @@ class Auditor:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in (["up"], ["down"]):
+    if sys.argv[1:] not in (["up"], ["browser"], ["down"]):
         sys.exit(__doc__)
     getattr(Auditor(), sys.argv[1])()

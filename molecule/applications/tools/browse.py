@@ -57,7 +57,7 @@ class Browser:
                 if field.get_attribute("type") != "file":
                     field.clear()
                 field.send_keys(text)
-            self.wait(f"{form} [type=submit]").click()
+            self.wait(f"{form} [type=submit], {form} button:not([type])").click()
         elif "click" in step:
             self.wait(step["click"]).click()
         elif "see" in step:

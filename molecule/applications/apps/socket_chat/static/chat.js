@@ -1,5 +1,6 @@
 // The protocol of Socket.IO by hand: 0 opens, 40 connects, 42 is an event, 2 and 3 are ping and pong.
 const said = (packet, id) => {
+  if (packet.startsWith("40")) document.getElementById(id).textContent = "connected";
   if (packet.startsWith("42")) document.getElementById(id).textContent = JSON.parse(packet.slice(2))[1];
 };
 
