@@ -5,17 +5,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import SECRET_NAME, Redactor
+
 HIDDEN = "[hidden]"
 SHORTEST_PART = 8   # a part of a secret at least this long is hidden, also when the output is cut or wrapped
 SHORTEST_VALUE = 4  # a whole value at least this long is hidden
-_KEY = re.compile(r"^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*[=:]\s*")
+_SETTING = re.compile(r"""(?:export\s+)?["']?([A-Za-z_][\w.-]*)["']?\s*[=:]\s*([^=\s].*)""")
 _SCANNED = 65536
 
 
 def _values(text: str) -> set[str]:
-    """The values of a file, line by line. Keys are not secret, and are useful in error messages."""
-    values = {_KEY.sub("", line).strip() for line in text.splitlines()}
-    return values | {value.strip("'\"") for value in values}
+    """The secrets of a file, line by line: of a setting what its name and its form say; all of a line that is none."""
+    values: set[str] = set()
+    for line in map(str.strip, text.splitlines()):
+        setting = _SETTING.fullmatch(line)
+        if line.startswith(("#", ";")):
+            continue
+        if setting is None:
+            values.add(line)
+            continue
+        name, value = setting[1], setting[2].rstrip(",").strip("'\"")
+        values |= set(Redactor({name: value}).hidden) | ({value} if SECRET_NAME.search(name) else set())
+    return values
 
 
 def hide(output: str, secrets: Iterable[str], longest: int = 4000) -> str:

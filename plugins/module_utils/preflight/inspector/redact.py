@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any, Iterator, Mapping
 
-SECRET_NAME = re.compile(r"SECRET|(?<!PUBLIC_)KEY|TOKEN|PASS(?!ENGER|IVE)|PWD|CREDENTIAL|SALT|PRIVATE|(?<![A-Z])PW(?![A-Z])|_AUTH$", re.I)
+SECRET_NAME = re.compile(r"SECRET|(?<!PUBLIC_)KEY|TOKEN|PASS(?!ENGER|IVE)|PWD|CREDENTIAL|SALT|PRIVATE|(?<![A-Z])(PIN|PW)(?![A-Z])|_AUTH$", re.I)
 NOT_SECRET = re.compile(r"PWD|OLDPWD|PATH|CREDENTIALS_DIRECTORY|\w*_(PATH|FILE|DIR|DIRECTORY|HOSTS?|SECONDS|ENABLED|HEADER|NAME)|INVOCATION_ID|JOURNAL_STREAM")
 URL_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 # A run of 16 or more letters and digits, with adjacent characters. Words, numbers and times are not secrets.
