@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Write what is generated from the roles' argument specifications.
+"""Write what is generated from the roles' argument specifications and from the checks of the inspection.
 
 The comments of the roles' defaults, the tables of variables in their READMEs, docs/flask_apps.md (every key of an
-inventory) and docs/flask_apps.schema.json (the same for editors).
+inventory), docs/flask_apps.schema.json (the same for editors) and the table of checks in docs/preflight.md.
 
     reference.py            write them
     reference.py --check    exit 1 and name the files that are not current
@@ -21,9 +21,14 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / ".ansible/collections"))
+
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.policy import CHECKS
+
 # Ansible's markup for code, values and options; the text can contain one pair of brackets.
 MARKED = re.compile(r"[CVO]\(((?:[^()]|\([^()]*\))*)\)")
 BEGIN, END = "<!-- variables: begin -->", "<!-- variables: end -->"
+CHECKS_BEGIN, CHECKS_END = "<!-- checks: begin -->", "<!-- checks: end -->"
 # The keys of an entry that several roles read: the role whose specification describes each, and an example.
 ENTRY = {
     "domains": ("nginx_site", "[shop.example.com]"),
@@ -143,12 +148,24 @@ def role_table(role: str, points: dict[str, Any]) -> str:
     return text
 
 
+def filled(path: Path, begin: str, end: str, table: str) -> str:
+    """A page with its generated part as it should be."""
+    head, _, tail = path.read_text(encoding="utf-8").partition(begin)
+    _, _, rest = tail.partition(end)
+    return f"{head}{begin}\n\n{table}\n\n{end}{rest}"
+
+
 def readme(role: str, points: dict[str, Any]) -> str:
     """The README with current tables."""
-    text = (ROOT / "roles" / role / "README.md").read_text(encoding="utf-8")
-    head, _, tail = text.partition(BEGIN)
-    _, _, rest = tail.partition(END)
-    return f"{head}{BEGIN}\n\n{role_table(role, points)}\n\n{END}{rest}"
+    return filled(ROOT / "roles" / role / "README.md", BEGIN, END, role_table(role, points))
+
+
+def preflight() -> str:
+    """docs/preflight.md."""
+    lines = ["| check | passes when | worst result | the line to write |", "|---|---|---|---|"]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in (f"`{check.id}`", check.title, check.severity, check.fix)) + " |"
+              for check in CHECKS]
+    return filled(ROOT / "docs/preflight.md", CHECKS_BEGIN, CHECKS_END, "\n".join(lines))
 
 
 def comment(option: dict[str, Any]) -> str:
@@ -279,7 +296,7 @@ def wanted() -> dict[Path, str]:
     every = specs()
     return {**{ROOT / "roles" / role / "README.md": readme(role, points) for role, points in every.items()},
             **{ROOT / "roles" / role / "defaults/main.yml": defaults(role, points) for role, points in every.items()},
-            ROOT / "docs/flask_apps.md": reference(every), ROOT / "docs/flask_apps.schema.json": schema(every)}
+            ROOT / "docs/preflight.md": preflight(), ROOT / "docs/flask_apps.md": reference(every), ROOT / "docs/flask_apps.schema.json": schema(every)}
 
 
 def main(arguments: list[str]) -> int:

@@ -158,6 +158,11 @@ options:
           How long one of these commands may take.
         type: int
         required: true
+      inspection_timeout_seconds:
+        description: >-
+          How long the inspection may take.
+        type: int
+        required: true
       restart_on_change:
         description: >-
           Files whose change requires a new instance of the same release.

@@ -15,12 +15,14 @@ from typing import Any
 from ansible_collections.bulwark.flask.plugins.module_utils.names import nearest
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight import tools
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector import table
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.checks.proxy import HOSTS, served
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import finding
 
 Finding = Mapping[str, str]
 
 CHECKS = (table.APPLICATION, *table.CHECKS, tools.STATIC_ANALYSIS, tools.DEPENDENCIES)
 BY_ID = {check.id: check for check in CHECKS}
+LINES = ("shared: ", "gunicorn_app: ")  # how the advice of a finding begins that is a line of the entry
 MODES = ("enforce", "warn", "off")
 KEYS = ("mode", "checks", "waivers", "proxies")
 WAIVER_KEYS = ("check", "reason", "until")
@@ -137,18 +139,22 @@ class Report:
                 head = " " * (first + second)
         return "\n".join([*lines, *self.expired, self.summary()])
 
-    def permitting_settings(self, from_prefixed_env: bool = False) -> str:
+    def permitting_settings(self, from_prefixed_env: bool = False, domains: Iterable[str] = ()) -> str:
         """The settings of the application's entry that allow this release, and the risk of each.
 
         :param from_prefixed_env: whether the application reads its settings from environment variables FLASK_…
+        :param domains: those of the entry
         """
         checks = [BY_ID[check] for check in dict.fromkeys(row["check"] for row in self.blocking)]
         settings = [check for check in checks if check.setting]
-        waived = [check for check in checks if not check.setting]
-        lines = []
+        # The finding has the whole line, with what is shared already.
+        lines = list(dict.fromkeys(line for row in self.blocking if row["fix"].startswith(LINES) for line in row["fix"].split("; ")))
+        uncured = {row["check"] for row in self.blocking if not row["fix"].startswith(LINES)}
+        waived = [check for check in checks if not check.setting and check.id in uncured]
         if settings:
             lines += ["config:  # replaces what the application sets"]
             names = dict(check.setting for check in settings if check.setting)
+            names = {name: served(domains) if value == HOSTS else value for name, value in names.items()}
             lines += [f"  {name}: {json.dumps(value)}" for name, value in names.items()]
             texts = {name: value for name, value in names.items() if not isinstance(value, dict)}
             if from_prefixed_env and texts:

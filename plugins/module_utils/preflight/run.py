@@ -23,7 +23,6 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.history impo
 
 AUDIT = "/usr/local/sbin/pip-audit-app"
 REPORT = "preflight.json"
-LOOK_SECONDS = 120
 DEPLOYMENT = Path("/etc/gunicorn/deployment.py")
 KEYS = ("check", "result", "found", "why", "fix")
 
@@ -35,6 +34,7 @@ class Inspection:
         self.options = options
         self.name = options["name"]
         self.policy = options["policy"]
+        self.seconds = options["inspection_timeout_seconds"]
         self.release = release
         self.gid = gid
         self.hidden = hidden
@@ -62,7 +62,7 @@ class Inspection:
         if not program:
             return
         account = f"{self.name}-build"
-        sandbox = Sandbox(self.name, account, Path("/var/cache") / account, LOOK_SECONDS)
+        sandbox = Sandbox(self.name, account, Path("/var/cache") / account, self.seconds)
         confinement = ["SupplementaryGroups=" + self.name, f"InaccessiblePaths=-/var/lib/{self.name}"]
         try:
             _unused, text = sandbox.run(tools.bandit_command(program, str(self.source), self.options["files"]), step="preflight", folder=Path("/"),
@@ -79,10 +79,12 @@ class Inspection:
             return
         try:
             done = subprocess.run([AUDIT, self.name, "--release", str(self.release)], capture_output=True, text=True,
-                                  check=False, timeout=LOOK_SECONDS)
+                                  check=False, timeout=self.seconds)
             report = json.loads(done.stdout)
-        except (subprocess.TimeoutExpired, ValueError) as error:
-            report = {"state": "could-not-audit", "reason": f"no report ({type(error).__name__})"}
+        except subprocess.TimeoutExpired:
+            report = {"state": "could-not-audit", "reason": f"it took longer than inspection_timeout_seconds, {self.seconds} s"}
+        except ValueError:
+            report = {"state": "could-not-audit", "reason": "it gave no report"}
         self.findings += tools.audit_findings(report)
 
     # --- the application itself ----------------------------------------------------------------------
@@ -92,6 +94,7 @@ class Inspection:
         question: dict[str, Any] = {
             "wsgi": self.options["wsgi"], "source": str(self.source), "domains": self.options["domains"],
             "proxies": self.policy.get("proxies", 1), "body_max_mb": self.options["body_max_mb"], "account": self.name,
+            "shared": self.options["shared"],
         }
         settings = DEPLOYMENT.with_name(f"{self.name}.settings.json")
         if DEPLOYMENT.exists() and settings.exists():
@@ -111,6 +114,10 @@ class Inspection:
     def read(self, ran: Ran, advice: Callable[[str], str]) -> None:
         """Read the inspector's findings, or its failure; `advice` has the remedy of a known failure."""
         printed = self.hidden("\n".join(ran.errors.rstrip().splitlines()[-20:]))
+        if ran.result == "timeout" and self.policy.get("mode") != "warn":
+            raise ReleaseError("preflight", f"The inspection was ended after {self.seconds} s; most of it is the import of {self.options['wsgi']}. "
+                                            f"To allow more: app_release: {{inspection_timeout_seconds: {5 * self.seconds}}}"
+                                            + (f"\nThe application printed:\n{printed}" if printed else ""))
         try:
             failed = json.loads(ran.output)["exception"]
         except (ValueError, TypeError, KeyError):
@@ -145,6 +152,8 @@ class Inspection:
         """The reason why the release is not activated, and the remedy."""
         if self.report is None:
             return "The application was not inspected."
+        if any(row["check"] == policy.CHECKS[0].id for row in self.report.blocking):
+            return f"The application cannot be served:\n{self.report.table(passed=False)}"
         return (f"The application is not safe to serve:\n{self.report.table(passed=False)}\nCorrect it, or allow this release with "
-                f"these lines in the application's entry:\n\n{self.report.permitting_settings(self.facts.from_prefixed_env)}\n\n"
+                f"these lines in the application's entry:\n\n{self.report.permitting_settings(self.facts.from_prefixed_env, self.options['domains'])}\n\n"
                 f"Whole report: {self.release / REPORT}")

@@ -35,12 +35,13 @@ def inspector_findings(json_text: str) -> list[dict[str, str]]:
 
 
 class Facts(NamedTuple):
-    """What else the inspector has seen: the files that the application has imported, None where that is not known, whether it calls
-    from_prefixed_env, and how it is called, `wsgi`, `asgi` or empty."""
+    """What the inspector has seen beside its findings."""
 
-    imported: list[str] | None = None
-    from_prefixed_env: bool = False
-    interface: str = ""
+    imported: list[str] | None = None  # files of the source; None where that is not known
+    from_prefixed_env: bool = False  # whether the application reads environment variables FLASK_…
+    interface: str = ""  # wsgi, asgi or empty
+    commands: tuple[str, ...] = ()  # the application's own commands of `flask`
+    template_folders: tuple[str, ...] = ()  # those of blueprints that packages bring
 
 
 def inspector_facts(json_text: str) -> Facts:
@@ -49,7 +50,8 @@ def inspector_facts(json_text: str) -> Facts:
         answer = json.loads(json_text)
         inspected = any(one["check"] != table.APPLICATION.id for one in answer["findings"])
         return Facts(list(map(str, answer["imported"])) if inspected else None, bool(answer["from_prefixed_env"]),
-                     answer["interface"] if answer["interface"] in ("wsgi", "asgi") else "")
+                     answer["interface"] if answer["interface"] in ("wsgi", "asgi") else "", tuple(_line(name, 60) for name in answer["commands"]),
+                     tuple(map(str, answer["template_folders"])))
     except (ValueError, TypeError, KeyError, AttributeError):
         return Facts()
 
@@ -112,6 +114,17 @@ def bandit_findings(json_text: str, source: str = "", imported: Collection[str] 
 
 def _below(source: str, path: str) -> str:
     return path[len(source):].lstrip("/") if source and path.startswith(source) else path
+
+
+def as_audit_report(json_text: str) -> dict[str, Any]:
+    """The output of pip-audit itself as a report of pip-audit-app."""
+    try:
+        packages = json.loads(json_text)["dependencies"]
+        found = [{"package": package["name"], "installed": package["version"], "id": known["id"], "aliases": known["aliases"], "fixed": known["fix_versions"]}
+                 for package in packages for known in package.get("vulns", [])]
+    except (ValueError, TypeError, KeyError):
+        return {"state": "could-not-audit", "reason": "pip-audit gave no result", "findings": []}
+    return {"state": "audited", "reason": "", "findings": found, "counts": {"audited": len(packages)}}
 
 
 def audit_findings(report: Mapping[str, Any]) -> list[dict[str, str]]:

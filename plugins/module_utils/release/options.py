@@ -51,6 +51,7 @@ class Options:
     pre_activate: list[str]
     post_activate: list[str]
     command_timeout_seconds: int
+    inspection_timeout_seconds: int
     # the activation
     restart_on_change: list[str]
     health_path: str

@@ -5,7 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import re
 from typing import Any, NamedTuple
+
+EXAMPLE = 'wsgi: "module:variable", such as "shop:app", or "shop:create_app()"'
+FACTORY = re.compile(r"(create|make|build|get)_?\w*app\w*|app_factory|factory")
 
 
 class CannotInspect(Exception):
@@ -26,7 +30,7 @@ def load(target: str) -> Any:
     try:
         parsed = ast.parse(expression, mode="eval").body
     except SyntaxError:
-        raise CannotInspect(f"wsgi: {expression} is neither a name nor a call") from None
+        raise CannotInspect(f"wsgi: {expression} is neither a name nor a call", "error", EXAMPLE) from None
     if isinstance(parsed, ast.Name):
         name, call = parsed.id, None
     elif isinstance(parsed, ast.Call) and isinstance(parsed.func, ast.Name):
@@ -34,24 +38,33 @@ def load(target: str) -> Any:
             name = parsed.func.id
             call = ([ast.literal_eval(a) for a in parsed.args], {str(k.arg): ast.literal_eval(k.value) for k in parsed.keywords})
         except ValueError:
-            raise CannotInspect(f"wsgi: {name}(…) may be called with literal values only") from None
+            raise CannotInspect(f"wsgi: {name}(…) may be called with literal values only", "error", EXAMPLE) from None
     else:
-        raise CannotInspect(f"wsgi: {expression} must be a name or the call of one")
-    found = importlib.import_module(module)
+        raise CannotInspect(f"wsgi: {expression} must be a name or the call of one", "error", EXAMPLE)
+    imported = importlib.import_module(module)
     try:
-        found = getattr(found, name)
+        found = getattr(imported, name)
     except AttributeError:
-        raise CannotInspect(f"wsgi: the module {module} has no {name}") from None
+        raise CannotInspect(f"wsgi: the module {module} has no {name}", "error", _candidates(module, imported)) from None
     if call is not None:
         found = found(*call[0], **call[1])
     if call is None and inspect.isfunction(found) and not is_asgi(found):
         try:
             inspect.signature(found).bind({}, None)
         except TypeError:
-            raise CannotInspect(f"wsgi: {module}:{name} is a function that makes the application; write {module}:{name}()") from None
+            raise CannotInspect(f"wsgi: {module}:{name} is a function that makes the application", "error", f'wsgi: "{module}:{name}()"') from None
     if not callable(found):
-        raise CannotInspect(f"wsgi: {module}:{expression} gives {kind_of(found)}, which is no application")
+        raise CannotInspect(f"wsgi: {module}:{expression} gives {kind_of(found)}, which is no application", "error", _candidates(module, imported))
     return found
+
+
+def _candidates(module: str, imported: Any) -> str:
+    """What the module has that could be served: applications, functions that make one, modules that may have one."""
+    names = vars(imported).items()
+    found = [name for name, value in names if any(kind.__name__ == "Flask" and kind.__module__.startswith("flask") for kind in type(value).__mro__)]
+    found += [f"{name}()" for name, value in names if inspect.isfunction(value) and FACTORY.fullmatch(name)]
+    lines = " or ".join(f'"{module}:{name}"' for name in found)
+    return f"wsgi: {lines}" if found else EXAMPLE
 
 
 def is_asgi(thing: Any) -> bool:

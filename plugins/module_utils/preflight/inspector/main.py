@@ -8,16 +8,19 @@ No view of the application runs: while requests are made, stubs take the views' 
 printed. The standard output is one JSON document; all else that the application prints goes to the standard error.
 
 Question: {"wsgi": "shop:create_app()", "source": directory, "domains": [...], "proxies": 1, "body_max_mb": 16,
-"account": "shop", "deployment": [deployment.py, settings file] or nothing}
+"account": "shop", "shared": ["instance"], "sealed": whether nothing else of the source can be written,
+"deployment": [deployment.py, settings file] or nothing}
 Answer: {"inspector": 1, "python": "3.13.5", "flask": "3.1.3" or null, "interface": "wsgi",
 "asgi" or "" where it could not be loaded, "exception": null or {type, text, traceback},
-"imported": [files of the source], "from_prefixed_env": bool, "findings": [{check, result, found, why, fix}, ...]}.
-Every check has at least one finding. Its result is pass, warning, error, or unknown. A
+"imported": [files of the source], "from_prefixed_env": bool, "commands": [the application's own commands of `flask`],
+"template_folders": [those of blueprints that packages bring], "findings": [{check, result, found, why, fix}, ...]}.
+Every check has at least one finding. Its result is pass, warning, error, or unknown where nothing could be seen. A
 target that is no Flask application has one finding, of the check `application`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import json
@@ -30,6 +33,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.checks.proxy import served
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.loading import CannotInspect, flask_apps, interface, kind_of, load
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Check, finding
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
@@ -67,7 +71,7 @@ def findings(subject: Subject) -> Iterator[dict[str, str]]:
 
 
 def _cure(check: Check, subject: Subject) -> str:
-    known = {"proxies": subject.question.get("proxies", 1), "body_max_mb": subject.question.get("body_max_mb"), "domains": json.dumps(subject.domains)}
+    known = {"proxies": subject.question.get("proxies", 1), "body_max_mb": subject.question.get("body_max_mb"), "hosts": json.dumps(served(subject.domains))}
     return functools.reduce(lambda text, name: text.replace(f"{{{name}}}", str(known[name])), known, check.fix)
 
 
@@ -75,7 +79,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     """Import the application and inspect it."""
     redactor = Redactor(os.environ, VOCABULARY)
     result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "interface": "", "findings": [],
-                              "exception": None, "imported": [], "from_prefixed_env": False}
+                              "exception": None, "imported": [], "from_prefixed_env": False, "commands": [], "template_folders": []}
     try:
         deployment = _deployment(question)
         target = load(question["wsgi"])
@@ -99,6 +103,8 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
             subject = Subject(layered, question, redactor, deployment)
             result["imported"] = subject.imported_files()
             result["from_prefixed_env"] |= "from_prefixed_env" in subject.source.names
+            result["commands"] += sorted(layered.app.cli.commands)
+            result["template_folders"] += subject.foreign_template_folders()
             for one in findings(subject):
                 result["findings"].append({**one, "found": redactor.redact(name + one["found"]), "fix": redactor.redact(one["fix"])})
     return result
@@ -127,5 +133,7 @@ def main() -> None:
     sys.argv = ["gunicorn"]  # an application may read the command line
     output.write(json.dumps(answer(question)) + "\n")
     output.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):  # the application may have closed or replaced them
+        with contextlib.suppress(Exception):
+            stream.flush()
     os._exit(0)  # threads and exit handlers of the application do not matter here

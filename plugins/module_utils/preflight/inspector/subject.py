@@ -126,6 +126,12 @@ class Subject:
                 probe.request(rule, "GET")
         return probe.cookies
 
+    def foreign_template_folders(self) -> list[str]:
+        """The template folders of the blueprints that packages bring: their pages are served too."""
+        source = Path(self.question["source"]).resolve()
+        folders = {Path(folder).resolve() for part in self.app.blueprints.values() for folder in getattr(part.jinja_loader, "searchpath", [])}
+        return sorted(str(folder) for folder in folders if folder.is_dir() and source not in (folder, *folder.parents))
+
     def imported_files(self) -> list[str]:
         """The files of the source that the running application has imported, relative to it."""
         root = Path(self.question["source"]).resolve()

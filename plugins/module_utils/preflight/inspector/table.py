@@ -9,6 +9,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
     keys,
     modes,
     output,
+    places,
     proxy,
     sessions,
     workers,
@@ -18,5 +19,5 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
 # The one check of a target that cannot be inspected.
 APPLICATION = Check("application", "wsgi names a Flask application", "error", "only a Flask application can be inspected",
                     "name a Flask application in wsgi, such as shop:create_app()")
-CHECKS = tuple(value for module in (modes, keys, sessions, csrf, inputs, output, proxy, errors, workers)
+CHECKS = tuple(value for module in (modes, keys, sessions, csrf, inputs, places, output, proxy, errors, workers)
                for value in vars(module).values() if isinstance(value, Check))

@@ -23,7 +23,9 @@ from typing import Any
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.run import Inspection
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.tools import Facts
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history, symptoms
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import advice
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import HealthCheck
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import (
     Instances,
@@ -70,6 +72,7 @@ class Activation:
         self.steps: dict[str, float] = {}
         self.warnings: list[str] = []
         self.report: dict[str, Any] = {}
+        self.facts = Facts()
         self.page_lines: list[str] = []
         self.clock = time.monotonic()
 
@@ -201,8 +204,8 @@ class Activation:
         with self._task(release) as task:
             folder = self.instances.folder / task
             argv = inspection.prepare(folder)
-            inspection.read(self._run(task, argv, self.options.health_timeout_seconds), self.advice)
-        self.report = inspection.evaluate()
+            inspection.read(self._run(task, argv, self.options.inspection_timeout_seconds), self.advice)
+        self.report, self.facts = inspection.evaluate(), inspection.facts
         self.timed("preflight")
         if inspection.blocks:
             raise ReleaseError("preflight", inspection.refusal())
@@ -215,7 +218,7 @@ class Activation:
                         PATH=path, FLASK_APP=self.options.wsgi, VIRTUAL_ENV=str(venv.parent))
         ran = replace(ran, output=self.hidden(ran.output), errors=self.hidden(ran.errors))
         with open(self.releases.folder / release / "commands.log", "a", encoding="utf-8") as log:
-            log.write(f"{history.moment()} $ {line}\n{ran.output}{ran.errors}[{ran.result}, exit status {ran.status}]\n")
+            log.write("\n".join([f"{history.moment()} $ {line}", *filter(None, (ran.output, ran.errors)), f"[{ran.result}, exit status {ran.status}]", ""]))
         return ran
 
     def commands(self, release: str, step: str, failed: Callable[[str], None]) -> None:
@@ -269,17 +272,24 @@ class Activation:
             return
         folder = self.releases.folder / release
         try:
-            report = Pages(self._health_check(instance).fetch(10, LONGEST_PAGE), self.options.domains[0]).look(folder / "src")
+            report = Pages(self._health_check(instance).fetch(10, LONGEST_PAGE), self.options.domains[0]).look(folder / "src", self._template_folders(folder))
             fs.write_json(folder / PAGES, report.as_dict(), gid=self.gid, mode=0o640)
             self.page_lines = report.lines()
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.warnings.append(f"The pages of {release} could not be fetched ({type(error).__name__}: {error})")
         self.timed("pages")
 
+    def _template_folders(self, release: Path) -> list[Path]:
+        """The templates of the packages that serve pages; the application's own process has named them."""
+        venv, folders = (release / "venv").resolve(), [Path(folder).resolve() for folder in self.facts.template_folders]
+        return [folder for folder in folders if venv in folder.parents]
+
     def advice(self, text: str) -> str:
-        """The lines that cure what the read-only release or the sandbox causes, each on a line of its own."""
-        found = self.shared.advice(text, self.options.subdirectory)
-        return "".join(f"\n{line}" for line in ([found] if found else []) + symptoms.advice([text]) + hints.library(text))
+        """The lines that cure a failure that the text shows, each on a line of its own."""
+        found = [self.shared.advice(text, self.options.subdirectory), advice.packages(text), advice.tables(text, self.facts.commands),
+                 *symptoms.advice([text]),
+                 *hints.library(text)]
+        return "".join(f"\n{one}" for one in found if one)
 
     def _prepare_shared(self, release: str) -> None:
         """Create the shared paths; the application may have removed them."""

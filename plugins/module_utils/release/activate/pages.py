@@ -1,12 +1,12 @@
 """Fetch the pages of a new instance once, before it serves, and compare them with the strict policy.
 
-The front page and the pages it links to are fetched by GET, without credentials, on the same host. Results are reported
-only; the health check decides about the activation.
+The front page and the pages that are linked from it on are fetched by GET, without credentials, on the same host. Results
+are reported only; the health check decides about the activation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -87,29 +87,36 @@ class Pages:
         self.host = host
         self.policy = page_policy.POLICIES["strict"] if policy is None else policy
 
-    def look(self, source: Path, front: str = "/") -> Report:
-        """Fetch the pages and read the templates of the source."""
-        report, found = Report(), []
-        constant: set[str] = set()
-        for template in templates(source):
-            for use in page_policy.refused(page_policy.uses(template.read_text(encoding="utf-8", errors="replace")), self.policy):
-                constant |= {use.source} if use.source.startswith("'sha") else set()
-                found.append((f"{template.relative_to(source)}:{use.line} {use.what}", use))
+    def look(self, source: Path, folders: Iterable[Path] = (), front: str = "/") -> Report:
+        """Fetch the pages and read the templates of the source, and those of `folders`."""
+        pages, found = [], self.read(source, folders)
+        constant = {use.source for _unused, use in found if use.source.startswith("'sha")}
         waiting, seen = [front], set()
-        while waiting and len(report.pages) <= MOST_PAGES:
+        for _unused in range(2 * MOST_PAGES):  # links that lead to the same page count as well
+            if not waiting or len(pages) > MOST_PAGES:
+                break
             path, status, headers, body = follow(self.fetch, waiting.pop(0), self.host)
             if path in seen:
                 continue
             seen.add(path)
-            report.pages.append((path, status))
+            pages.append((path, status))
             if "html" in headers.get("content-type", ""):
-                if len(seen) == 1:
-                    waiting += [link for link in links(body, path, self.host) if link != path]
+                waiting += [link for link in links(body, path, self.host) if link not in seen and link not in waiting]
                 if "content-security-policy" not in headers:
                     found += [(f"{path} {use.what}", use) for use in page_policy.refused(page_policy.uses(body, constant), self.policy)]
-        report.stopped = list(dict.fromkeys(text for text, _unused in found))
-        report.needed = page_policy.needed([use for _unused, use in found], self.policy)
-        return report
+        return self.report(pages, found)
+
+    def read(self, source: Path, folders: Iterable[Path] = ()) -> list[tuple[str, page_policy.Use]]:
+        """What the policy stops in the templates of the source and of other folders, each with its place."""
+        named = [(template, template.relative_to(source)) for template in templates(source)]
+        named += [(template, template.relative_to(folder.parents[1])) for folder in folders for template in templates(folder)]
+        return [(f"{name}:{use.line} {use.what}", use) for template, name in named
+                for use in page_policy.refused(page_policy.uses(template.read_text(encoding="utf-8", errors="replace")), self.policy)]
+
+    def report(self, pages: list[tuple[str, int]], found: list[tuple[str, page_policy.Use]]) -> Report:
+        """All of it."""
+        return Report(pages, list(dict.fromkeys(text for text, _unused in found)),
+                      page_policy.needed([use for _unused, use in found], self.policy))
 
 
 def templates(source: Path) -> Iterator[Path]:

@@ -121,7 +121,7 @@ class Units:
             path.unlink(missing_ok=True)
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         lines = ["# A command of a deploy; removed when it is over.", "[Service]", "Type=oneshot", "Restart=no", "ExecStart=",
-                 f"ExecStart={' '.join(map(quoted, argv))}", f"TimeoutStartSec={timeout_seconds}", "Nice=10",
+                 f"ExecStart={' '.join(map(quoted, argv))}", f"TimeoutStartSec={timeout_seconds}",
                  f"StandardOutput=truncate:{output}", f"StandardError=truncate:{errors}"]
         lines += [f"Environment={quoted(f'{key}={value}')}" for key, value in (environment or {}).items()]
         drop_in = self._drop_in(instance)

@@ -17,7 +17,7 @@ from typing import Any
 from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAME
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import dependencies, hints
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import finalize as finish
-from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox, trusting
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import (
     LOG,
@@ -279,7 +279,7 @@ class Build:
         path = f"{venv}/bin:{folder}/node_modules/.bin:/usr/local/bin:/usr/bin:/bin"
         for line in self.options.build:
             self.sandbox.run(["/bin/sh", "-euc", line], step="build", folder=folder, properties=self._confinement(release),
-                             env={"PATH": path, "VIRTUAL_ENV": str(venv), "FLASK_APP": self.options.wsgi},
+                             env={**trusting(self.options.ca_bundle), "PATH": path, "VIRTUAL_ENV": str(venv), "FLASK_APP": self.options.wsgi},
                              explain=f"The build command `{line}` failed")
         if self.options.build:
             self.timed("commands")

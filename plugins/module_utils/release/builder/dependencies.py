@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import other_locks
-from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox, trusting
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import sha256_of
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
@@ -130,11 +130,9 @@ class Installer:
         self.folder = folder
         self.options = options
         self.properties = properties
-        bundle, index = options.ca_bundle, options.index_url
-        cache = sandbox.cache
+        index, cache = options.index_url, sandbox.cache
         self.env = {
-            "VIRTUAL_ENV": str(self.venv), "SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle,
-            "GIT_SSL_CAINFO": bundle, "GIT_TERMINAL_PROMPT": "0",
+            **trusting(options.ca_bundle), "VIRTUAL_ENV": str(self.venv), "GIT_TERMINAL_PROMPT": "0",
             "UV_CACHE_DIR": f"{cache}/uv", "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never",
             "UV_PYTHON": options.python, "UV_PROJECT_ENVIRONMENT": str(self.venv), "UV_COMPILE_BYTECODE": "1",
         }

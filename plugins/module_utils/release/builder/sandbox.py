@@ -137,6 +137,11 @@ class Sandbox:
                 file.write(f"$ {' '.join(argv)}\n{text.rstrip()}\n[exit status {rc}]\n\n")
 
 
+def trusting(bundle: str) -> dict[str, str]:
+    """The variables that name the trusted certificates for Python, uv, curl, git and Node.js."""
+    return dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "NODE_EXTRA_CA_CERTS"), bundle)
+
+
 def tail(text: str) -> str:
     """The last lines of a command's output, indented."""
     return "\n".join(f"  {line}" for line in text.rstrip().splitlines()[-TAIL_LINES:]) or "  (no output)"

@@ -6,10 +6,18 @@ nginx sends the client's address and the scheme, one value each, and removes eve
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Iterable
 
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Seen, check
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.source import listed
+
+HOSTS = "{hosts}"  # stands for the names below, which differ from one application to the next
+
+
+def served(domains: Iterable[str]) -> list[str]:
+    """The names under which requests reach the application, as TRUSTED_HOSTS has them: the first, and wildcards. nginx
+    redirects the others."""
+    return [name.lower().lstrip("*") for number, name in enumerate(domains) if not number or name.startswith("*.")]
 
 
 @check("ProxyFix takes one address and one scheme, and nothing else", "warning",
@@ -38,8 +46,9 @@ def proxy_hops(subject: Any) -> Seen:
         yield "warning", f"there are {len(fixes)} ProxyFix, one around the other", "keep one"
 
 
-@check("TRUSTED_HOSTS are the site's domains", "error", "clients get 400 under a domain that is left out; nginx refuses foreign names already",
-       "FLASK_TRUSTED_HOSTS: '{domains}' in env")
+@check("TRUSTED_HOSTS have the domains that lead to the application", "error",
+       "clients get 400 under a domain that is left out; nginx refuses foreign names already",
+       "config: {TRUSTED_HOSTS: {hosts}}", ("TRUSTED_HOSTS", HOSTS))
 def trusted_hosts(subject: Any) -> Seen:
     trusted = subject.config.get("TRUSTED_HOSTS")
     if trusted and subject.flask_numbers < (3, 1, 0):
@@ -53,10 +62,10 @@ def trusted_hosts(subject: Any) -> Seen:
         yield "error", f"{subject.kind_of_setting('TRUSTED_HOSTS')}, which must be a list of names: all clients get 400"
         return
     names = [_hostname(host) for host in trusted]
-    missing = [d for d in subject.domains if not any(d == n or n.startswith(".") and (d.endswith(n) or d == n[1:]) for n in names)]
+    missing = [d for d in served(subject.domains) if not any(d == n or n.startswith(".") and (d.endswith(n) or d == n[1:]) for n in names)]
     if missing:
         yield "error", f"clients get 400 under {listed(missing)}, which TRUSTED_HOSTS leaves out"
-    others = [n for n in names if n not in subject.domains]
+    others = [n for n in names if n not in subject.domains + served(subject.domains)]
     if others:
         yield "warning", f"TRUSTED_HOSTS also has {listed(others)}"
 

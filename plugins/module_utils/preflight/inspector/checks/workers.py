@@ -12,7 +12,7 @@ MANY_THREADS = 20
 
 @check("one process has all clients of Socket.IO", "error",
        "a client's requests go to any process, and the one that does not know it answers 400; an open WebSocket keeps a thread",
-       "gunicorn_app: {workers: 1, threads: 100}, and for WebSockets nginx_site: {paths: {/socket.io: {websocket: true}}}")
+       "gunicorn_app: {workers: 1, threads: 100}; nginx_site: {paths: {/socket.io: {websocket: true}}}")
 def socketio_workers(subject: Any) -> Seen:
     extension = subject.app.extensions.get("socketio")
     if extension is None:

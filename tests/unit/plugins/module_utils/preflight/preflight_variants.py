@@ -120,6 +120,7 @@ VARIANTS = [
     Variant("upload-of-anything", "upload_types", "warning", {PAGES: {
         "from flask import Blueprint": "from flask import request, Blueprint",
         "def _product_page(": "def _picture():\n    return request.files['picture']\n\n\ndef _product_page("}}),
+    Variant("uploads-beside-the-code", "writable_places", "error", setting("UPLOAD_FOLDER", '"uploads"'), question={"sealed": True}),
     Variant("escape-off", "autoescape", "error", late("app.jinja_env.autoescape = False")),
     Variant("escape-other-suffix", "autoescape", "error", files={"shop/templates/mail.j2": "<p>{{ name }}"}),
     Variant("escape-text-with-tags", "autoescape", "warning", files={"shop/templates/mail.txt": "<p>{{ name }}"}),
@@ -151,7 +152,7 @@ VARIANTS = [
     Variant("hosts-any", "trusted_hosts", "warning", env={"FLASK_TRUSTED_HOSTS": None}),
     Variant("hosts-another", "trusted_hosts", "warning",
             env={"FLASK_TRUSTED_HOSTS": '["shop.example.com", "www.shop.example.com", "old.example.com"]'}),
-    Variant("hosts-one-missing", "trusted_hosts", "error", env={"FLASK_TRUSTED_HOSTS": '["shop.example.com"]'}),
+    Variant("hosts-one-missing", "trusted_hosts", "error", env={"FLASK_TRUSTED_HOSTS": '["www.shop.example.com"]'}),
     Variant("error-traceback", "error_pages", "error", failing("import traceback; return traceback.format_exc(), 500")),
     Variant("error-text", "error_pages", "error", failing("return str(error.original_exception), 500")),
     Variant("error-type", "error_pages", "error", failing("return type(error.original_exception).__name__, 500")),

@@ -88,18 +88,22 @@ def test_a_factory_is_called_with_its_arguments(host):
     assert seen(answer)["debug_mode"] == "error"
 
 
-@pytest.mark.parametrize(("wsgi", "words"), [
-    ("web:make", "write web:make()"), ("web:missing", "has no missing"), ("web:make(1", "neither a name nor a call"),
-    ("web:make(open('x'))", "literal values only"), ("web:TEXT", "gives builtins.str, which is no application"),
-    ("web:plain", "no Flask application"), ("web:Plain()", "no Flask application but web.Plain"),
+@pytest.mark.parametrize(("wsgi", "result", "words", "fix"), [
+    ("web:make", "error", "is a function that makes the application", 'wsgi: "web:make()"'),
+    ("web:missing", "error", "the module web has no missing", 'wsgi: "web:site" or "web:create_app()"'),
+    ("web:make(1", "error", "neither a name nor a call", 'such as "shop:app"'),
+    ("web:make(open('x'))", "error", "literal values only", 'such as "shop:app"'),
+    ("web:TEXT", "error", "gives builtins.str, which is no application", 'wsgi: "web:site" or "web:create_app()"'),
+    ("web:plain", "unknown", "no Flask application", ""), ("web:Plain()", "unknown", "no Flask application but web.Plain", ""),
 ])
-def test_a_target_that_is_not_a_flask_application_is_reported(host, wsgi, words, tmp_path):
-    code = "TEXT = ''\n\n\ndef make():\n    pass\n\n\ndef plain(environ, start_response):\n    return []\n\n\n" \
+def test_a_target_that_is_not_a_flask_application_is_reported(host, wsgi, result, words, fix, tmp_path):
+    code = "import flask\nsite = flask.Flask(__name__)\n\n\ndef create_app():\n    return site\n\n\n" \
+           "TEXT = ''\n\n\ndef make():\n    pass\n\n\ndef plain(environ, start_response):\n    return []\n\n\n" \
            "class Plain:\n    def __call__(self, environ, start_response):\n        return []\n"
     answer = host.program(f"words-{tmp_path.name}", {"web.py": code}, wsgi)
     assert answer["exception"] is None
-    assert [(f["check"], f["result"]) for f in answer["findings"]] == [("application", "unknown")]
-    assert words in answer["findings"][0]["found"] and answer["findings"][0]["fix"]
+    assert [(f["check"], f["result"]) for f in answer["findings"]] == [("application", result)]
+    assert words in answer["findings"][0]["found"] and fix in answer["findings"][0]["fix"]
 
 
 def test_a_factory_that_lacks_an_argument_is_an_exception(host):
@@ -209,6 +213,20 @@ def test_no_secret_is_in_the_report(host):
     assert canary not in json.dumps(answer)
     assert "[OTHER] (POST)" in next(f["found"] for f in answer["findings"] if f["check"] == "csrf_protection")
     assert "the page for a failure shows a secret value" in [f["found"] for f in answer["findings"]]
+
+
+def test_a_domain_that_redirects_is_not_demanded(host):
+    code = f"{FLASK}app.config['TRUSTED_HOSTS'] = ['shop.example.com']\n"
+    assert "trusted_hosts" not in seen(host.program("canonical-alone", {"web.py": code}, "web:app"))
+
+
+def test_a_domain_that_is_left_out_is_told_with_the_line_to_write(host):
+    code = f"{FLASK}app.config['TRUSTED_HOSTS'] = ['localhost']\n"
+    (told, _more) = [f for f in host.program("left-out", {"web.py": code}, "web:app", domains=["shop.example.com", "*.shop.example.com",
+                                                                                              "www.example.com"])["findings"]
+                     if f["check"] == "trusted_hosts"]
+    assert told["result"] == "error" and "under shop.example.com, .shop.example.com, which" in told["found"]
+    assert told["fix"] == 'config: {TRUSTED_HOSTS: ["shop.example.com", ".shop.example.com"]}'
 
 
 def test_settings_that_an_old_flask_ignores_are_reported(host):

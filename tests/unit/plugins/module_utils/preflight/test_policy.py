@@ -116,6 +116,21 @@ def test_the_lines_to_paste_let_the_release_through():
     assert checks(preflight.evaluate(findings, policy, TODAY).blocking) == {"cookie_secure"}  # cured by config
 
 
+def test_the_lines_to_paste_have_the_domains():
+    report = preflight.evaluate(with_one("trusted_hosts", "error"), {}, TODAY)
+    lines = yaml.safe_load(report.permitting_settings(domains=["shop.example.com", "www.shop.example.com"]))
+    assert lines == {"config": {"TRUSTED_HOSTS": ["shop.example.com"]}}
+
+
+def test_the_lines_to_paste_have_the_places_that_are_written():
+    places = preflight.BY_ID["writable_places"]
+    findings = [*CLEAN, finding(places, "error", "UPLOAD_FOLDER is uploads", "shared: [instance, uploads, app.db]"),
+                finding(places, "error", "SQLALCHEMY_DATABASE_URI is app.db", "shared: [instance, uploads, app.db]")]
+    assert yaml.safe_load(preflight.evaluate(findings, {}, TODAY).permitting_settings()) == {"shared": ["instance", "uploads", "app.db"]}
+    elsewhere = [*CLEAN, finding(places, "error", "UPLOAD_FOLDER is /srv", "let UPLOAD_FOLDER lead elsewhere")]
+    assert "check: writable_places" in preflight.evaluate(elsewhere, {}, TODAY).permitting_settings()
+
+
 def test_a_target_that_is_no_flask_application_is_one_line():
     report = preflight.evaluate([finding(APPLICATION, "unknown", "it is Django"), *CLEAN[-2:]], {}, TODAY)
     assert report.ok and checks(report.warnings) == {"application"}

@@ -99,6 +99,27 @@ def test_requests_that_the_deployment_refuses_and_settings_it_adds_are_no_error(
     assert result(host.program("no-deployment", {"web.py": code}, "web:app", NO_KEY), "proxy_hops") == "warning"
 
 
+@pytest.mark.parametrize(("settings", "shared", "told"), [
+    ("UPLOAD_FOLDER='uploads', LOG_FILE=str(HERE / 'logs/app.log')", ["instance"], ["shared: [instance, logs, uploads]"] * 2),
+    ("UPLOAD_FOLDER='uploads/new', DATABASE='data.db'", ["uploads"], ["shared: [uploads, data.db]"]),
+    ("UPLOAD_FOLDER='/tmp/uploads', DATABASE=':memory:', MEDIA_ROOT='', DATABASE_URL='postgresql://db/shop', CACHE_DIR='instance/cache'", ["instance"], []),
+    ("UPLOAD_FOLDER='/dev/null/uploads'", ["instance"], ["let UPLOAD_FOLDER lead below the directory that the environment variable STATE_DIRECTORY names"]),
+    ("DATABASE_URL='sqlite:///data/app.db', OTHER='sqlite:///:memory:'", ["instance"], ["shared: [instance, data]"]),
+])
+def test_places_of_a_release_that_are_not_shared_are_told_with_the_line(host, settings, shared, told):
+    code = f"from pathlib import Path\nHERE = Path(__file__).parent\n{FLASK}app.config.update({settings})\n"
+    answer = host.program(f"places-{abs(hash(settings))}", {"web.py": code}, "web:app", NO_KEY, sealed=True, shared=shared)
+    assert [f["fix"] for f in answer["findings"] if f["check"] == "writable_places" and f["result"] == "error"] == told
+
+
+def test_commands_and_templates_that_others_bring_are_named(host, tmp_path):
+    (tmp_path / "panel/templates").mkdir(parents=True)
+    code = FLASK + f"from flask import Blueprint\napp.register_blueprint(Blueprint('panel', 'panel', template_folder='{tmp_path}/panel/templates'))\n" \
+        "app.register_blueprint(Blueprint('own', __name__, template_folder='templates'))\n\n\n@app.cli.command('init-db')\ndef init():\n    pass\n"
+    answer = host.program("brought", {"web.py": code, "templates/a.html": ""}, "web:app", NO_KEY)
+    assert (answer["commands"], answer["template_folders"]) == (["init-db"], [f"{tmp_path}/panel/templates"])
+
+
 ASGI = "class App:\n    async def __call__(self, scope, receive, send):\n        raise SystemExit('called')\n\n\napp = App()\n"
 WSGI = "def app(environ, start_response):\n    raise SystemExit('called')\n"
 

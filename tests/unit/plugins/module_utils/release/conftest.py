@@ -15,7 +15,8 @@ SHOP: dict[str, Any] = {
     "extra_index_urls": [],
     "gunicorn_requirements": "gunicorn==1", "uv": "/opt/uv", "python": "/usr/bin/python3", "index_url": "", "ca_bundle": "/ca",
     "build_timeout_seconds": 9, "domains": ["localhost"], "body_max_mb": 16, "policy": {}, "bandit": "", "prepare": [],
-    "pre_activate": [], "post_activate": [], "command_timeout_seconds": 9, "restart_on_change": [], "health_path": "/",
+    "pre_activate": [], "post_activate": [], "command_timeout_seconds": 9, "inspection_timeout_seconds": 9,
+    "restart_on_change": [], "health_path": "/",
     "health_status": 0, "health_timeout_seconds": 9, "warm_up": [], "fetch_pages": True, "drain_seconds": 9, "keep_releases": 2,
 }
 

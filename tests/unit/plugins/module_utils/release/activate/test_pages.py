@@ -28,13 +28,13 @@ def look(site: Site, source: Path) -> Report:
     return Pages(site.fetch, "shop.example.com", STRICT).look(source)
 
 
-def test_pages_that_the_front_page_links_to_are_fetched_once(tmp_path: Path) -> None:
+def test_pages_that_are_linked_from_the_front_page_on_are_fetched_once(tmp_path: Path) -> None:
     front = '<a href="/a">a</a><a href="/a#part">a</a><a href="b?x=1">b</a><a href="https://other.example/">o</a><a href="mailto:x@y">m</a>'
     site = Site({"/": (200, HTML, front), "/a": (200, HTML, '<a href="/c">c</a>'), "/b?x=1": (500, HTML, "")})
     report = look(site, tmp_path)
-    assert site.asked == ["/", "/a", "/b?x=1"]
-    assert report.pages == [("/", 200), ("/a", 200), ("/b?x=1", 500)]
-    assert report.lines() == ["Of 3 pages that were fetched, /b?x=1 has status 500"]
+    assert site.asked == ["/", "/a", "/b?x=1", "/c"]
+    assert report.pages == [("/", 200), ("/a", 200), ("/b?x=1", 500), ("/c", 404)]
+    assert report.lines() == ["Of 4 pages that were fetched, /b?x=1 has status 500, /c has status 404"]
 
 
 def test_links_that_end_a_session_are_not_followed() -> None:
@@ -46,6 +46,21 @@ def test_never_more_pages_than_are_allowed(tmp_path: Path) -> None:
     site = Site({"/": (200, HTML, "".join(f'<a href="/{n}">x</a>' for n in range(100)))})
     look(site, tmp_path)
     assert len(site.asked) == MOST_PAGES + 1
+
+
+def test_pages_that_lead_to_the_same_one_come_to_an_end(tmp_path: Path) -> None:
+    front = "".join(f'<a href="/{n}">x</a>' for n in range(500))
+    site = Site({"/": (200, HTML, front), "/login": (200, HTML, ""), **{f"/{n}": (302, {"location": "/login"}, "") for n in range(500)}})
+    assert look(site, tmp_path).pages == [("/", 200), ("/login", 200)] and len(site.asked) < 5 * MOST_PAGES
+
+
+def test_templates_of_packages_that_serve_pages_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "venv/lib/panel/templates"
+    (folder / "admin").mkdir(parents=True)
+    (folder / "admin/list.html").write_text('<button onclick="go()">')
+    (tmp_path / "src").mkdir()
+    report = Pages(Site({}).fetch, "shop.example.com", STRICT).look(tmp_path / "src", [folder])
+    assert report.stopped == ["panel/templates/admin/list.html:1 event handler onclick"]
 
 
 def test_redirects_are_followed_on_the_same_host_and_come_to_an_end(tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""The line that cures a failure of an application which its output shows. No Ansible imports."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+NO_TABLES = re.compile(r"no such table|relation \"[^\"]+\" does not exist|Table '[^']+' doesn't exist", re.IGNORECASE)
+MAKES_TABLES = re.compile(r"init|create|setup|install|migrate|upgrade", re.IGNORECASE)
+PROGRAM = re.compile(r"No such file or directory: '([\w.-]+)'|(?:^|\s)(?:/bin/)?sh: \d+: ([\w.-]+): not found|/usr/bin/env: .([\w.-]+).: No such file"
+                     r"|(?:The|Bad) (git) executable")
+# What applications call at run time, and the Debian package that brings it.
+PACKAGES = {"git": "git", "ffmpeg": "ffmpeg", "convert": "imagemagick", "magick": "imagemagick", "pandoc": "pandoc", "dot": "graphviz",
+            "node": "nodejs", "npm": "npm", "tesseract": "tesseract-ocr", "pdftotext": "poppler-utils", "pdftoppm": "poppler-utils", "gs": "ghostscript",
+            "xmlsec1": "xmlsec1", "gpg": "gnupg", "rg": "ripgrep", "exiftool": "libimage-exiftool-perl", "msgfmt": "gettext", "sqlite3": "sqlite3"}
+
+
+def packages(text: str) -> str:
+    """What to write when a program of Debian is missing; otherwise empty."""
+    names = [next(filter(None, found)) for found in PROGRAM.findall(text)]
+    listed = ", ".join(dict.fromkeys(PACKAGES[name] for name in names if name in PACKAGES))
+    return f"The host lacks what it calls. In its entry of flask_apps:\n  app_release: {{packages: [{listed}]}}" if listed else ""
+
+
+def tables(text: str, commands: Sequence[str]) -> str:
+    """What to write when the database has no tables yet; otherwise empty.
+
+    :param commands: the application's own commands of `flask`
+    """
+    if not NO_TABLES.search(text):
+        return ""
+    if "db" in commands:  # Flask-Migrate
+        line = "app_release: {pre_activate: [flask db upgrade]}"
+    else:
+        name = next((command for command in commands if MAKES_TABLES.search(command)), "init-db")
+        line = f"app_release: {{prepare: [flask {name}]}}"
+    known = f" The application's own commands: {', '.join(commands)}." if commands else ""
+    return ("The database has no tables. Make them before the release serves, by a command that does no harm when it runs again, in its entry of "
+            f"flask_apps:\n  {line}\n{known}").rstrip()

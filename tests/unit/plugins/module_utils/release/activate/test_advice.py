@@ -1,0 +1,37 @@
+"""What is advised when an application fails for want of something."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import advice
+
+
+@pytest.mark.parametrize(("text", "commands", "line"), [
+    ("sqlite3.OperationalError: no such table: post", ["init-db"], "app_release: {prepare: [flask init-db]}"),
+    ("sqlite3.OperationalError: no such table: post", ["translate", "setup"], "app_release: {prepare: [flask setup]}"),
+    ("sqlite3.OperationalError: no such table: post", [], "app_release: {prepare: [flask init-db]}"),
+    ('psycopg2.errors.UndefinedTable: relation "post" does not exist', ["db", "translate"], "app_release: {pre_activate: [flask db upgrade]}"),
+    ("pymysql.err.ProgrammingError: (1146, \"Table 'shop.post' doesn't exist\")", ["db"], "app_release: {pre_activate: [flask db upgrade]}"),
+])
+def test_a_database_without_tables_is_told_with_the_command_that_makes_them(text: str, commands: list[str], line: str) -> None:
+    assert f"\n  {line}" in advice.tables(text, commands)
+
+
+@pytest.mark.parametrize(("text", "line"), [
+    ("ImportError: Bad git executable.\nThe git executable must be specified", "packages: [git]"),
+    ("FileNotFoundError: [Errno 2] No such file or directory: 'ffmpeg'", "packages: [ffmpeg]"),
+    ("/bin/sh: 1: pandoc: not found", "packages: [pandoc]"),
+    ("/usr/bin/env: ‘git’: No such file or directory", "packages: [git]"),
+])
+def test_a_program_that_is_missing_is_told_with_its_package(text: str, line: str) -> None:
+    assert f"app_release: {{{line}}}" in advice.packages(text)
+
+
+@pytest.mark.parametrize("text", ["No such file or directory: '/srv/shop/config.yml'", "No such file or directory: 'settings.cfg'", "git push failed"])
+def test_a_file_that_is_missing_is_no_program(text: str) -> None:
+    assert advice.packages(text) == ""
+
+
+@pytest.mark.parametrize("text", ["", "the table is full", "sqlite3.OperationalError: database is locked"])
+def test_other_failures_are_left_alone(text: str) -> None:
+    assert advice.tables(text, ["init-db"]) == ""
