@@ -76,8 +76,9 @@ sample: hosts  ## The scenarios of `make test`: default and failures on both hos
 	@$(SIDE_BY_SIDE) $(SAMPLE:%=scenario/%)
 
 .PHONY: applications
-applications: hosts  ## Applications as people write them, deployed and used in a browser, on Debian 13
+applications: hosts  ## Applications as people write them, deployed and used in a browser, on Debian 13: a table
 	@tools/scenario applications debian13
+	@cat build/applications.md
 
 .PHONY: bench
 bench: hosts  ## Wall time and tasks of a first and of a no-op run; releases under load, for ten minutes
