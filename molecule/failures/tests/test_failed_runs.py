@@ -74,7 +74,7 @@ def test_a_key_that_only_root_may_read_is_a_reason_to_stop_before_anything_chang
     site = at("debian13")
     before = site.ask(UNTOUCHED)
     run = step("a key of root's")
-    run.says("/etc/ssl/private/somebody.key", "Permission denied", "let the group ssl-cert read it", "set nginx_server_unprivileged: false")
+    run.says("/etc/ssl/private/somebody.key", "Permission denied", "allow the group ssl-cert to read it", "set nginx_server_unprivileged: false")
     assert site.ask(UNTOUCHED) == before
     assert somebody(site) == b"somebody's site\n"
 
@@ -133,7 +133,7 @@ def test_a_ca_that_requires_account_binding_is_reported(step: Callable[..., Any]
 # --- releases that fail --------------------------------------------------------------------------
 def test_a_changed_package_is_refused_and_the_old_release_serves(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     run = step("CA refuses")
-    run.says("Installing the dependencies failed", "Hash mismatch", "build.log on the host", "the live release is unchanged")
+    run.says("Installing the dependencies failed", "Hash mismatch", "build.log on the host", "The live release is unchanged")
     assert at("debian12").get("/healthz").status == 200
 
 
