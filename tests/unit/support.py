@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -82,7 +83,7 @@ def _file_vars(role: str, release: str) -> dict[str, Any]:
     for part in ("defaults/main.yml", "vars/main.yml", f"vars/Debian_{release}.yml"):
         path = ROLES / role / part
         if path.exists():
-            found |= _trusted(yaml.safe_load(path.read_text()) or {})
+            found |= _trusted(yaml.load(path.read_text(), yaml.CSafeLoader) or {})
     return found
 
 
@@ -106,12 +107,22 @@ def _templar(role: str, variables: dict[str, Any]) -> Templar:
     return Templar(loader=loader, variables=variables)
 
 
-def role_vars(role: str, flask_app: dict[str, Any] | None = None, **extra: Any) -> dict[str, Any]:
-    """All variables of `role`, templated: what its tasks would read."""
+def role_vars(role: str, flask_app: dict[str, Any] | None = None, only: set[str] | None = None, **extra: Any) -> dict[str, Any]:
+    """All variables of `role`, or only some, templated: what its tasks would read."""
     variables = raw_vars(role, flask_app, **extra)
     templar = _templar(role, variables)
     prefixes = (f"{role}_", f"__{role}_")
-    return {key: templar.template(value) for key, value in variables.items() if key.startswith(prefixes)}
+    return {key: templar.template(value) for key, value in variables.items() if key.startswith(prefixes) and (only is None or key in only)}
+
+
+def dependents(role: str, name: str) -> set[str]:
+    """The variable and all variables of `role` whose value may depend on it: those that name it, or name one that does."""
+    words = {key: set(re.findall(r"\w+", str(value))) for key, value in raw_vars(role).items()}
+    found, before = {name}, set()
+    while found != before:
+        before = found
+        found = found | {key for key, value in words.items() if not found.isdisjoint(value)}
+    return found
 
 
 def _render(role: str, template: str, variables: dict[str, Any]) -> str:
@@ -125,11 +136,10 @@ def render(role: str, template: str, flask_app: dict[str, Any] | None = None, **
     return _render(role, template, raw_vars(role, flask_app, **extra))
 
 
-def render_all(role: str, templates: list[str], **extra: Any) -> tuple[dict[str, Any], dict[str, str]]:
-    """All variables of `role` and the texts of its templates; each variable is evaluated once for all of them."""
-    values = role_vars(role, **extra)
+def render_all(role: str, templates: list[str], values: dict[str, Any], **extra: Any) -> dict[str, str]:
+    """The texts of templates of `role`; `values` is what `role_vars` returns for the same variables, so that none is evaluated again."""
     variables = {**raw_vars(role, **extra), **values}
-    return values, {template: _render(role, template, variables) for template in templates}
+    return {template: _render(role, template, variables) for template in templates}
 
 
 def ansible_playbook(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

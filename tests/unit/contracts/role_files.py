@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ ROLES = sorted(path.name for path in support.ROLES.iterdir())
 LITERAL = re.compile(r"\{\{ flask_app(\.\w+)+ \| default\((?P<literal>[^_].*)\) \}\}")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     pass
 
 
@@ -49,6 +50,18 @@ def text(role: str, *parts: str) -> str:
 def templates(*roles: str) -> list[tuple[str, str]]:
     """Those that make a file; what is in a directory below is a part of one."""
     return [(role, path.name) for role in roles or ROLES for path in files(role, "templates") if path.parent.name == "templates"]
+
+
+@functools.cache
+def _template_words(role: str, template: str) -> frozenset[str]:
+    """The words of a template and of every part that it could include."""
+    parts = [path for path in (support.ROLES / role / "templates").rglob("*") if path.is_file() and (path.name == template or path.parent.name != "templates")]
+    return frozenset(re.findall(r"\w+", " ".join(path.read_text() for path in parts)))
+
+
+def mentions(role: str, template: str, names: set[str]) -> bool:
+    """Whether a template, or a part that it could include, has one of the names."""
+    return not names.isdisjoint(_template_words(role, template))
 
 
 def tasks(path: Path) -> list[dict[str, Any]]:
