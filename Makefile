@@ -58,11 +58,13 @@ test-role: setup  ## Unit tests and contracts of one role: ROLE=nginx_site, half
 
 .PHONY: scenario
 scenario: hosts  ## One Molecule scenario: NAME=secrets, on both hosts or on HOST=debian12; 3 to 15 minutes
-	@tools/scenario $(NAME) $(HOST)
+	@$(MAKE) --no-print-directory scenario/$(NAME)$(HOST:%=/%)
 
-# scenario/NAME, or scenario/NAME/HOST. They have nothing in common, so each core runs one.
-SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(shell nproc) --keep-going
-scenario/%:
+# What has nothing in common runs side by side, one on each core, and prints what it has to say at its end, in one
+# piece. The longest begins first.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(shell nproc) --keep-going --output-sync=line
+scenario/%: hosts  # scenario/NAME, or scenario/NAME/HOST
+	@echo "scenario $(subst /, on ,$*): started, its whole output goes to build/logs/$(firstword $(subst /, ,$*)).log"
 	@tools/scenario $(subst /, ,$*)
 
 .PHONY: molecule
@@ -88,7 +90,8 @@ bench: hosts  ## Wall time and tasks of a first and of a no-op run; releases und
 	@PYTHONPATH=tests:molecule/release/tests tools/bench_release.py
 
 .PHONY: test
-test: lint unit sample  ## Lint, unit tests and the sample
+test: hosts  ## Lint, unit tests and the sample, side by side
+	@$(SIDE_BY_SIDE) $(firstword $(SAMPLE:%=scenario/%)) lint unit $(wordlist 2,9,$(SAMPLE:%=scenario/%))
 
 # ---- The checks. Their tools have a lock and an environment of their own. CORE=2.20: with another ansible-core.
 CHECKS = build/checks$(CORE)

@@ -75,14 +75,19 @@ def scenario_hosts() -> list[Host]:
 
 
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-SETS = {**{name: scenario_hosts for name in SCENARIOS}, "demo": demo_hosts, "bench": bench_hosts}
+SETS = {**{name: scenario_hosts for name in (*SCENARIOS, "images")}, "demo": demo_hosts, "bench": bench_hosts}
+# What a plain host lacks is proved by these hosts, which start from Debian's packages alone.
+START_PLAIN = {"default": ["debian13"], "images": ["debian13", "debian12"], "demo": ["web"], "bench": ["web"]}
+# Decides how the image of the others is made.
+PROVISION = [ROOT / path for path in ("molecule/shared/provision.yml", "plugins/module_utils/host_part/venvs.py", "roles/acme_cert/files/certbot.txt",
+                                      "roles/app_release/files/uv.txt", "roles/app_release/files/bandit.txt", "roles/pip_audit/files/pip-audit.txt")]
 
 
-def run(*command: str, stdin: bytes | None = None, check: bool = True) -> str:
-    """Run a command and return its output; a failure exits with its error output."""
-    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+def run(*command: str, stdin: bytes | None = None, check: bool = True, environment: dict[str, str] | None = None) -> str:
+    """Run a command and return its output; a failure exits with its output."""
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False, env={**os.environ, **(environment or {})})
     if check and done.returncode:
-        sys.exit(f"`{' '.join(command[:6])} …` failed:\n{done.stderr.decode(errors='replace')[-3000:]}")
+        sys.exit(f"`{' '.join(command[:6])} …` failed:\n{(done.stdout[-3000:] + done.stderr[-3000:]).decode(errors='replace')}")
     return done.stdout.decode(errors="replace").strip()
 
 
@@ -127,13 +132,38 @@ def make_image(tag: str, release: str, packages: str) -> None:
         run(*SUDO, "rm", str(archive))
 
 
+def provisioned(plain: dict[str, str]) -> dict[str, str]:
+    """The image of each release with the tools of the roles, made from the plain ones by the modules that install them on a host."""
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in PROVISION)).hexdigest()[:12]
+    tags = {release: f"{tag}-{digest}" for release, tag in plain.items()}
+    with locked("provisioned"):
+        if all(subprocess.run([*SUDO, "podman", "image", "exists", tag], check=False).returncode == 0 for tag in tags.values()):
+            return tags
+        print(f"Building {', '.join(tags.values())} …", flush=True)
+        hosts = Set("images")
+        hosts.down()
+        hosts.up()
+        run("ansible-playbook", f"--inventory={ROOT}/molecule/inventory", f"{ROOT}/molecule/shared/provision.yml",
+            environment={"MOLECULE_SCENARIO_NAME": "images", "ANSIBLE_CONFIG": f"{ROOT}/ansible.cfg",
+                         "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}/.ansible/collections", "ANSIBLE_VERBOSITY": "0"})
+        for host in hosts.hosts:
+            podman("stop", hosts.container(host.name))
+            podman("commit", "--quiet", hosts.container(host.name), tags[host.release])
+        hosts.down()
+        # Those of earlier locks go; one that a container uses stays.
+        made = podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=localhost/bulwark-*:*-*").split()
+        for tag in set(made) - set(tags.values()):
+            podman("rmi", tag, check=False)
+    return tags
+
+
 class Set:
     """The hosts of one purpose, on a network of their own."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.hosts = SETS[name]()
-        self.folder = ROOT / "build" / ("molecule" if name in SCENARIOS else "") / name
+        self.folder = ROOT / "build" / ("" if name in ("demo", "bench") else "molecule") / name
         self.network = f"{PREFIX}-{name}"
 
     def container(self, host: str) -> str:
@@ -254,9 +284,13 @@ class Set:
         if subprocess.run([*SUDO, "podman", "network", "exists", self.network], check=False).returncode:
             podman("network", "create", self.network)
         self.acme_servers()
+        images = {host.release: image(host.release, PLAIN) for host in self.hosts}
+        if any(host.name not in START_PLAIN.get(self.name, []) for host in self.hosts):
+            images |= {host.release: tag for host, tag in zip(self.hosts, provisioned(images).values())
+                       if host.name not in START_PLAIN.get(self.name, [])}
         known = []
         for host in self.hosts:
-            self.start(host, image(host.release, PLAIN), "/sbin/init")
+            self.start(host, images[host.release], "/sbin/init")
             for _ in range(100):
                 if "running" in (state := podman("exec", self.container(host.name), "systemctl", "is-system-running", check=False)) \
                         or "degraded" in state:
@@ -287,7 +321,7 @@ def scenario() -> Set:
 def main(arguments: list[str]) -> None:
     """Entry point."""
     if arguments == ["down", "molecule"]:
-        for name in SCENARIOS:
+        for name in (*SCENARIOS, "images"):
             Set(name).down()
     elif len(arguments) == 2 and arguments[0] in ("up", "down") and arguments[1] in SETS:
         getattr(Set(arguments[1]), arguments[0])()
