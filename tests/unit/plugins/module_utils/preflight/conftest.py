@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector import main
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.packing import inspector_zip
 from preflight_variants import VARIANTS, Variant
 from support import ROOT
@@ -53,13 +54,14 @@ def venv() -> Path:
     return place
 
 
-# Modules that the examples import, which takes longer than the inspection.
+# Modules that the examples import. Importing them, and compiling the inspector, takes longer than the inspection.
 PACKAGES = ("flask", "flask_limiter", "flask_wtf.csrf", "marshmallow", "redis", "werkzeug.middleware.proxy_fix")
 SERVER = """
 import importlib, json, os, runpy, sys
-del sys.path[0]
-for name in sys.argv[1:]:
+sys.path[0] = sys.argv[1]
+for name in sys.argv[2:]:
     importlib.import_module(name)
+del sys.path[0]
 for line in sys.stdin:
     run = json.loads(line)
     child = os.fork()
@@ -77,10 +79,11 @@ for line in sys.stdin:
 
 
 class Interpreter:
-    """Runs a program as `python PROGRAM …`, in a fork of a process that has imported the packages of the examples."""
+    """Runs a program as `python PROGRAM …`, in a fork of a process that has imported it and the packages of the examples."""
 
-    def __init__(self, venv: Path) -> None:
-        self.server = subprocess.Popen([venv / "bin/python", "-c", SERVER, *PACKAGES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    def __init__(self, venv: Path, program: Path) -> None:
+        self.server = subprocess.Popen([venv / "bin/python", "-c", SERVER, program, main.__name__, *PACKAGES], text=True,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                        env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"})
 
     def run(self, argv: list[Any], cwd: Path, env: dict[str, str], output: Path) -> subprocess.CompletedProcess[str]:
@@ -104,10 +107,10 @@ class Host:
 
     def __init__(self, venv: Path, root: Path) -> None:
         self.venv, self.root = venv, root
-        self.interpreter = Interpreter(venv)
         self.key = secrets.token_hex(32)
         self.inspector = root / "inspector.zip"
         self.inspector.write_bytes(inspector_zip())
+        self.interpreter = Interpreter(venv, self.inspector)
 
     def inspect(self, source: Path, wsgi: str, env: dict[str, str | None], new_process: bool = False, **question: Any) -> dict[str, Any]:
         """The inspector's answer; its standard output must be one JSON document. `new_process` runs it as a host does."""

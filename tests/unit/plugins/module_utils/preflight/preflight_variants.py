@@ -83,7 +83,9 @@ VARIANTS = [
     Variant("cookie-that-browsers-refuse", "cookie_name", "error", setting("SESSION_COOKIE_DOMAIN", '"example.com"')),
     Variant("store-redis-without-password", "session_store", "warning", late(
         "import redis\nfrom flask_session.redis import RedisSessionInterface\n"
-        "app.session_interface = RedisSessionInterface(app, client=redis.Redis())")),
+        # Nothing listens there: by default the client would try again for seconds.
+        "from redis.backoff import NoBackoff\nfrom redis.retry import Retry\n"
+        "app.session_interface = RedisSessionInterface(app, client=redis.Redis(retry=Retry(NoBackoff(), 0)))")),
     Variant("store-redis-shared-password", "session_store", "warning", late(
         "import redis\nfrom flask_session.redis import RedisSessionInterface\n"
         'app.session_interface = RedisSessionInterface(app, client=redis.from_url("unix://:" + app.config["SECRET_KEY"] + "@/run/redis.sock"))')),
