@@ -29,7 +29,7 @@ FILES = (
     "/etc/gunicorn/{name}.settings.json", "/etc/systemd/journald@{name}.conf", "/etc/logrotate.d/nginx-{name}",
     "/etc/nginx/sites-enabled/{name}.conf", "/etc/pip-audit/{name}.json", "/etc/cron.d/pip-audit-{name}",
     f"{UNITS}/pip-audit-{{name}}@.service", f"{UNITS}/pip-audit-{{name}}.socket", "/etc/sysusers.d/pip-audit-{name}.conf",
-    "/etc/tmpfiles.d/pip-audit-{name}.conf", "/etc/acme-cert/{name}.ini", "/etc/acme-cert/{name}.rsa.ini", "/etc/acme-cert/{name}.dns.ini",
+    "/etc/tmpfiles.d/pip-audit-{name}.conf", "/etc/acme-cert/{name}.ini", "/etc/acme-cert/{name}.rsa.ini", "/etc/acme-cert/{name}.dns.ini", "/etc/alarm-channel/sites/{name}.json",
 )
 # Parts that make an application's accounts and directories: a record of one says that the name is ours.
 ROLES = ("app_release", "gunicorn_app")

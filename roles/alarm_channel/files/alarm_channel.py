@@ -37,6 +37,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CONFIG = Path("/etc/alarm-channel/config.json")
+# A file for each application: a run that does not name one leaves its alerts.
+SITES = Path("/etc/alarm-channel/sites")
 STATE = Path("/var/lib/alarm-channel")
 AUDIT_CONFIG, AUDIT_STATE = Path("/etc/pip-audit"), Path("/var/lib/pip-audit")
 ACCESS_LOGS = Path("/var/log/nginx")
@@ -103,6 +105,12 @@ def locked(name: str) -> Iterator[None]:
                                      f"(`fuser -v {path}` shows it)") from None
                 time.sleep(0.1)
         yield
+
+
+def read_config() -> dict:
+    """The settings of the host, with the domains of each application."""
+    sites = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(SITES.glob("*.json"))}
+    return {**json.loads(CONFIG.read_text(encoding="utf-8")), "sites": sites}
 
 
 def read_state() -> dict:
@@ -570,7 +578,7 @@ def main() -> int:
     if os.geteuid() == 0 and given.command in ("send", "status"):
         os.execv("/usr/sbin/runuser", ["runuser", "-u", ACCOUNT, "--", os.path.abspath(__file__), *sys.argv[1:]])
     syslog.openlog(ACCOUNT, 0, syslog.LOG_DAEMON)
-    config = json.loads(CONFIG.read_text(encoding="utf-8"))
+    config = read_config()
     return {"check": lambda: check(config), "deliver": deliver, "status": status, "send": lambda: send(config, given)}[given.command]()
 
 

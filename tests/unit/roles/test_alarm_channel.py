@@ -19,10 +19,11 @@ def rendered(template: str, **extra: Any) -> Any:
     return json.loads(support.render("alarm_channel", template, **extra))
 
 
-def test_the_domains_of_all_applications_are_watched() -> None:
+def test_the_domains_of_each_application_are_a_file_of_their_own() -> None:
     apps = {"shop": {"domains": ["shop.example.com"]}, "notes": {}}
-    config = rendered("config.json.j2", flask_apps=apps, flask_app_defaults={"domains": ["notes.example.com"]})
-    assert config["sites"] == {"shop": ["shop.example.com"], "notes": ["notes.example.com"]}
+    values = support.role_vars("alarm_channel", flask_apps=apps, flask_app_defaults={"domains": ["notes.example.com", "*.example.com"]})
+    files = {entry["dest"]: json.loads(entry["content"]) for entry in values["__alarm_channel_site_files"]}
+    assert files == {"/etc/alarm-channel/sites/shop.json": ["shop.example.com"], "/etc/alarm-channel/sites/notes.json": ["notes.example.com"]}
 
 
 def test_without_channels_there_is_still_the_journal() -> None:

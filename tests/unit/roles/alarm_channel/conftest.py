@@ -27,7 +27,7 @@ class Host:
             "errors": {"percent": 5, "minimum": 10, "minutes": 5}, "crash_loop": {"restarts": 3, "minutes": 15}}
         for name in ("state/spool", "audit", "reports/shop", "logs/shop"):
             (tmp_path / name).mkdir(parents=True)
-        program.CONFIG, program.STATE = tmp_path / "config.json", tmp_path / "state"
+        program.CONFIG, program.SITES, program.STATE = tmp_path / "config.json", tmp_path / "sites", tmp_path / "state"
         program.AUDIT_CONFIG, program.AUDIT_STATE, program.ACCESS_LOGS = tmp_path / "audit", tmp_path / "reports", tmp_path / "logs"
         monkeypatch.setattr(program, "say", lambda priority, text: self.said.append((priority, program.one_line(text, 2000))))
         monkeypatch.setattr(program, "units", lambda patterns: self.units)
