@@ -1,7 +1,4 @@
-"""What a host has in the way of an application: things under its name, and server blocks with its domains. No Ansible imports.
-
-The table is the layout of an application on a host. A contract test compares it with the files of the roles.
-"""
+"""What a host has in the way of an application: things under its name, and server blocks with its domains. No Ansible imports."""
 
 from __future__ import annotations
 
@@ -14,25 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Optional
 
-STATE = "/var/lib/file_set"
-ACCOUNTS = ("{name}", "{name}-build")
-DIRECTORIES = {
-    "{base}": "releases",
-    "/var/lib/{name}": "data of the application",
-    "/var/cache/{name}-build": "cache of builds",
-    "/var/log/nginx/{name}": "logs of the web server",
-}
-UNITS = "/etc/systemd/system"
-FILES = (
-    "/etc/sysusers.d/flask-{name}.conf", "/etc/tmpfiles.d/flask-{name}.conf", "/etc/tmpfiles.d/flask-logs-{name}.conf",
-    f"{UNITS}/gunicorn-{{name}}@.service", f"{UNITS}/gunicorn-{{name}}@.socket", "/etc/gunicorn/{name}.conf.py",
-    "/etc/gunicorn/{name}.settings.json", "/etc/systemd/journald@{name}.conf", "/etc/logrotate.d/nginx-{name}",
-    "/etc/nginx/sites-enabled/{name}.conf", "/etc/pip-audit/{name}.json", "/etc/cron.d/pip-audit-{name}",
-    f"{UNITS}/pip-audit-{{name}}@.service", f"{UNITS}/pip-audit-{{name}}.socket", "/etc/sysusers.d/pip-audit-{name}.conf",
-    "/etc/tmpfiles.d/pip-audit-{name}.conf", "/etc/acme-cert/{name}.ini", "/etc/acme-cert/{name}.rsa.ini", "/etc/acme-cert/{name}.dns.ini", "/etc/alarm-channel/sites/{name}.json",
-)
-# Parts that make an application's accounts and directories: a record of one says that the name is ours.
-ROLES = ("app_release", "gunicorn_app")
+from ansible_collections.bulwark.flask.plugins.module_utils.application_layout import ACCOUNTS, DIRECTORIES, FILES
 
 
 @dataclass(frozen=True)
@@ -43,11 +22,6 @@ class Found:
     name: str
     text: str
     final: bool = False
-
-
-def is_ours(name: str, managed: Iterable[str], parts: str = f"{STATE}/parts") -> bool:
-    """Whether an earlier run has made this application. The file of its accounts is the mark of runs without records."""
-    return any(os.path.exists(f"{parts}/{role}-{name}.json") for role in ROLES) or f"/etc/sysusers.d/flask-{name}.conf" in managed
 
 
 def _account(name: str) -> Optional[Found]:

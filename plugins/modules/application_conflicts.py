@@ -70,11 +70,11 @@ import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
+from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims
 
-BACKUPS = "/var/backups/bulwark"
 
 def adopt(store: Store, name: str, things: list[conflicts.Found]) -> list[str]:
     """Move aside what is under a name, and record that the name is ours. Returns the new paths."""
@@ -85,7 +85,7 @@ def adopt(store: Store, name: str, things: list[conflicts.Found]) -> list[str]:
             os.rename(thing.name, moved[-1])
         elif thing.kind == "file":
             # Not beside the others: nginx, cron and systemd read every name in their directories.
-            moved.append(f"{BACKUPS}/{name}-{stamp}{thing.name}")
+            moved.append(f"{layout.BACKUPS}/{name}-{stamp}{thing.name}")
             fs.make_private_directory(os.path.dirname(moved[-1]))
             shutil.move(thing.name, moved[-1])
     users = accounts.numbers("".join(f"u {thing.name} -\n" for thing in things if thing.kind == "account"))
@@ -108,12 +108,12 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    store = Store(conflicts.STATE)
+    store = Store(layout.STATE)
     bases = {app["name"]: app["base"] or f"/srv/{app['name']}" for app in module.params["applications"]}
     domains = {app["name"]: [domain.lower() for domain in app["domains"]] for app in module.params["applications"]}
     parts = os.path.join(store.folder, "parts")
     ours = store.managed().union(*(record.get("files", []) for record in claims.records(parts)))
-    things = {name: [] if conflicts.is_ours(name, ours, parts) else conflicts.found(name, base, ours) for name, base in bases.items()}
+    things = {name: [] if layout.is_ours(name, ours, parts) else conflicts.found(name, base, ours) for name, base in bases.items()}
     taken = {name: found for name, found in things.items() if found and module.params["adopt"] and not any(thing.final for thing in found)}
     problems = conflicts.refusal({name: found for name, found in things.items() if name not in taken})
     gone = {thing.name for found in taken.values() for thing in found}
@@ -127,7 +127,7 @@ def main() -> None:
                 with store.locked():
                     moved += adopt(store, name, found)
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or BACKUPS}: {error.strerror or error}")
+        module.fail_json(msg=f"{error.filename or layout.BACKUPS}: {error.strerror or error}")
     module.exit_json(changed=bool(taken), adopted=[thing.text for found in taken.values() for thing in found], moved=moved)
 
 

@@ -249,7 +249,9 @@ class Run(Session):
         for path in self.store.managed():
             if os.path.dirname(path) == "/etc/sysusers.d" and os.path.isfile(path):
                 with open(path, encoding="utf-8", errors="replace") as stream:
-                    known.update(accounts.names(stream.read()))
+                    text = stream.read()
+                # A membership makes the group before the account of that name exists.
+                known.update(accounts.names(text), accounts.groups(text))
         return known
 
     def refuse(self) -> None:

@@ -40,6 +40,11 @@ def names(text: str) -> list[str]:
     return [words[1] for words in _lines(text) if words[0].rstrip("!") == "u"]
 
 
+def groups(text: str) -> list[str]:
+    """The groups that a file of sysusers.d makes for others: those of its memberships."""
+    return [words[2] for words in _lines(text) if words[0].rstrip("!") == "m"]
+
+
 def lacking(text: str) -> list[str]:
     """The users, groups and memberships of a file of sysusers.d that the host lacks."""
     missing = []

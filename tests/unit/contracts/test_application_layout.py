@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
+from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 from role_files import ROLES, text
 
 # What belongs to a role's own directory is not in the way of others.
@@ -14,7 +14,7 @@ OWN = ("/etc/flask-logs/", "/etc/flask-secrets/", "/etc/nginx/maintenance/", "/e
 
 @pytest.mark.parametrize("role", ROLES)
 def test_every_path_with_the_name_of_the_application_is_in_the_table(role: str) -> None:
-    known = {path.format(name="shop", base="/srv/shop") for path in (*conflicts.FILES, *conflicts.DIRECTORIES)}
+    known = {path.format(name="shop", base="/srv/shop") for path in (*layout.FILES, *layout.DIRECTORIES)}
     written = text(role, "tasks", "vars", "defaults").replace("{{ __pip_audit_units }}", "/etc/systemd/system")
     for path in re.findall(r'["\' ]((?:/(?:etc|var|srv)/)[^"\',}]*?\{\{ ' + role + r"_name \}\}[^\"',} \n]*)", written):
         dest = path.replace("{{ " + role + "_name }}", "shop")
@@ -23,6 +23,6 @@ def test_every_path_with_the_name_of_the_application_is_in_the_table(role: str) 
 
 def test_the_table_has_no_other_content() -> None:
     sources = "\n".join(text(role, "tasks", "vars", "defaults", "templates") for role in ROLES)
-    for path in conflicts.FILES:
+    for path in layout.FILES:
         stem = path.rpartition("/")[2].partition("{name}")[0]
         assert not stem or stem in sources, path

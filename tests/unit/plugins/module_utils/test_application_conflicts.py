@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
+from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 
 SITE = """# server_name commented.example.com;
 server { listen 80; server_name "blog.example.com" www.blog.example.com; location / { return 200 'server_name a;'; } }
@@ -60,10 +61,10 @@ def test_a_group_of_another_program_is_never_taken(root: Path) -> None:
 
 
 def test_the_name_is_managed_after_a_run_and_after_a_killed_run(tmp_path: Path) -> None:
-    assert not conflicts.is_ours("noapp", [], str(tmp_path))
-    assert conflicts.is_ours("noapp", ["/etc/sysusers.d/flask-noapp.conf"], str(tmp_path))
+    assert not layout.is_ours("noapp", [], str(tmp_path))
+    assert layout.is_ours("noapp", ["/etc/sysusers.d/flask-noapp.conf"], str(tmp_path))
     (tmp_path / "app_release-noapp.json").touch()
-    assert conflicts.is_ours("noapp", [], str(tmp_path))
+    assert layout.is_ours("noapp", [], str(tmp_path))
 
 
 def test_names_of_server_blocks_are_read_from_included_files(root: Path) -> None:

@@ -45,6 +45,7 @@ def test_a_group_of_another_program_is_refused_and_one_left_of_our_account_is_no
     [problem] = accounts.taken("u adm - \"X\" /\n")  # a group of Debian without an account
     assert problem.startswith("the group adm exists already")
     assert accounts.taken("u adm - \"X\" /\n", ["adm"]) == []
+    assert accounts.groups("u x - - /\nm x adm\n") == ["adm"]
 
 
 def test_a_deleted_account_gets_its_number_back() -> None:

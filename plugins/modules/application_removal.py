@@ -1,0 +1,258 @@
+#!/usr/bin/python
+"""Remove an application from a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: application_removal
+short_description: Remove an application from a host
+version_added: "0.1.0"
+description:
+  - Takes the site out of nginx, stops the units, and removes files, releases, certificate, secrets and accounts of one
+    application. What other applications use stays.
+  - The directory of the application's data is kept under another name that only root can enter, unless O(data=delete).
+  - A run that was interrupted is finished by the next one.
+options:
+  name:
+    description: Name of the application.
+    type: str
+    required: true
+  base:
+    description: Directory of its releases. Default C(/srv/<name>).
+    type: path
+  data:
+    description: V(keep) renames the directory of the data. V(delete) removes it, after it is archived where O(archive=true).
+    type: str
+    choices: [keep, delete]
+    default: keep
+  archive:
+    description: Whether data is archived below C(/var/backups/bulwark) before it is deleted.
+    type: bool
+    default: true
+  logs:
+    description: Whether logs of the web server and the application's journal are kept.
+    type: str
+    choices: [keep, delete]
+    default: keep
+  revoke:
+    description: Whether the CA revokes the certificate.
+    type: bool
+    default: false
+  ca_bundle:
+    description: Certificates that are trusted on a connection to the ACME server.
+    type: path
+    default: /etc/ssl/certs/ca-certificates.crt
+attributes:
+  check_mode:
+    description: Lists what would be removed.
+    support: full
+author:
+  - The bulwark.flask authors (@bulwark)
+"""
+
+EXAMPLES = r"""
+- name: Remove the shop, keep its data and logs
+  bulwark.flask.application_removal:
+    name: shop
+"""
+
+RETURN = r"""
+removed:
+  description: What was removed, or would be.
+  returned: success
+  type: list
+  elements: str
+kept:
+  description: What stays, and where it is now.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import glob
+import grp
+import os
+import pwd
+import shutil
+import tarfile
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
+
+CERTBOT = "/opt/certbot/current/bin/certbot"
+NGINX_TEST = "/usr/local/sbin/nginx-test-in-sandbox"
+
+
+def remove(path: str) -> None:
+    """Remove a file, a link or a directory with all below it. A link is never followed."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        fs.unlink(path)
+
+
+class Removal:
+    """One application."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module, self.params, self.name = module, module.params, module.params["name"]
+        self.store = Store(layout.STATE)
+        self.stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        base = self.params["base"] or f"/srv/{self.name}"
+
+        def named(patterns: Any) -> list[str]:
+            return [path for pattern in patterns if os.path.lexists(path := pattern.format(name=self.name, base=base))]
+
+        self.data = f"/var/lib/{self.name}"
+        self.logs = [f"/var/log/nginx/{self.name}", *glob.glob(f"/var/log/journal/*.{glob.escape(self.name)}")]
+        self.paths = [path for path in named([*layout.FILES, *layout.BELOW_OURS, *layout.DIRECTORIES]) if path not in (self.data, *self.logs)]
+        self.paths += [link for pattern in layout.RUNNING
+                       for link in glob.glob(f"{layout.UNITS}/*.wants/{pattern.format(name=glob.escape(self.name))}")]
+        self.accounts = named_accounts(self.name)
+        self.records = [path for part in layout.PARTS
+                        if os.path.exists(path := f"{layout.STATE}/parts/{part}-{self.name}.json")]
+        self.units = self.loaded_units()
+
+    def run(self, *command: str, environment: dict[str, str] | None = None) -> str:
+        """Run a command; a failure ends the module with its own words."""
+        status, out, err = self.module.run_command(list(command), environ_update={"LC_ALL": "C.UTF-8", **(environment or {})})
+        if status:
+            self.module.fail_json(msg=f"`{' '.join(command)}` failed with status {status}: {err or out}")
+        return str(out)
+
+    def loaded_units(self) -> list[str]:
+        """Units of the application that run or have failed."""
+        patterns = [pattern.format(name=self.name) for pattern in layout.RUNNING]
+        text = self.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "--", *patterns)
+        return [line.split()[0] for line in text.splitlines() if line.split()]
+
+    def plan(self) -> tuple[list[str], list[str]]:
+        """What is removed and what is kept, in words."""
+        removed = [*(f"unit {unit}" for unit in self.units), *self.paths, *(f"account {account}" for account in self.accounts)]
+        kept = []
+        if os.path.isdir(self.data):
+            removed += [self.data] * (self.params["data"] == "delete")
+            kept += [f"{self.data}, renamed to {self.data}.removed-{self.stamp}"] * (self.params["data"] == "keep")
+            if self.params["data"] == "delete" and self.params["archive"]:
+                kept.append(f"an archive of {self.data}: {layout.BACKUPS}/{self.name}-{self.stamp}.tar.gz")
+        logs = [path for path in self.logs if os.path.isdir(path)]
+        (removed if self.params["logs"] == "delete" else kept).extend(logs)
+        return removed, kept
+
+    def take_out_of_nginx(self) -> None:
+        """Remove the server blocks and reload nginx; when its configuration is not valid without them, put them back."""
+        site = f"/etc/nginx/sites-enabled/{self.name}.conf"
+        if not os.path.lexists(site):
+            return
+        aside = fs.temporary_name(site)
+        os.rename(site, aside)
+        test = [NGINX_TEST] if os.path.exists(NGINX_TEST) else ["nginx", "-t", "-q"]
+        status, out, err = self.module.run_command(test)
+        if status:
+            os.rename(aside, site)
+            self.module.fail_json(msg=f"Nothing was removed: nginx rejects its configuration without {site}:\n{err or out}")
+        self.run("systemctl", "try-reload-or-restart", "nginx.service")
+        fs.unlink(aside)
+
+    def revoke(self) -> None:
+        """Ask the CA to revoke the certificates."""
+        for lineage in (self.name, f"{self.name}.rsa"):
+            if os.path.exists(f"/etc/acme-cert/renewal/{lineage}.conf"):
+                self.run(CERTBOT, "revoke", "--non-interactive", "--config-dir", "/etc/acme-cert", "--work-dir", "/var/lib/acme-cert/work",
+                         "--logs-dir", "/var/log/acme-cert", "--cert-name", lineage, "--reason", "cessationofoperation",
+                         "--no-delete-after-revoke", environment={"REQUESTS_CA_BUNDLE": self.params["ca_bundle"]})
+
+    def keep_or_delete_data(self) -> None:
+        """The data of the application. Its account goes, and the next one with that number must not get the data."""
+        if not os.path.isdir(self.data) or os.path.islink(self.data):
+            return
+        if self.params["data"] == "keep":
+            kept = f"{self.data}.removed-{self.stamp}"
+            os.rename(self.data, kept)
+            os.chown(kept, 0, 0)
+            os.chmod(kept, 0o700)
+            return
+        if self.params["archive"]:
+            fs.make_private_directory(layout.BACKUPS)
+            path = f"{layout.BACKUPS}/{self.name}-{self.stamp}.tar.gz"
+            temporary = fs.temporary_name(path)
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+                with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+                    tar.add(self.data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        shutil.rmtree(self.data)
+
+    def execute(self) -> None:
+        """Remove it: first from the clients' view, the records last."""
+        if self.params["revoke"]:
+            self.revoke()
+        self.take_out_of_nginx()
+        fs.unlink(f"/etc/cron.d/pip-audit-{self.name}")
+        if self.units:
+            self.run("systemctl", "stop", "--", *self.units)
+        self.keep_or_delete_data()
+        for path in self.paths:
+            remove(path)
+        for path in self.logs if self.params["logs"] == "delete" else []:
+            remove(path)
+        self.run("systemctl", "daemon-reload")
+        if self.units:
+            self.module.run_command(["systemctl", "reset-failed", "--", *self.units])
+        for account in self.accounts:
+            self.run("userdel", account)
+            # A group that the audit's account is in stays behind.
+            if account in {group.gr_name for group in grp.getgrall()}:
+                self.run("groupdel", account)
+        with self.store.locked():
+            self.store.note_managed(self.store.managed() - set(self.paths), final=True)
+            for path in self.records:
+                fs.unlink(path)
+
+
+def named_accounts(name: str) -> list[str]:
+    """Service accounts of the application that exist."""
+    found = []
+    for pattern in layout.ACCOUNTS:
+        try:
+            user = pwd.getpwnam(pattern.format(name=name))
+        except KeyError:
+            continue
+        if user.pw_uid < 1000:
+            found.append(user.pw_name)
+    return found
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "name": {"type": "str", "required": True},
+            "base": {"type": "path"},
+            "data": {"type": "str", "choices": ["keep", "delete"], "default": "keep"},
+            "archive": {"type": "bool", "default": True},
+            "logs": {"type": "str", "choices": ["keep", "delete"], "default": "keep"},
+            "revoke": {"type": "bool", "default": False},
+            "ca_bundle": {"type": "path", "default": "/etc/ssl/certs/ca-certificates.crt"},
+        },
+        supports_check_mode=True,
+    )
+    removal = Removal(module)
+    if not layout.is_ours(removal.name, removal.store.managed()):
+        module.exit_json(changed=False, removed=[], kept=[])
+    removed, kept = removal.plan()
+    try:
+        if not module.check_mode:
+            removal.execute()
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or removal.name}: {error.strerror or error}. The next run goes on from here.")
+    module.exit_json(changed=True, removed=removed, kept=kept)
+
+
+if __name__ == "__main__":
+    main()
