@@ -38,14 +38,15 @@ BELOW_OURS = (
     "/etc/ssl/acme-cert/{name}", "/etc/ssl/acme-cert/{name}.rsa", "/etc/acme-cert/live/{name}", "/etc/acme-cert/live/{name}.rsa",
     "/etc/acme-cert/archive/{name}", "/etc/acme-cert/archive/{name}.rsa", "/etc/acme-cert/renewal/{name}.conf",
     "/etc/acme-cert/renewal/{name}.rsa.conf", "/var/lib/acme-cert/served-{name}", "/var/lib/acme-cert/served-{name}.rsa",
-    "/var/lib/pip-audit/{name}", f"{UNITS}/gunicorn-{{name}}@.service.d", f"{UNITS}/acme-cert-renew@{{name}}.service.d",
+    "/var/lib/acme-cert/placeholder/{name}", "/var/lib/systemd/timers/stamp-acme-cert-renew@{name}.timer", "/var/lib/pip-audit/{name}",
+    f"{UNITS}/gunicorn-{{name}}@.service.d", f"{UNITS}/acme-cert-renew@{{name}}.service.d",
     f"{UNITS}/acme-cert-renew@{{name}}.rsa.service.d", f"{UNITS}/flask-logs-{{name}}.service",
 )
 # Units of an application, as patterns of systemctl.
 RUNNING = (
     "gunicorn-{name}@*", "pip-audit-{name}.socket", "pip-audit-{name}@*", "acme-cert-renew@{name}.timer", "acme-cert-renew@{name}.service",
     "acme-cert-renew@{name}.rsa.service", "flask-logs-{name}.service", "systemd-journald@{name}.socket",
-    "systemd-journald-varlink@{name}.socket", "systemd-journald@{name}.service",
+    "systemd-journald-varlink@{name}.socket", "systemd-journald@{name}.service", "systemd-journald-sync@{name}.service",
 )
 PARTS = ("app_release", "app_secrets", "app_logging", "gunicorn_app", "pip_audit", "nginx_site", "acme_cert")
 

@@ -112,6 +112,7 @@ class Removal:
         self.paths = [path for path in named([*layout.FILES, *layout.BELOW_OURS, *layout.DIRECTORIES]) if path not in (self.data, *self.logs)]
         self.paths += [link for pattern in layout.RUNNING
                        for link in glob.glob(f"{layout.UNITS}/*.wants/{pattern.format(name=glob.escape(self.name))}")]
+        self.paths += glob.glob(f"/etc/gunicorn/__pycache__/{glob.escape(self.name)}.conf.*.pyc")
         self.accounts = named_accounts(self.name)
         self.records = [path for part in layout.PARTS
                         if os.path.exists(path := f"{layout.STATE}/parts/{part}-{self.name}.json")]
@@ -210,9 +211,20 @@ class Removal:
             if account in {group.gr_name for group in grp.getgrall()}:
                 self.run("groupdel", account)
         with self.store.locked():
-            self.store.note_managed(self.store.managed() - set(self.paths), final=True)
+            # Logs that stay are still ours: the application can be deployed again under its name.
+            left = {path for path in self.store.managed() if not path.startswith(tuple(f"{gone}/" for gone in self.paths))} - set(self.paths)
+            self.store.note_managed(left | {path for path in self.logs if os.path.isdir(path)}, final=True)
+            self.remember_accounts()
             for path in self.records:
                 fs.unlink(path)
+
+    def remember_accounts(self) -> None:
+        """Record accounts that applications share, such as pip-audit, which stay."""
+        path = f"{layout.STATE}/parts/accounts.json"
+        users = dict((fs.read_json(path) or {}).get("users", {}))
+        for record in self.records:
+            users.update((fs.read_json(record) or {}).get("users", {}))
+        fs.write_json(path, {"users": {user: number for user, number in users.items() if user not in self.accounts}})
 
 
 def named_accounts(name: str) -> list[str]:
