@@ -32,10 +32,17 @@ def test_a_program_that_listens_on_port_80_is_named_before_anything_is_installed
         assert occupied.run("systemctl is-active nginx").stdout.strip() == "inactive"
 
 
-def test_a_service_that_does_not_start_is_not_left_enabled(server: Server, playbooks: Playbooks) -> None:
-    host = server.host
+@pytest.fixture
+def without_unit(server: Server) -> Iterator[Any]:
+    """A host, from which the unit is removed afterwards."""
+    yield server.host
+    server.host.check_output("systemctl disable --quiet --now repair-test; systemctl reset-failed repair-test; rm -f /etc/systemd/system/repair-test.service "
+                             "/var/lib/file_set/parts/repair-unit.json; systemctl daemon-reload")
+
+
+def test_a_service_that_does_not_start_is_not_left_enabled(server: Server, playbooks: Playbooks, without_unit: Any) -> None:
+    host = without_unit
     run = playbooks.run("molecule/repair/unit.yml", "--limit", server.name)
     assert run.rc != 0 and "`systemctl start repair-test.service` failed" in run.words
     assert host.run("systemctl is-enabled repair-test").stdout.strip() == "disabled"
     assert host.run("systemctl is-active repair-test").stdout.strip() in ("inactive", "failed")
-    host.check_output("rm /etc/systemd/system/repair-test.service /var/lib/file_set/parts/repair-unit.json; systemctl daemon-reload")
