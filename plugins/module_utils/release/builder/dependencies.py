@@ -94,7 +94,10 @@ def plan(folder: Path, wanted: str, groups: Collection[str] = (), extras: Collec
 def find_python(wanted: str) -> str:
     """The interpreter of the host that `wanted` means: a path, or a version such as 3.12."""
     if wanted.startswith("/"):
-        return wanted
+        # The versioned name: python3 is another interpreter after an upgrade of the distribution, and the venv of a release
+        # that serves would find none of its packages.
+        real = os.path.realpath(wanted)
+        return real if os.path.dirname(real) == os.path.dirname(wanted) else wanted
     places = [f"{folder}/python{wanted}" for folder in ("/usr/bin", "/usr/local/bin")]
     return next((place for place in places if os.access(place, os.X_OK)), places[0])
 

@@ -195,6 +195,15 @@ def test_pointers_of_git_lfs_are_not_served(tmp_path: Path) -> None:
     dependencies.refuse_pointers(tmp_path)
 
 
+def test_a_venv_is_made_with_the_versioned_interpreter_which_an_upgrade_of_the_distribution_keeps(tmp_path: Path) -> None:
+    (tmp_path / "python3.11").touch()
+    (tmp_path / "python3").symlink_to("python3.11")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/python").symlink_to("../python3.11")
+    assert dependencies.find_python(f"{tmp_path}/python3") == f"{tmp_path}/python3.11"
+    assert dependencies.find_python(f"{tmp_path}/bin/python") == f"{tmp_path}/bin/python", "an installation of its own"
+
+
 def test_a_version_is_an_interpreter_of_the_host() -> None:
     assert dependencies.find_python("/opt/python") == "/opt/python"
     assert dependencies.find_python("3.99") == "/usr/bin/python3.99"
