@@ -133,7 +133,7 @@ def main() -> None:
     sys.argv = ["gunicorn"]  # an application may read the command line
     output.write(json.dumps(answer(question)) + "\n")
     output.flush()
-    for stream in (sys.stdout, sys.stderr):  # the application may have closed or replaced them
+    for standard in (sys.stdout, sys.stderr):  # the application may have closed or replaced them
         with contextlib.suppress(Exception):
-            stream.flush()
+            standard.flush()
     os._exit(0)  # threads and exit handlers of the application do not matter here

@@ -89,7 +89,8 @@ class Pages:
 
     def look(self, source: Path, folders: Iterable[Path] = (), front: str = "/") -> Report:
         """Fetch the pages and read the templates of the source, and those of `folders`."""
-        pages, found = [], self.read(source, folders)
+        pages: list[tuple[str, int]] = []
+        found = self.read(source, folders)
         constant = {use.source for _unused, use in found if use.source.startswith("'sha")}
         waiting, seen = [front], set()
         for _unused in range(2 * MOST_PAGES):  # links that lead to the same page count as well

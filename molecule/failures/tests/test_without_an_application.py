@@ -1,0 +1,70 @@
+"""An application that is removed, and what stands in the way of its return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from host.playbooks import Playbooks, Run
+from steps import ROOT, STATE
+
+HOST = "debian13"
+# Of the name in these places; the audit's account and the store are shared.
+LEFT = ("find /etc /srv /var/lib /var/cache /run/systemd/system -name *hostile* -not -path */parts/accounts.json; "
+        "getent passwd hostile; getent group hostile; true")
+
+
+@pytest.fixture(scope="module", name="play")
+def _play(step: Callable[[str], Run]) -> Callable[..., Run]:
+    """A playbook on one host, after all steps of the scenario."""
+    step("again")
+    inventories = [ROOT / "molecule/inventory", ROOT / "molecule/failures/inventory", STATE / "failures-step.json"]
+    playbooks = Playbooks([str(path) for path in inventories])
+    return lambda name, *options: playbooks.run(name, f"--limit={HOST}", *options)
+
+
+def test_a_removal_that_is_not_confirmed_lists_and_changes_nothing(play: Callable[..., Run], at: Callable[..., Any]) -> None:
+    run = play("remove", "-e", "app=hostile")
+    assert run.rc != 0
+    run.says("Nothing was removed", "/etc/nginx/sites-enabled/hostile.conf", "/srv/hostile", "account hostile-build", "/var/lib/hostile, renamed to")
+    assert at(HOST, "hostile").server.host.file("/etc/nginx/sites-enabled/hostile.conf").exists
+
+
+def test_a_removed_application_leaves_its_data_and_nothing_else(play: Callable[..., Run], at: Callable[..., Any]) -> None:
+    server = at(HOST, "shop").server
+    server.host.run_expect([0], "install -d -o hostile /var/lib/hostile && echo kept > /var/lib/hostile/data")
+    run = play("remove", "-e", "app=hostile", "-e", "confirm=hostile")
+    assert run.rc == 0, run.output
+    [kept] = server.host.run(LEFT).stdout.split()
+    assert kept.startswith("/var/lib/hostile.removed-")
+    assert server.host.file(f"{kept}/data").content_string == "kept\n"
+    assert (server.host.file(kept).user, server.host.file(kept).mode) == ("root", 0o700)
+    assert server.host.run("systemctl --failed --no-legend '*hostile*'").stdout == ""
+    assert server.outside.https(at(HOST, "shop").app.domain, "/healthz").status == 200
+    again = play("remove", "-e", "app=hostile", "-e", "confirm=hostile")
+    assert (again.rc, again.count("changed")[HOST]) == (0, 0), again.output
+
+
+def test_what_others_have_under_the_name_stops_the_run_before_its_first_change(play: Callable[..., Run], at: Callable[..., Any]) -> None:
+    host = at(HOST, "shop").server.host
+    block = "server { listen 80; server_name notes.debian13.example.test; return 204; }"
+    host.run_expect([0], "useradd --create-home --groups sudo hostile && mkdir -p /srv/hostile/current && "
+                         "echo %s > /etc/nginx/sites-enabled/by-hand && echo x > /etc/cron.d/pip-audit-hostile", block)
+    before = host.check_output("find /etc /srv -xdev -not -name '*-' -printf '%p %T@ %u\\n' | sort | sha256sum")
+    run = play("site")
+    assert run.rc != 0 and run.count("changed")[HOST] == 0
+    run.says("the account hostile, number 1", "member of sudo", "/srv/hostile, where the releases would be", "/etc/cron.d/pip-audit-hostile",
+             "notes.debian13.example.test is served by /etc/nginx/sites-enabled/by-hand", "is not taken over")
+    assert host.check_output("find /etc /srv -xdev -not -name '*-' -printf '%p %T@ %u\\n' | sort | sha256sum") == before
+
+
+def test_a_service_account_and_files_are_moved_aside_on_request(play: Callable[..., Run], at: Callable[..., Any]) -> None:
+    host = at(HOST, "shop").server.host
+    host.run_expect([0], "userdel --remove hostile; useradd --system hostile; rm /etc/nginx/sites-enabled/by-hand")
+    run = play("adopt", "-e", "app=hostile")
+    assert run.rc == 0, run.output
+    assert host.run("ls -d /srv/hostile.before-*/current").rc == 0
+    assert host.run("cat /var/backups/bulwark/hostile-*/etc/cron.d/pip-audit-hostile").stdout == "x\n"
+    assert not host.file("/etc/cron.d/pip-audit-hostile").exists
+    assert play("adopt", "-e", "app=hostile").count("changed")[HOST] == 0
