@@ -56,7 +56,8 @@ def _preflight(app: Mapping[str, Any]) -> str:
 def _row(host: str, app: Mapping[str, Any]) -> tuple[str, ...]:
     back = [entry["release"] for entry in app["previous"] if entry["state"] == "good"]
     certificate, audit = app["certificate"], app["audit"]
-    return (host, app["name"], app["release"] or "none", _unit(app), certificate["until"][:10] if certificate else "none",
+    name = app["name"] if app.get("listed", True) else f"{app['name']} (not in flask_apps)"
+    return (host, name, app["release"] or "none", _unit(app), certificate["until"][:10] if certificate else "none",
             f"{audit['state']}, {str(audit['time'])[:10]}" if audit else "none yet", _preflight(app), back[0] if back else "-")
 
 

@@ -54,3 +54,10 @@ PARTS = ("app_release", "app_secrets", "app_logging", "gunicorn_app", "pip_audit
 def is_ours(name: str, managed: Iterable[str], parts: str = f"{STATE}/parts") -> bool:
     """Whether an earlier run has made this application. The file of its accounts is the mark of runs without records."""
     return any(os.path.exists(f"{parts}/{role}-{name}.json") for role in ROLES) or f"/etc/sysusers.d/flask-{name}.conf" in managed
+
+
+def deployed(parts: str = f"{STATE}/parts") -> list[str]:
+    """The applications that this host has, by their records."""
+    prefix, suffix = "app_release-", ".json"
+    names = os.listdir(parts) if os.path.isdir(parts) else []
+    return sorted(name[len(prefix):-len(suffix)] for name in names if name.startswith(prefix) and name.endswith(suffix))

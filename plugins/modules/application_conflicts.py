@@ -30,6 +30,10 @@ options:
       base:
         description: Directory of its releases. Default C(/srv/<name>).
         type: path
+  complete:
+    description: Whether these are all applications of the host. Others that it has are then named in a warning.
+    type: bool
+    default: false
   adopt:
     description:
       - Move aside what is under the names instead of failing, and take over the account. Directories get the suffix
@@ -104,6 +108,7 @@ def main() -> None:
                 "domains": {"type": "list", "elements": "str", "required": True},
                 "base": {"type": "path"},
             }},
+            "complete": {"type": "bool", "default": False},
             "adopt": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
@@ -115,6 +120,10 @@ def main() -> None:
     ours = store.managed().union(*(record.get("files", []) for record in claims.records(parts)))
     things = {name: [] if layout.is_ours(name, ours, parts) else conflicts.found(name, base, ours) for name, base in bases.items()}
     taken = {name: found for name, found in things.items() if found and module.params["adopt"] and not any(thing.final for thing in found)}
+    others = [name for name in layout.deployed(parts) if name not in domains]
+    if others and module.params["complete"]:
+        module.warn(f"Not in flask_apps, and still on this host: {', '.join(others)}. They stay as they are, served, renewed and audited. "
+                    "To remove one: ansible-playbook playbooks/remove.yml -e app=NAME")
     problems = conflicts.refusal({name: found for name, found in things.items() if name not in taken})
     gone = {thing.name for found in taken.values() for thing in found}
     problems += conflicts.served_by_others(domains, [pair for pair in conflicts.server_names() if pair[0] not in gone], ours)

@@ -31,6 +31,10 @@ options:
       unit:
         description: Name of the unit template without C(@). Default C(gunicorn-<name>).
         type: str
+  complete:
+    description: Whether applications that the host has besides these are reported too.
+    type: bool
+    default: false
   history:
     description: Number of the last deploys, rollbacks and restarts that are reported.
     type: int
@@ -53,7 +57,7 @@ EXAMPLES = r"""
 RETURN = r"""
 applications:
   description:
-    - One mapping per application, with C(name), C(release), C(instance), C(manifest), C(previous), C(unit),
+    - One mapping per application, with C(name), C(listed), C(release), C(instance), C(manifest), C(previous), C(unit),
       C(certificate), C(audit), C(preflight), C(maintenance), C(deploying), C(sandbox) and C(history). Missing values are null.
     - C(sandbox) lists the errors of the live instance that its sandbox or its limits cause, each with the line that allows it.
   returned: always
@@ -68,6 +72,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
+from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history as release_record
 from ansible_collections.bulwark.flask.plugins.module_utils.release import symptoms
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import log_excerpt
@@ -125,7 +131,7 @@ def status(app: dict[str, Any], count: int) -> dict[str, Any]:
     running = properties(unit) if instance else {}
     preflight = release_record.read(base / "releases" / str(live) / "preflight.json")
     return {
-        "name": app["name"], "release": live, "instance": instance,
+        "name": app["name"], "listed": app.get("listed", True), "release": live, "instance": instance,
         "manifest": {key: manifests.get(str(live), {}).get(key) for key in ("commit", "source", "built_at", "built_by", "python")},
         "previous": [{"release": name, "state": record.state(name) or None} for name in manifests if name != live],
         "unit": {"name": unit, "state": running.get("ActiveState"), "since": running.get("ActiveEnterTimestamp"),
@@ -138,6 +144,15 @@ def status(app: dict[str, Any], count: int) -> dict[str, Any]:
     }
 
 
+def unlisted(names: set[str]) -> list[dict[str, Any]]:
+    """The other applications of this host, with the first name that nginx serves them by."""
+    found = []
+    for name in (name for name in layout.deployed() if name not in names):
+        served = [domain for _unused, domain in conflicts.server_names(f"/etc/nginx/sites-enabled/{name}.conf")]
+        found.append({"name": name, "domain": served[0] if served else name, "base": None, "unit": None, "listed": False})
+    return found
+
+
 def main() -> None:
     """Run the module."""
     entry = {"name": {"type": "str", "required": True}, "domain": {"type": "str", "required": True},
@@ -145,11 +160,15 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "applications": {"type": "list", "elements": "dict", "required": True, "options": entry},
+            "complete": {"type": "bool", "default": False},
             "history": {"type": "int", "default": 5},
         },
         supports_check_mode=True,
     )
-    found = [status(app, module.params["history"]) for app in module.params["applications"]]
+    applications = module.params["applications"]
+    if module.params["complete"]:
+        applications += unlisted({app["name"] for app in applications})
+    found = [status(app, module.params["history"]) for app in applications]
     module.exit_json(changed=False, applications=found)
 
 

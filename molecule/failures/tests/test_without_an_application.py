@@ -31,6 +31,16 @@ def test_a_removal_that_is_not_confirmed_lists_and_changes_nothing(play: Callabl
     assert at(HOST, "hostile").server.host.file("/etc/nginx/sites-enabled/hostile.conf").exists
 
 
+def test_an_application_that_is_not_in_the_inventory_is_named(play: Callable[..., Run], at: Callable[..., Any]) -> None:
+    server = at(HOST, "shop").server
+    server.host.run_expect([0], "ln -s app_release-shop.json /var/lib/file_set/parts/app_release-other.json")
+    try:
+        play("status").says("other (not in flask_apps)")
+        assert "Not in flask_apps, and still on this host: other." in play("site", "--check").words
+    finally:
+        server.host.run_expect([0], "rm /var/lib/file_set/parts/app_release-other.json")
+
+
 def test_a_removed_application_leaves_its_data_and_nothing_else(play: Callable[..., Run], at: Callable[..., Any]) -> None:
     server = at(HOST, "shop").server
     server.host.run_expect([0], "install -d -o hostile /var/lib/hostile && echo kept > /var/lib/hostile/data")

@@ -82,3 +82,10 @@ def test_a_domain_that_others_serve_is_named_with_the_remedy() -> None:
     assert len(renamed) == 1 and "remove.yml -e app=journal" in renamed[0]
     own = "/etc/nginx/sites-enabled/blog.conf"
     assert conflicts.served_by_others(domains, [(own, "blog.example.com"), (own, "other.example.com")], [own]) == []
+
+
+def test_applications_of_the_host_are_known_by_their_records(tmp_path: Path) -> None:
+    assert layout.deployed(str(tmp_path / "none")) == []
+    for name in ("app_release-shop.json", "app_release-my-blog.json", "nginx_site-other.json", "app_release-x.json.new"):
+        (tmp_path / name).touch()
+    assert layout.deployed(str(tmp_path)) == ["my-blog", "shop"]
