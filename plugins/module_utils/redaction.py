@@ -11,11 +11,13 @@ HIDDEN = "[hidden]"
 SHORTEST_PART = 8   # a part of a secret at least this long is hidden, also when the output is cut or wrapped
 SHORTEST_VALUE = 4  # a whole value at least this long is hidden
 _SETTING = re.compile(r"""(?:export\s+)?["']?([A-Za-z_][\w.-]*)["']?\s*[=:]\s*([^=\s].*)""")
+# Values that are plainly none: paths, URLs (their passwords are looked for), addresses, numbers, and words with at most two digits.
+_PLAIN = re.compile(r"[./~][^\s]*|\w+://\S+|[\w.+-]+@[\w.-]+|[\d.:]+|[\w*-]+(\.[\w*-]+)*\.[A-Za-z]{2,}(:\d+)?|([A-Za-z]*\d{0,2}([-_ .,/:+\[\]{}\"']+|$))*")
 _SCANNED = 65536
 
 
 def _values(text: str) -> set[str]:
-    """The secrets of a file, line by line: of a setting what its name and its form say; all of a line that is none."""
+    """The secrets of a file, line by line: of a setting the value, unless its name and form are plain; all of any other line."""
     values: set[str] = set()
     for line in map(str.strip, text.splitlines()):
         setting = _SETTING.fullmatch(line)
@@ -25,7 +27,8 @@ def _values(text: str) -> set[str]:
             values.add(line)
             continue
         name, value = setting[1], setting[2].rstrip(",").strip("'\"")
-        values |= set(Redactor({name: value}).hidden) | ({value} if SECRET_NAME.search(name) else set())
+        secret = SECRET_NAME.search(name) or not _PLAIN.fullmatch(value)
+        values |= {value} if secret else set(Redactor({name: value}).hidden)
     return values
 
 

@@ -44,3 +44,12 @@ def test_only_the_end_of_a_long_output_is_shown() -> None:
 
 def test_without_secrets_nothing_is_hidden() -> None:
     assert hide("as it is\n", []) == "as it is"
+
+
+@pytest.mark.parametrize("value", ["canary-Xq7pLw92", "older-secret-8812", "4f9a0c", "pa55word!", "x" * 20 + "1234"])
+def test_a_value_that_is_not_plainly_harmless_is_hidden_whatever_its_name(value: str) -> None:
+    assert hide(f"K={value} is wrong", [f"K={value}\n"]) == "K=[hidden] is wrong"
+
+
+def test_a_long_plain_value_is_looked_at_in_linear_time() -> None:
+    assert hide("as it is", ["K=" + "a-" * 20000 + "!\n"]) == "as it is"
