@@ -85,7 +85,7 @@ def interpreter(directory: Path, wanted: Path | None) -> Path:
         found = shutil.which(wanted)
         if found is None:
             raise CannotInspect(f"--python {wanted} is no program")
-        return Path(found)
+        return Path(found).absolute()  # not resolved: a link in bin is what makes a virtual environment
     active = os.environ.get("VIRTUAL_ENV")
     places = [directory / ".venv", directory / "venv", *([Path(active)] if active else [])]
     return next((place / "bin/python" for place in places if (place / "bin/python").exists()), Path(sys.executable))

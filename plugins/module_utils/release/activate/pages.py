@@ -110,7 +110,7 @@ class Pages:
     def read(self, source: Path, folders: Iterable[Path] = ()) -> list[tuple[str, page_policy.Use]]:
         """What the policy stops in the templates of the source and of other folders, each with its place."""
         named = [(template, template.relative_to(source)) for template in templates(source)]
-        named += [(template, template.relative_to(folder.parents[1])) for folder in folders for template in templates(folder)]
+        named += [(template, template.relative_to(_packages(folder))) for folder in folders for template in templates(folder)]
         return [(f"{name}:{use.line} {use.what}", use) for template, name in named
                 for use in page_policy.refused(page_policy.uses(template.read_text(encoding="utf-8", errors="replace")), self.policy)]
 
@@ -118,6 +118,11 @@ class Pages:
         """All of it."""
         return Report(pages, list(dict.fromkeys(text for text, _unused in found)),
                       page_policy.needed([use for _unused, use in found], self.policy))
+
+
+def _packages(folder: Path) -> Path:
+    """The directory of packages that a folder lies in; its templates are named from there."""
+    return next((parent for parent in folder.parents if parent.name in ("site-packages", "dist-packages")), folder.parents[1])
 
 
 def templates(source: Path) -> Iterator[Path]:

@@ -66,6 +66,11 @@ def test_an_interpreter_without_flask_is_named(run: Run, tmp_path: Path) -> None
     assert done.returncode == 2 and "/usr/bin/python3 has no Flask; name the application's own interpreter with --python" in done.stderr
 
 
+def test_a_relative_interpreter_is_one_of_the_current_directory(run: Run, tmp_path: Path, venv: Path) -> None:
+    (tmp_path / "env").symlink_to(venv)
+    assert run(GOOD, "--python", "env/bin/python").returncode == 0
+
+
 def test_json_has_every_finding(run: Run) -> None:
     report = json.loads(run(BAD, "--format", "json").stdout)
     assert [row["check"] for row in report["blocking"]] == ["debug_mode"] and report["ok"] is False and len(report["passed"]) > 10

@@ -55,12 +55,12 @@ def test_pages_that_lead_to_the_same_one_come_to_an_end(tmp_path: Path) -> None:
 
 
 def test_templates_of_packages_that_serve_pages_are_read(tmp_path: Path) -> None:
-    folder = tmp_path / "venv/lib/panel/templates"
+    folder = tmp_path / "venv/lib/site-packages/panel/templates/v4"
     (folder / "admin").mkdir(parents=True)
     (folder / "admin/list.html").write_text('<button onclick="go()">')
     (tmp_path / "src").mkdir()
     report = Pages(Site({}).fetch, "shop.example.com", STRICT).look(tmp_path / "src", [folder])
-    assert report.stopped == ["panel/templates/admin/list.html:1 event handler onclick"]
+    assert report.stopped == ["panel/templates/v4/admin/list.html:1 event handler onclick"]
 
 
 def test_redirects_are_followed_on_the_same_host_and_come_to_an_end(tmp_path: Path) -> None:
