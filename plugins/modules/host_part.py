@@ -243,21 +243,23 @@ class Run(Session):
         """The files of the set in a directory of systemd."""
         return [entry for entry in self.entries if entry.kind == "file" and os.path.dirname(entry.dest) == folder]
 
-    def known_accounts(self) -> set[str]:
-        """Accounts that earlier runs have made: by the records, and by the files of sysusers.d that a killed run has written."""
-        known = {name for record in claims.records(self.parts) for name in record.get("users", {})}
+    def known_accounts(self) -> tuple[set[str], set[str]]:
+        """Accounts that earlier runs have made, and groups: by the records, and by the files of sysusers.d that are managed."""
+        users = {name for record in claims.records(self.parts) for name in record.get("users", {})}
+        groups: set[str] = set()
         for path in self.store.managed():
             if os.path.dirname(path) == "/etc/sysusers.d" and os.path.isfile(path):
                 with open(path, encoding="utf-8", errors="replace") as stream:
                     text = stream.read()
+                users.update(accounts.names(text))
                 # A membership makes the group before the account of that name exists.
-                known.update(accounts.names(text), accounts.groups(text))
-        return known
+                groups.update(accounts.groups(text))
+        return users, users | groups
 
     def refuse(self) -> None:
         """Fail when an account of the set is not of this collection, or another program listens on a port of a unit."""
-        known = self.known_accounts()
-        problems = [text for entry in self.below("/etc/sysusers.d") for text in accounts.taken(entry.data.decode(), known)]
+        users, groups = self.known_accounts()
+        problems = [text for entry in self.below("/etc/sysusers.d") for text in accounts.taken(entry.data.decode(), users, groups)]
         if any(unit.ports for unit in self.wanted):
             listing = self.module.run_command(ports.LISTENERS)[1]
             problems += [text for unit in self.wanted if unit.state == "started" for text in ports.taken(listing, unit.ports, unit.name)]

@@ -71,16 +71,16 @@ def _password(name: str, shadow: str) -> bool:
     return not fields[1].startswith(("!", "*"))
 
 
-def taken(text: str, known: Container[str] = (), shadow: str = "/etc/shadow") -> list[str]:
+def taken(text: str, known: Container[str] = (), known_groups: Container[str] = (), shadow: str = "/etc/shadow") -> list[str]:
     """A message for each user of a sysusers.d file that is the account of a person or of another program on this host.
 
-    `known` are the accounts that earlier runs have made.
+    `known` are the accounts that earlier runs have made, `known_groups` the groups.
     """
     problems = []
     for name in names(text):
         user = _user(name)
         if user is None:
-            if name not in known and _group(name) is not None:
+            if name not in known_groups and _group(name) is not None:
                 problems.append(f"the group {name} exists already, and a service of that name would have its rights: choose another name, "
                                 f"or remove the group with `delgroup {name}`")
             continue

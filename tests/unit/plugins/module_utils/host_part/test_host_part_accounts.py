@@ -36,15 +36,15 @@ def test_an_account_that_can_log_in_is_refused(tmp_path: Path, monkeypatch: pyte
 def test_an_account_of_a_service_is_accepted_when_an_earlier_run_has_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts.pwd, "getpwnam", lambda name: pwd.struct_passwd((name, "x", 990, 990, "", "/", "/usr/sbin/nologin")))
     (tmp_path / "shadow").write_text("x:!*:1::::::\n")
-    assert accounts.taken("u x - \"X\" /\n", ["x"], str(tmp_path / "shadow")) == []
-    [problem] = accounts.taken("u x - \"X\" /\n", [], str(tmp_path / "shadow"))
+    assert accounts.taken("u x - \"X\" /\n", ["x"], shadow=str(tmp_path / "shadow")) == []
+    [problem] = accounts.taken("u x - \"X\" /\n", [], ["x"], str(tmp_path / "shadow"))
     assert problem.startswith("the account x exists already and another program may use it")
 
 
 def test_a_group_of_another_program_is_refused_and_one_left_of_our_account_is_not() -> None:
     [problem] = accounts.taken("u adm - \"X\" /\n")  # a group of Debian without an account
     assert problem.startswith("the group adm exists already")
-    assert accounts.taken("u adm - \"X\" /\n", ["adm"]) == []
+    assert accounts.taken("u adm - \"X\" /\n", [], ["adm"]) == []
     assert accounts.groups("u x - - /\nm x adm\n") == ["adm"]
 
 
