@@ -14,10 +14,10 @@ PLAYBOOK = """\
     flask_apps: {{first: {entry}, second: {entry}, third: {entry}}}
   tasks:
     - ansible.builtin.include_tasks: {root}/playbooks/tasks/applications.yml
-      vars: {{step: "{step}", keep_going: {keep_going}}}
+      vars: {{__step: "{step}", __keep_going: {keep_going}}}
       tags: always
     - ansible.builtin.include_tasks: {root}/playbooks/tasks/applications.yml
-      vars: {{step: "{step}", keep_going: {keep_going}}}
+      vars: {{__step: "{step}", __keep_going: {keep_going}}}
       tags: always
     - ansible.builtin.include_tasks: {root}/playbooks/tasks/failures.yml
       tags: always
