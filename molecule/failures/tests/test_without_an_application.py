@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from host.outside import Outside
 from host.playbooks import Playbooks, Run
 from steps import ROOT, STATE
 
@@ -51,7 +52,8 @@ def test_a_removed_application_leaves_its_data_and_nothing_else(play: Callable[.
     assert server.host.file(f"{kept}/data").content_string == "kept\n"
     assert (server.host.file(kept).user, server.host.file(kept).mode) == ("root", 0o700)
     assert server.host.run("systemctl --failed --no-legend '*hostile*'").stdout == ""
-    assert server.outside.https(at(HOST, "shop").app.domain, "/healthz").status == 200
+    outside = Outside(server.outside.address, server.outside.https_port, server.outside.http_port, str(STATE / "ca-eab.pem"))
+    assert outside.https(at(HOST, "shop").app.domain, "/healthz").status == 200
     again = play("remove", "-e", "app=hostile", "-e", "confirm=hostile")
     assert (again.rc, again.count("changed")[HOST]) == (0, 0), again.output
 
