@@ -49,7 +49,7 @@ demo-down:  ## Remove the demo
 	@tools/testhosts.py down demo
 
 .PHONY: unit
-unit: setup  ## Unit tests, on every core: a minute, no host
+unit: setup  ## Unit tests, on every core: 2 minutes, no host
 	@pytest tests/unit -n auto
 
 .PHONY: test-role
