@@ -1,7 +1,16 @@
+import sqlite3
+from pathlib import Path
+
 from flask import Flask, jsonify, request
 
 app = Flask(__name__, static_folder="frontend/dist", static_url_path="/assets")
-TASKS = []
+Path(app.instance_path).mkdir(exist_ok=True)
+
+
+def database():
+    connection = sqlite3.connect(Path(app.instance_path) / "tasks.db")
+    connection.execute("CREATE TABLE IF NOT EXISTS task (title TEXT)")
+    return connection
 
 
 @app.get("/")
@@ -11,10 +20,13 @@ def index():
 
 @app.get("/api/tasks")
 def tasks():
-    return jsonify(TASKS)
+    with database() as connection:
+        return jsonify([{"title": title} for (title,) in connection.execute("SELECT title FROM task")])
 
 
 @app.post("/api/tasks")
 def add():
-    TASKS.append({"title": str(request.get_json()["title"])})
-    return jsonify(TASKS[-1]), 201
+    title = str(request.get_json()["title"])
+    with database() as connection:
+        connection.execute("INSERT INTO task VALUES (?)", [title])
+    return jsonify({"title": title}), 201
