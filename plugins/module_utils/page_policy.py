@@ -32,7 +32,7 @@ POLICIES: dict[str, dict[str, list[str]]] = {
         "frame-ancestors": ["'none'"],
     },
     # For pages with inline scripts and styles, or with some of other sites. Plug-ins, frames of other sites around this one
-# and a base URL of another site stay forbidden.
+    # and a base URL of another site stay forbidden.
     "compatible": {
         "default-src": ["'self'", "https:", "data:", "blob:"],
         "script-src": ["'self'", "https:", "blob:", UNSAFE_INLINE, "'unsafe-eval'"],

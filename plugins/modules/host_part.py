@@ -219,7 +219,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.host_part import acc
 TITLES = {"installed": "install", "removed": "remove", "venvs": "build", "accounts": "create", "directories": "create or correct",
           "steps": "run"}
 # The lock of everything that changes accounts, such as useradd. systemd-sysusers waits for it without an end.
-PASSWD_LOCK, PASSWD_SECONDS = "/etc/.pwd.lock", 60
+PASSWD_LOCK = "/etc/.pwd.lock"
+PASSWD_SECONDS = 60
 LATER = "The files are written and valid, but not everything is in effect; the next run tries again"
 
 

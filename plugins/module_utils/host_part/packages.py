@@ -132,7 +132,7 @@ class Apt:
                 self.waited += time.monotonic() - began + 1
                 if self.waited >= self.wait_seconds:
                     raise Busy(f"{purpose}: another process took apt's lock again and again for {self.wait_seconds:.0f} seconds:\n"
-                                  f"{err[-2000:]}")
+                               f"{err[-2000:]}")
                 time.sleep(1)
                 continue
             if "dpkg was interrupted" in err and not configured:

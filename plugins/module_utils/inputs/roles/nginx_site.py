@@ -46,7 +46,7 @@ def policy(where: str, value: Mapping[str, Any]) -> list[str]:
         listed = sources.split() if isinstance(sources, str) else sources
         if not isinstance(listed, list) or not all(isinstance(source, str) and SOURCE.fullmatch(source) for source in listed):
             problems.append(f"{where}.{name} must be a list of sources without spaces, commas, ; $ \" and \\, "
-                         "such as [\"'self'\", \"https://cdn.example.com\"]")
+                            "such as [\"'self'\", \"https://cdn.example.com\"]")
     return problems
 
 
@@ -69,7 +69,7 @@ def headers(where: str, value: Mapping[str, Any]) -> list[str]:
         elif not isinstance(text, str) or not TEXT.fullmatch(text):
             problems.append(f"{where}.{name} must be one line of plain ASCII without $, in quotes")
     return problems + [f"{where}: {name} is set twice, in different case; keep one"
-                    for name, n in Counter(str(name).lower() for name in value).items() if n > 1]
+                       for name, n in Counter(str(name).lower() for name in value).items() if n > 1]
 
 
 def cookie_flags(where: str, value: Mapping[str, Any]) -> list[str]:
