@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
+
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import claims
 
 STATE = "/var/lib/file_set"
 UNITS = "/etc/systemd/system"
@@ -51,9 +54,13 @@ RUNNING = (
 PARTS = ("app_release", "app_secrets", "app_logging", "gunicorn_app", "pip_audit", "nginx_site", "acme_cert")
 
 
-def is_ours(name: str, managed: Iterable[str], parts: str = f"{STATE}/parts") -> bool:
-    """Whether an earlier run has made this application. The file of its accounts is the mark of runs without records."""
-    return any(os.path.exists(f"{parts}/{role}-{name}.json") for role in ROLES) or f"/etc/sysusers.d/flask-{name}.conf" in managed
+def is_ours(name: str, managed: Iterable[str], parts: str = f"{STATE}/parts", root: str = "") -> bool:
+    """Whether an earlier run has made this application: by its records, or by the file of its accounts."""
+    if any(os.path.exists(f"{parts}/{role}-{name}.json") for role in ROLES):
+        return True
+    accounts = f"/etc/sysusers.d/flask-{name}.conf"
+    return accounts in managed or os.path.isfile(root + accounts) and claims.is_own(Path(root + accounts).read_bytes())
+
 
 
 def deployed(parts: str = f"{STATE}/parts") -> list[str]:

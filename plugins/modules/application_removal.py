@@ -76,12 +76,17 @@ import pwd
 import shutil
 import tarfile
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
+from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAME
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
 
 CERTBOT = "/opt/certbot/current/bin/certbot"
 NGINX_TEST = "/usr/local/sbin/nginx-test-in-sandbox"
@@ -102,14 +107,12 @@ class Removal:
         self.module, self.params, self.name = module, module.params, module.params["name"]
         self.store = Store(layout.STATE)
         self.stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        base = self.params["base"] or f"/srv/{self.name}"
-
-        def named(patterns: Any) -> list[str]:
-            return [path for pattern in patterns if os.path.lexists(path := pattern.format(name=self.name, base=base))]
-
+        self.base = self.params["base"] or f"/srv/{self.name}"
         self.data = f"/var/lib/{self.name}"
         self.logs = [f"/var/log/nginx/{self.name}", *glob.glob(f"/var/log/journal/*.{glob.escape(self.name)}")]
-        self.paths = [path for path in named([*layout.FILES, *layout.BELOW_OURS, *layout.DIRECTORIES]) if path not in (self.data, *self.logs)]
+        patterns = (*layout.FILES, *layout.BELOW_OURS, *layout.DIRECTORIES)
+        self.own_paths = {pattern.format(name=self.name, base=self.base) for pattern in patterns} - {self.data, *self.logs}
+        self.paths = sorted(path for path in self.own_paths if os.path.lexists(path))
         self.paths += [link for pattern in layout.RUNNING
                        for link in glob.glob(f"{layout.UNITS}/*.wants/{pattern.format(name=glob.escape(self.name))}")]
         self.paths += glob.glob(f"/etc/gunicorn/__pycache__/{glob.escape(self.name)}.conf.*.pyc")
@@ -137,9 +140,9 @@ class Removal:
         kept = []
         if os.path.isdir(self.data):
             removed += [self.data] * (self.params["data"] == "delete")
-            kept += [f"{self.data}, renamed to {self.data}.removed-{self.stamp}"] * (self.params["data"] == "keep")
+            kept += [f"{self.data}, renamed to {self.data}.removed-<time>"] * (self.params["data"] == "keep")
             if self.params["data"] == "delete" and self.params["archive"]:
-                kept.append(f"an archive of {self.data}: {layout.BACKUPS}/{self.name}-{self.stamp}.tar.gz")
+                kept.append(f"an archive of {self.data}: {layout.BACKUPS}/{self.name}-<time>.tar.gz")
         logs = [path for path in self.logs if os.path.isdir(path)]
         (removed if self.params["logs"] == "delete" else kept).extend(logs)
         return removed, kept
@@ -147,10 +150,12 @@ class Removal:
     def take_out_of_nginx(self) -> None:
         """Remove the server blocks and reload nginx; when its configuration is not valid without them, put them back."""
         site = f"/etc/nginx/sites-enabled/{self.name}.conf"
-        if not os.path.lexists(site):
-            return
         aside = fs.temporary_name(site)
-        os.rename(site, aside)
+        # A run that was killed may have left the second name, and nginx with the old configuration.
+        if not os.path.lexists(site) and not os.path.lexists(aside):
+            return
+        if os.path.lexists(site):
+            os.rename(site, aside)
         test = [NGINX_TEST] if os.path.exists(NGINX_TEST) else ["nginx", "-t", "-q"]
         status, out, err = self.module.run_command(test)
         if status:
@@ -181,13 +186,25 @@ class Removal:
             fs.make_private_directory(layout.BACKUPS)
             path = f"{layout.BACKUPS}/{self.name}-{self.stamp}.tar.gz"
             temporary = fs.temporary_name(path)
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-                with tarfile.open(fileobj=stream, mode="w:gz") as tar:
-                    tar.add(self.data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, path)
+            try:
+                with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+                    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+                        tar.add(self.data)
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.replace(temporary, path)
+            except OSError:
+                fs.unlink(temporary)  # of a full disk
+                raise
         shutil.rmtree(self.data)
+
+    @contextmanager
+    def no_deploy(self) -> Iterator[None]:
+        """Keep deploys of this application out, or fail while one runs."""
+        with ExitStack() as stack:
+            if os.path.isdir(self.base):
+                stack.enter_context(Releases(Path(self.base)).lock.hold(self.name, "the removal"))
+            yield
 
     def execute(self) -> None:
         """Remove it: first from the clients' view, the records last."""
@@ -212,7 +229,7 @@ class Removal:
                 self.run("groupdel", account)
         with self.store.locked():
             # Logs that stay are still ours: the application can be deployed again under its name.
-            left = {path for path in self.store.managed() if not path.startswith(tuple(f"{gone}/" for gone in self.paths))} - set(self.paths)
+            left = {path for path in self.store.managed() if not path.startswith(tuple(f"{gone}/" for gone in self.own_paths))} - self.own_paths
             self.store.note_managed(left | {path for path in self.logs if os.path.isdir(path)}, final=True)
             self.remember_accounts()
             for path in self.records:
@@ -254,13 +271,18 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    if not APP_NAME.fullmatch(module.params["name"]):
+        module.fail_json(msg="name must be the name of an application: a letter, then at most 24 letters, digits, - and _")
     removal = Removal(module)
     if not layout.is_ours(removal.name, removal.store.managed()):
         module.exit_json(changed=False, removed=[], kept=[])
     removed, kept = removal.plan()
     try:
         if not module.check_mode:
-            removal.execute()
+            with removal.no_deploy():
+                removal.execute()
+    except ReleaseError as error:
+        module.fail_json(msg=f"Nothing was removed. {error}")
     except OSError as error:
         module.fail_json(msg=f"{error.filename or removal.name}: {error.strerror or error}. The next run goes on from here.")
     module.exit_json(changed=True, removed=removed, kept=kept)

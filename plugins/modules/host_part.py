@@ -19,7 +19,7 @@ description:
   - An account of C(/etc/sysusers.d) that exists and was not made by this module is refused before anything is changed. A
     service never takes over the account of a person or of another program.
   - A file that exists and was not written by this collection is not replaced, unless its entry has C(backup), or a Debian
-    package has installed it and nobody has changed it.
+    package has installed it and it is unmodified.
 options:
   name:
     description: Name of the part, unique on the host. Its files and units are recorded in C(<state_dir>/parts/<name>.json).
@@ -207,11 +207,12 @@ backup_files:
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, make_plan
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, TIMED_OUT, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, packages, ports, units, venvs
 
@@ -245,41 +246,39 @@ class Run(Session):
         return [entry for entry in self.entries if entry.kind == "file" and os.path.dirname(entry.dest) == folder]
 
     def known_accounts(self) -> tuple[set[str], set[str]]:
-        """Accounts that earlier runs have made, and groups: by the records, and by the files of sysusers.d that are managed."""
+        """Accounts that earlier runs have made, and groups: by the records, and by the files of sysusers.d of this collection."""
         users = {name for record in claims.records(self.parts) for name in record.get("users", {})}
         groups: set[str] = set()
-        for path in self.store.managed():
-            if os.path.dirname(path) == "/etc/sysusers.d" and os.path.isfile(path):
-                with open(path, encoding="utf-8", errors="replace") as stream:
-                    text = stream.read()
+        managed = self.store.managed()
+        for path in Path("/etc/sysusers.d").glob("*.conf"):
+            data = path.read_bytes() if path.is_file() else b""
+            if str(path) in managed or claims.is_own(data):
+                text = data.decode(errors="replace")
                 users.update(accounts.names(text))
                 # A membership makes the group before the account of that name exists.
                 groups.update(accounts.groups(text))
         return users, users | groups
 
     def refuse(self) -> None:
-        """Fail when an account of the set is not of this collection, or another program listens on a port of a unit."""
+        """Fail before the first change when the set would take a file, an account or a port of others."""
         users, groups = self.known_accounts()
         problems = [text for entry in self.below("/etc/sysusers.d") for text in accounts.taken(entry.data.decode(), users, groups)]
         if any(unit.ports for unit in self.wanted):
             listing = self.module.run_command(ports.LISTENERS)[1]
             problems += [text for unit in self.wanted if unit.state == "started" for text in ports.taken(listing, unit.ports, unit.name)]
+        problems += [f"{path} is on the host and this collection has not written it: move it away"
+                     for path in claims.replaced(make_plan(self.entries, self.store.due()), self.store.managed())]
         if problems:
             raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
 
     def plan(self, final: bool) -> None:
-        """As every set; a file that this collection has not written is not replaced."""
+        """As every set, without the files of packages that are removed unless they were changed."""
         for path in self.module.params["packaged_absent"]:
             if os.path.lexists(path) and not claims.as_packaged(path):
                 self.module.warn(f"{path} is not as a Debian package installed it, and stays. Remove it if nothing uses it.")
             else:
                 self.entries.append(Entry(path, "absent"))
         super().plan(final)
-        refused = claims.replaced(self.changes, self.store.managed())
-        if refused:
-            self.changes = []
-            raise Problem("Nothing was changed, because these files are on the host and this collection has not written them. "
-                          "Move them away:\n" + "\n".join(f"- {path}" for path in refused))
 
     def software(self) -> None:
         """Install and remove packages, then build virtual environments; or predict it."""

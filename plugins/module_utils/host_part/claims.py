@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Change
+
+OWNED = re.compile(rb"[Oo]wned by the role [a-z_]+")
 
 
 def records(parts: str) -> list[dict[str, Any]]:
@@ -17,8 +20,13 @@ def records(parts: str) -> list[dict[str, Any]]:
     return [fs.read_json(path) or {} for path in paths if path.endswith(".json")]
 
 
+def is_own(data: bytes) -> bool:
+    """Whether a file has the header of a role of this collection: the mark that is left when the records are lost."""
+    return bool(OWNED.search(data[:2000]))
+
+
 def as_packaged(path: str, status: str = "/var/lib/dpkg/status") -> bool:
-    """Whether a file, or the file that a link leads to, is a configuration file of a Debian package that nobody has changed."""
+    """Whether a file, or the file that a link leads to, is an unmodified configuration file of a Debian package."""
     real = os.path.realpath(path)
     try:
         with open(real, "rb") as stream:
@@ -31,8 +39,11 @@ def as_packaged(path: str, status: str = "/var/lib/dpkg/status") -> bool:
 
 def replaced(changes: Iterable[Change], managed: Iterable[str]) -> list[str]:
     """Paths of a plan where a file would be replaced that this collection has not written, and no copy is asked for."""
-    ours = set(managed)
-    return [change.path for change in changes
-            if change.now.kind in ("file", "link") and change.want.kind in ("file", "link") and not change.entry.backup
-            and change.entry.dest not in ours and (change.now.data, change.now.link) != (change.want.data, change.want.link)
-            and not as_packaged(change.path)]
+    ours, found = set(managed), []
+    for change in changes:
+        now, want, entry = change.now, change.want, change.entry
+        is_file = now.kind in ("file", "link") and want.kind in ("file", "link")
+        differs = (now.data, now.link) != (want.data, want.link)
+        if is_file and differs and not entry.backup and entry.dest not in ours and not is_own(now.data or b"") and not as_packaged(change.path):
+            found.append(change.path)
+    return found

@@ -48,7 +48,7 @@ class Releases:
         return next((found for found in self.manifests() if found.get("fingerprint") == fingerprint and self._is_whole(found["release"])), None)
 
     def _is_whole(self, release: str) -> bool:
-        """Whether source and virtual environment are there: somebody may have deleted them since, or the interpreter."""
+        """Whether source, virtual environment and interpreter are still there."""
         folder = self.folder / release
         return (folder / "src").is_dir() and os.access(folder / "venv" / "bin" / "python", os.X_OK)
 

@@ -142,7 +142,7 @@ class Installer:
         if index:
             self.env["UV_DEFAULT_INDEX"] = index
         if options.extra_index_urls:
-            # uv takes a package from the first index that has it: nobody can put another one of its name on the public index.
+            # uv takes a package from the first index that has it: a package of the same name on the public index is not taken.
             self.env["UV_INDEX"] = " ".join(options.extra_index_urls)
 
     @contextmanager

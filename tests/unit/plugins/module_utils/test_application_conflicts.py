@@ -67,6 +67,15 @@ def test_the_name_is_managed_after_a_run_and_after_a_killed_run(tmp_path: Path) 
     assert layout.is_ours("noapp", [], str(tmp_path))
 
 
+def test_the_name_is_managed_when_the_records_are_lost(tmp_path: Path) -> None:
+    accounts = tmp_path / "etc/sysusers.d/flask-noapp.conf"
+    accounts.parent.mkdir(parents=True)
+    accounts.write_text("u noapp - - /\n")
+    assert not layout.is_ours("noapp", [], str(tmp_path), str(tmp_path))
+    accounts.write_text("# Owned by the role app_release.\nu noapp - - /\n")
+    assert layout.is_ours("noapp", [], str(tmp_path), str(tmp_path))
+
+
 def test_names_of_server_blocks_are_read_from_included_files(root: Path) -> None:
     (root / "etc/nginx/sites-enabled/old").write_text(SITE)
     names = list(conflicts.server_names(root=str(root)))
