@@ -25,6 +25,16 @@ def _play(step: Callable[[str], Run]) -> Callable[..., Run]:
     return lambda name, *options: playbooks.run(name, f"--limit={HOST}", *options)
 
 
+def test_a_run_after_the_records_were_deleted_changes_nothing_that_is_served(play: Callable[..., Run], at: Callable[..., Any]) -> None:
+    host = at(HOST, "shop").server.host
+    live = host.check_output("readlink /srv/shop/current")
+    host.run_expect([0], "rm -rf /var/lib/file_set")
+    run = play("site")
+    assert run.rc == 0, run.output
+    assert host.check_output("readlink /srv/shop/current") == live
+    assert play("site").count("changed")[HOST] == 0
+
+
 def test_a_removal_that_is_not_confirmed_lists_and_changes_nothing(play: Callable[..., Run], at: Callable[..., Any]) -> None:
     run = play("remove", "-e", "app=hostile")
     assert run.rc != 0
