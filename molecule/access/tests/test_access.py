@@ -279,11 +279,11 @@ def test_the_firewall_is_loaded_at_boot_and_after_nftables_service(server: Any) 
 
 
 def test_tables_of_others_survive_a_change_and_lost_rules_come_back(hosts: Any) -> None:
-    hosts.read("nft add table inet somebody; nft flush chain inet host_access web")
+    hosts.read("nft add table inet other; nft flush chain inet host_access web")
     assert set(hosts.read("host-access-firewall check; echo $?").values()) == {"1\n"}
     hosts.plays(changes=True)
     assert set(hosts.read("host-access-firewall check; echo $?").values()) == {"0\n"}
-    assert set(hosts.read("nft delete table inet somebody; echo $?").values()) == {"0\n"}
+    assert set(hosts.read("nft delete table inet other; echo $?").values()) == {"0\n"}
 
 
 def reaches(hosts: Any, account: str, port: int) -> list[bool]:

@@ -19,7 +19,7 @@ UNUSABLE = {
     "listens on loopback alone": DEAF,
     "runs a command of its own": {"host_access_ssh_settings": {"ForceCommand": "/bin/false"}},
     "asks for two keys": {"host_access_ssh_settings": {"AuthenticationMethods": "publickey,publickey"}},
-    "allows other accounts alone": {"host_access_ssh_users": ["somebody"]},
+    "allows other accounts alone": {"host_access_ssh_users": ["other"]},
     "reads keys elsewhere": {"host_access_ssh_settings": {"AuthorizedKeysFile": "/etc/ssh/keys/%u"}},
 }
 # Changes that would close the connection of this run, and the reason that is given.
@@ -200,11 +200,11 @@ def test_a_second_firewall_is_named(hosts: Any) -> None:
 
 
 def test_a_service_that_the_firewall_closes_is_named(hosts: Any) -> None:
-    hosts.read("systemd-run --quiet --collect --unit=somebodys python3 -m http.server 8025; "
+    hosts.read("systemd-run --quiet --collect --unit=other-service python3 -m http.server 8025; "
                "timeout 30 sh -c 'until ss -Hltn | grep -q :8025; do sleep 0.1; done'")
     done = hosts.play("--check", host_access_tcp_ports=[80, 443, 8443])
     opened = hosts.play("--check", host_access_tcp_ports=[80, 443, 8025])
-    hosts.read("systemctl stop somebodys")
+    hosts.read("systemctl stop other-service")
     assert done.rc == 0 and opened.rc == 0, done.output + opened.output
     for host in hosts.ways:
         assert f"{host}: the firewall closes the ports of these services: tcp 8025 (python3)" in " ".join(done.output.split())

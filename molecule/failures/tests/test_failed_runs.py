@@ -11,8 +11,8 @@ from steps import EAB_KEY, STATE
 
 UNTOUCHED = r'''
 import hashlib
-files = ("/etc/nginx/nginx.conf", "/etc/nginx/conf.d/somebody.conf", "/etc/nginx/conf.d/00-catch-all.conf",
-         "/etc/nginx/conf.d/somebody-tls.conf", "/etc/systemd/system/nginx.service.d/sandbox.conf")
+files = ("/etc/nginx/nginx.conf", "/etc/nginx/conf.d/other.conf", "/etc/nginx/conf.d/00-catch-all.conf",
+         "/etc/nginx/conf.d/other-tls.conf", "/etc/systemd/system/nginx.service.d/sandbox.conf")
 print(json.dumps({"nginx": properties("nginx.service", "MainPID", "ActiveState"),
                   "files": {path: hashlib.sha256(open(path, "rb").read()).hexdigest() for path in files if os.path.exists(path)},
                   "packaged": output("dpkg", "--verify", "nginx-common").decode()}))
@@ -53,9 +53,9 @@ def answers(site: Any) -> int:
         return int(connection.recv(100).split()[1])
 
 
-def somebody(site: Any) -> bytes:
+def other(site: Any) -> bytes:
     """The response of the existing site."""
-    return site.server.outside.http("somebody.example").body
+    return site.server.outside.http("other.example").body
 
 
 # --- a host that serves a site of its own already, and does not let root in ------------------------
@@ -67,21 +67,21 @@ def test_a_site_that_serves_every_name_stops_the_run_before_a_change(step: Calla
     assert "set nginx_server_catch_all: false" in run.output
     assert site.ask(UNTOUCHED) == before
     assert before["packaged"] == "", "the test did not begin with a plain nginx"
-    assert somebody(site) == b"somebody's site\n"
+    assert other(site) == b"the other site\n"
 
 
 def test_a_key_that_only_root_may_read_is_a_reason_to_stop_before_anything_changes(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     site = at("debian13")
     before = site.ask(UNTOUCHED)
     run = step("a key of root's")
-    run.says("/etc/ssl/private/somebody.key", "Permission denied", "allow the group ssl-cert to read it", "set nginx_server_unprivileged: false")
+    run.says("/etc/ssl/private/other.key", "Permission denied", "allow the group ssl-cert to read it", "set nginx_server_unprivileged: false")
     assert site.ask(UNTOUCHED) == before
-    assert somebody(site) == b"somebody's site\n"
+    assert other(site) == b"the other site\n"
 
 
 def test_an_existing_site_stays_in_service(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     step("CA down")
-    assert somebody(at("debian13")) == b"somebody's site\n"
+    assert other(at("debian13")) == b"the other site\n"
     assert answers(at("debian13")) == 200
 
 
@@ -150,7 +150,7 @@ def test_the_same_command_recovers_it(step: Callable[..., Any], at: Callable[...
     known = at("debian13").server.outside
     outside = Outside(known.address, known.https_port, known.http_port, str(STATE / "ca-eab.pem"))
     assert outside.https(at("debian13").domain, "/healthz").status == 200
-    assert somebody(at("debian13")) == b"somebody's site\n"
+    assert other(at("debian13")) == b"the other site\n"
 
 
 def test_the_key_of_an_account_binding_is_shown_nowhere(step: Callable[..., Any], at: Callable[..., Any]) -> None:

@@ -10,7 +10,7 @@ from host.playbooks import Playbooks
 from host.plugin import Server
 
 LISTEN = ("systemctl stop nginx; DEBIAN_FRONTEND=noninteractive apt-get -qq remove nginx >/dev/null; "
-          "systemd-run --quiet --collect --unit=somebody python3 -m http.server 80; "
+          "systemd-run --quiet --collect --unit=other python3 -m http.server 80; "
           "timeout 30 sh -c 'until ss -Hltn sport = :80 | grep -q .; do sleep 0.1; done'")
 
 
@@ -19,7 +19,7 @@ def occupied(server: Server, playbooks: Playbooks) -> Iterator[Any]:
     """A host without nginx, on which another program listens on port 80."""
     server.host.check_output(LISTEN)
     yield server.host
-    server.host.run("systemctl stop somebody")
+    server.host.run("systemctl stop other")
     playbooks.good("site", "--limit", server.name, "--tags", "nginx_server")
 
 
@@ -27,7 +27,7 @@ def test_a_program_that_listens_on_port_80_is_named_before_anything_is_installed
     for options in (("--check",), ()):
         run = playbooks.run("site", "--limit", server.name, "--tags", "nginx_server", *options)
         assert run.rc != 0
-        assert "python3 (process " in run.words and "of somebody.service) listens on port 80, which nginx.service needs" in run.words
+        assert "python3 (process " in run.words and "of other.service) listens on port 80, which nginx.service needs" in run.words
         assert occupied.run("dpkg-query -W -f='${db:Status-Status}' nginx").stdout != "installed"
         assert occupied.run("systemctl is-active nginx").stdout.strip() == "inactive"
 

@@ -18,7 +18,7 @@ HOLD = ("systemd-run --quiet --collect --unit=lists-holder python3 -c "
 # What a power cut in the middle leaves: a package that is unpacked, and a status that is not merged.
 INTERRUPT = ("cd /tmp && apt-get -qq update && apt-get -qq download tree && dpkg --unpack tree_*.deb && "
              "dpkg --status tree > /var/lib/dpkg/updates/0001 && rm tree_*.deb")
-BROKEN = "/etc/apt/sources.list.d/somebody.list"
+BROKEN = "/etc/apt/sources.list.d/other.list"
 # Kill the module and apt-get as soon as services are held back.
 KILL = r'''
 import signal, time

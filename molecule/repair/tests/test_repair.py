@@ -1,4 +1,4 @@
-"""What somebody deletes, stops or removes on a host comes back with the next run, and the run after it changes nothing."""
+"""What is deleted, stopped or removed on a host comes back with the next run, and the run after it changes nothing."""
 
 from __future__ import annotations
 

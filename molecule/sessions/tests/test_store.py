@@ -181,7 +181,7 @@ def test_another_redis_of_the_host_is_not_changed(server: Any) -> None:
     cli = host.check_output("command -v valkey-cli || command -v redis-cli")
     unit = Path(cli).name.replace("-cli", "-server")
     assert host.check_output("cat /root/foreign-store") == host.check_output("systemctl show --property=MainPID %s", unit)
-    assert host.check_output("%s get somebody", cli) == "else"
+    assert host.check_output("%s get other", cli) == "else"
     assert host.check_output("%s -p 6379 config get port", cli).split() == ["port", "6379"]
 
 
