@@ -64,7 +64,7 @@ def found(name: str, base: str, managed: Iterable[str], root: str = "") -> list[
 TOKENS = re.compile(r'''"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*|[{};]|[^\s{};"']+''')
 
 
-def _statements(text: str) -> Iterator[list[str]]:
+def statements(text: str) -> Iterator[list[str]]:
     """The directives of an nginx configuration, blocks opened or not."""
     words: list[str] = []
     for token in TOKENS.findall(text):
@@ -78,8 +78,8 @@ def _statements(text: str) -> Iterator[list[str]]:
             words.append(token.strip("\"'"))
 
 
-def server_names(path: str = "/etc/nginx/nginx.conf", root: str = "", seen: Optional[set[str]] = None) -> Iterator[tuple[str, str]]:
-    """Each file of nginx's configuration with each name that a server block in it has.
+def blocks(path: str = "/etc/nginx/nginx.conf", root: str = "", seen: Optional[set[str]] = None) -> Iterator[tuple[str, list[list[str]]]]:
+    """Each file of nginx's configuration, with its directives.
 
     The files are read here, as `nginx -T` would also open the logs, and prints nothing where a file is broken.
     """
@@ -89,15 +89,25 @@ def server_names(path: str = "/etc/nginx/nginx.conf", root: str = "", seen: Opti
     seen.add(path)
     try:
         with open(root + path, encoding="utf-8", errors="replace") as stream:
-            text = stream.read()
+            directives = list(statements(stream.read()))
     except OSError:
         return
-    for words in _statements(text):
-        if words[0] == "server_name":
-            yield from ((path, name.lower()) for name in words[1:])
-        elif words[0] == "include" and len(words) == 2:
+    yield path, directives
+    for words in directives:
+        if words[0] == "include" and len(words) == 2:
             for included in sorted(glob.glob(root + os.path.join("/etc/nginx", words[1]))):
-                yield from server_names(included[len(root):], root, seen)
+                yield from blocks(included[len(root):], root, seen)
+
+
+def files(root: str = "") -> list[str]:
+    """The files of nginx's configuration."""
+    return [path for path, _unused in blocks(root=root)]
+
+
+def server_names(path: str = "/etc/nginx/nginx.conf", root: str = "") -> Iterator[tuple[str, str]]:
+    """Each file of nginx's configuration with each name that a server block in it has."""
+    for file, directives in blocks(path, root):
+        yield from ((file, name.lower()) for words in directives if words[0] == "server_name" for name in words[1:])
 
 
 def served_by_others(domains: dict[str, list[str]], names: Iterable[tuple[str, str]], managed: Iterable[str]) -> list[str]:

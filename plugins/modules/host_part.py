@@ -320,6 +320,8 @@ class Run(Session):
         check = self.module.check_mode
         states = self.look()
         stale = frozenset(name for name, state in states.items() if state.stale and state.runs)
+        changed = self.changed_paths.union(*(units.not_loaded(states[unit.name].pid, filter(unit.reloads_on, self.dests))
+                                             for unit in self.wanted if unit.reload_on and states[unit.name].runs))
         if units.needs_reload(states, self.changed_paths):
             self.done["steps"].append("systemctl daemon-reload")
             if not check:
@@ -331,7 +333,7 @@ class Run(Session):
                 self.applied.append(command)
         new = [unit.name for unit in self.wanted if unit.enabled and not states.get(unit.name, units.State()).runs
                and states.get(unit.name, units.State()).file not in ("enabled", "static")]
-        for words in units.steps(self.wanted, states, self.changed_paths, stale):
+        for words in units.steps(self.wanted, states, changed, stale):
             if not check:
                 try:
                     self.run(["systemctl", *words], LATER)

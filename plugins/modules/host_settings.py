@@ -10,8 +10,10 @@ version_added: "0.1.0"
 description:
   - Sets kernel settings that differ in the running kernel, in one round trip; writing them to a file for the next boot is
     the business of M(bulwark.flask.file_set).
-  - Looks whether mounts have their options, services run, AppArmor is on and accounts are closed. What is not as it should
-    be, a kernel without a setting or a container that may not change one, is no failure but a sentence in RV(refused).
+  - Enables and starts services that must run. Checks whether mounts have their options, AppArmor is on and accounts are
+    closed. What is not as it should be, a kernel without a setting or a container that may not change one, is no failure but a
+    sentence in RV(refused). A service that does not start fails the task, except in a container or where a condition of its
+    unit is not met.
 options:
   sysctl:
     description:
@@ -31,7 +33,7 @@ options:
     type: str
     default: host-baseline-mounts.service
   running:
-    description: By purpose, units of which one must be active.
+    description: By purpose, units of which one must be enabled and active. Where none is, the first that is installed is started.
     type: dict
     default: {}
   apparmor:
@@ -44,7 +46,7 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Predicts what would be set. Units are not checked, because they may not exist yet.
+    description: Predicts what would be set and started.
     support: full
 author:
   - The bulwark.flask authors (@bulwark)
@@ -58,7 +60,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 set:
-  description: Kernel settings and mounts that were or would be set.
+  description: Kernel settings and mounts that were or would be set, and units that were or would be started.
   type: list
   elements: str
   returned: always
@@ -73,19 +75,33 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import host_settings
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import units
 
 PAM = Path("/etc/pam.d/common-password")
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 
 
-def idle(module, running):
-    """A message for each purpose without an active unit."""
-    found = []
-    for purpose, units in sorted(running.items()):
-        states = module.run_command(["systemctl", "is-active", *units])[1].split()
-        if "active" not in states:
-            found.append(f"{purpose}: {' or '.join(units)} does not run here ({', '.join(dict.fromkeys(states))})")
-    return found
+def activate(module, running):
+    """Enable and start what must run, where it does not. Returns the units that changed, reports, and failures outside of a container."""
+    done, reports, failures = [], [], []
+    for purpose, candidates in sorted(running.items()):
+        states = units.look(candidates, lambda command: module.run_command(command)[1])
+        unit = next((name for name in candidates if states[name].runs), None) or next(
+            (name for name in candidates if states[name].load != "not-found"), candidates[0])
+        commands = units.steps([units.Wanted(unit, enabled=True, state="started")], states, set())
+        if not commands or module.check_mode:
+            # Before the packages are installed, as check mode finds a new host, nothing is known about their units.
+            done += [unit] * bool(commands and states[unit].load != "not-found")
+            continue
+        results = [module.run_command(["systemctl", *command]) for command in commands]
+        state = units.look([unit], lambda command: module.run_command(command)[1])[unit]
+        done += [unit] * (state.runs or "enable" in (command[0] for command in commands))
+        if state.runs:
+            continue
+        reason = next((err.strip() for rc, _out, err in results if rc), f"{state.active}; a condition of the unit is not met")
+        failed = any(result[0] for result in results) and module.run_command(["systemd-detect-virt", "--container", "--quiet"])[0]
+        (failures if failed else reports).append(f"{purpose}: {unit} does not run: {reason}")
+    return done, reports, failures
 
 
 def remount(module, unit, wanted):
@@ -114,14 +130,16 @@ def main():
     done, refused = host_settings.settle(Path("/"), given["sysctl"], given["own_file"], module.check_mode)
     mounted, lacking = remount(module, given["mounts_unit"], given["mounts"])
     done, refused = done + mounted, refused + lacking
-    if not module.check_mode:
-        refused += idle(module, given["running"])
+    started, idle, failures = activate(module, given["running"])
+    done, refused = done + started, refused + idle
     if given["apparmor"] and not (APPARMOR.exists() and APPARMOR.read_text(encoding="ascii").startswith("Y")):
         refused.append("AppArmor: the running kernel does not have it, or it is off at boot (apparmor=1 security=apparmor)")
     if given["accounts"] and not module.check_mode:
         refused += host_settings.password_policy(PAM.read_text(encoding="utf-8") if PAM.exists() else "")
     if given["accounts"]:
         refused += host_settings.open_accounts(*(Path(path).read_text(encoding="utf-8") for path in ("/etc/passwd", "/etc/shadow")))
+    if failures:
+        module.fail_json(msg="\n".join(failures), set=done, refused=refused)
     module.exit_json(changed=bool(done), set=done, refused=refused)
 
 

@@ -12,6 +12,7 @@ from host.plugin import Server
 UNDONE = ("apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends tftpd-hpa nfs-common "
           "&& sysctl -qw net.ipv4.conf.all.accept_redirects=1 && mount -o remount,exec /dev/shm && mount -o remount,bind,exec /tmp "
           "&& mount -o remount,hidepid=0 /proc && (id -u open >/dev/null 2>&1 || useradd --no-create-home open) && passwd -q -d open "
+          "&& systemctl disable --quiet --now cron apt-daily.timer && systemctl mask --quiet --now apt-daily-upgrade.timer "
           "&& echo 'APT::Periodic::Unattended-Upgrade \"0\";' > /etc/apt/apt.conf.d/20auto-upgrades")
 
 

@@ -120,6 +120,12 @@ def test_security_updates_come_by_themselves(server: Server, again: Callable[[],
     assert "label=Debian-Security" in allowed
 
 
+def test_services_that_a_promise_needs_run_again(server: Server, again: Callable[[], str]) -> None:
+    again()
+    for unit in ("cron.service", "apt-daily.timer", "apt-daily-upgrade.timer"):
+        assert run(server, "systemctl is-enabled %s && systemctl is-active %s", unit, unit).split() == ["enabled", "active"]
+
+
 def test_services_with_a_replaced_library_restart_at_night(server: Server) -> None:
     assert "/usr/sbin/needrestart" in run(server, "systemctl show apt-daily-upgrade.service --property=ExecStartPost")
     run(server, "needrestart -r l -b")

@@ -6,11 +6,15 @@ import dataclasses
 import fnmatch
 import os
 import re
+import time
+from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
 UNITS = "/etc/systemd/system"
 KEYS = ("enabled", "state", "restart_on", "reload_on", "ports")
-PROPERTIES = ("LoadState", "ActiveState", "NeedDaemonReload", "Listen")
+PROPERTIES = ("LoadState", "ActiveState", "NeedDaemonReload", "MainPID", "Listen")
+# A file whose time is within this of a process's start may have been read by it.
+CLOCK_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +45,11 @@ class Wanted:
             return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns for path in paths)
         if any_of([*self.own_patterns(), *self.restart_on]):
             return "restart"
-        return "reload-or-restart" if any_of(self.reload_on) else None
+        return "reload-or-restart" if any(map(self.reloads_on, paths)) else None
+
+    def reloads_on(self, path: str) -> bool:
+        """Whether a change of this path is taken over by a reload."""
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in self.reload_on)
 
 
 def wanted_of(given: dict[str, Any]) -> list[Wanted]:
@@ -82,6 +90,7 @@ class State:
     stale: bool = False  # its files changed since systemd read them
     file: str = ""  # the output of `systemctl is-enabled`
     unreachable: bool = False  # a socket whose path was deleted while it listens
+    pid: int = 0  # its main process
 
     @property
     def runs(self) -> bool:
@@ -103,13 +112,36 @@ def look(names: list[str], run: Callable[[list[str]], str]) -> dict[str, State]:
     for name, block in zip(names, blocks):
         values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         states[name] = State(values.get("LoadState", "not-found"), values.get("ActiveState", "inactive"),
-                             values.get("NeedDaemonReload") == "yes", unreachable=not all(map(os.path.exists, _listened_on(block))))
+                             values.get("NeedDaemonReload") == "yes", pid=int(values.get("MainPID") or 0),
+                             unreachable=not all(map(os.path.exists, _listened_on(block))))
     known = [name for name, state in states.items() if state.load != "not-found"]
     answers = run(["systemctl", "is-enabled", "--", *known]).split() if known else []
     if len(answers) != len(known):  # a unit file that was removed since has no line
         answers = [run(["systemctl", "is-enabled", "--", name]).strip() for name in known]
     files = dict(zip(known, answers))
     return {name: dataclasses.replace(state, file=files.get(name, "")) for name, state in states.items()}
+
+
+def newest_process(pid: int) -> Optional[float]:
+    """When the newest of a process and its children started, in seconds since the epoch. None where there is no process."""
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    ticks = []
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:
+            processes = [str(pid), *stream.read().split()]
+        for process in processes:
+            with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as stream:
+                ticks.append(int(stream.read().rpartition(")")[2].split()[19]))
+    except OSError:
+        return None
+    return booted + max(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def not_loaded(pid: int, paths: Iterable[str]) -> set[str]:
+    """The files that changed after a process and its children started. A service that reloads starts new children."""
+    started = newest_process(pid)
+    return set() if started is None else {path for path in paths
+                                          if os.path.isfile(path) and os.stat(path).st_ctime > started + CLOCK_SECONDS}
 
 
 def removed_paths(wanted: list[Wanted]) -> list[str]:

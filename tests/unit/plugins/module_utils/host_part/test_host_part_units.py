@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part.units import State, Wanted, look, needs_reload, steps, wanted_of
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part.units import (
+    CLOCK_SECONDS,
+    State,
+    Wanted,
+    look,
+    needs_reload,
+    newest_process,
+    not_loaded,
+    steps,
+    wanted_of,
+)
 
 RUNS = State("loaded", "active", False, "enabled")
 NGINX = Wanted("nginx.service", True, "started", restart_on=("/etc/nginx/modules/*",), reload_on=("/etc/nginx/*",))
@@ -89,3 +101,21 @@ def test_a_socket_whose_path_was_deleted_is_made_again(tmp_path: Path) -> None:
     assert steps([unit], states(), set()) == [["restart", "a.socket"]]
     (tmp_path / "a.sock").touch()
     assert steps([unit], states(), set()) == []
+
+
+def test_a_file_that_changed_after_the_newest_process_started_is_not_loaded(tmp_path: Path) -> None:
+    early, late = tmp_path / "early.conf", tmp_path / "late.conf"
+    early.touch()
+    with subprocess.Popen(["sleep", "30"]) as process:
+        try:
+            time.sleep(CLOCK_SECONDS + 0.2)
+            late.touch()
+            assert not_loaded(process.pid, [str(early), str(late), str(tmp_path), "/absent"]) == {str(late)}
+        finally:
+            process.kill()
+
+
+def test_a_service_without_a_process_has_nothing_to_load(tmp_path: Path) -> None:
+    (tmp_path / "site.conf").touch()
+    assert newest_process(0) is None
+    assert not_loaded(0, [str(tmp_path / "site.conf")]) == set()
