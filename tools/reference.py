@@ -42,6 +42,7 @@ ENTRY = {
     "files": ("app_secrets", '{isso.cfg: {content: "[general]"}}'),
     "health_path": ("app_release", "/healthz"),
     "body_max_mb": ("nginx_site", "16"),
+    "header_max_kb": ("nginx_site", "8"),
     "session_store": ("", "true"),
 }
 SESSION_STORE = {"type": "bool", "default": False,

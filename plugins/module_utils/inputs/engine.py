@@ -223,8 +223,8 @@ def host_variables(given: Mapping[str, Any], specs: Specs, apps: Mapping[str, An
         role = next((r for r in specs if name.startswith(f"{r}_")), None)
         if role is None:
             near = nearest(name, (*KNOWN, *every), 0.9 if not name.startswith("flask_") else 0.75)
-            if name.startswith("flask_app") or near:
-                found.append(f"{name} is unknown{near or nearest(name, KNOWN, 0.5) or '; known: ' + ', '.join(KNOWN)}")
+            if near:
+                found.append(f"{name} is unknown{near}")
             continue
         option = name[len(role) + 1:]
         if name not in specs[role]:

@@ -15,7 +15,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.shared impor
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.kinds import problems as source
 
 WSGI = re.compile(r"([A-Za-z_]\w*\.)*[A-Za-z_]\w*:[A-Za-z_]\w*(\.[A-Za-z_]\w*|\([^\n]*\))?")
-LARGEST_BODY_MB = 100_000
+LARGEST_BODY_MB, LARGEST_HEADER_KB = 100_000, 64
 KEY_NAMES = ("SECRET_KEY", "FLASK_SECRET_KEY")
 FALLBACK_NAMES = tuple(f"{name}_FALLBACKS" for name in KEY_NAMES)
 # Settings by these names hold secrets; those that only say how a key is used do not.
@@ -50,6 +50,13 @@ def body_max_mb(where: str, value: Any) -> list[str]:
     if not is_whole(value):
         return [f"{where} must be a whole number of MiB, 1 or more"]
     return between(1, LARGEST_BODY_MB, "a whole number of MiB")(where, value)
+
+
+def header_max_kb(where: str, value: Any) -> list[str]:
+    """The largest header of a request."""
+    if not is_whole(value):
+        return [f"{where} must be a whole number of KiB, 1 or more"]
+    return between(1, LARGEST_HEADER_KB, "a whole number of KiB")(where, value)
 
 
 def secret_key(where: str, value: Any) -> list[str]:
@@ -141,6 +148,7 @@ KEYS: dict[str, Rule] = {
     "health_path": must("must begin with / and be written as in a URL, such as /healthz",
                         lambda value: isinstance(value, str) and bool(re.fullmatch(r"/[A-Za-z0-9._~%!&'()*+,=:@/?-]*", value))),
     "body_max_mb": body_max_mb,
+    "header_max_kb": header_max_kb,
     "session_store": must("must be true or false, without quotes", lambda value: isinstance(value, bool)),
 }
 # Options of roles with the name of a key of the entry and another meaning.

@@ -66,6 +66,13 @@ def test_unknown_names_get_nothing_but_challenges() -> None:
     assert directive(text, "root") == ["/var/lib/acme-cert/webroot"]
 
 
+def test_a_load_balancer_gets_a_response_by_address() -> None:
+    assert "nginx_server_prober" not in render("nginx_server", "catch-all.conf.j2")
+    text = render("nginx_server", "catch-all.conf.j2", nginx_server_probe={"path": "/up", "allow": ["10.0.0.0/8"]})
+    assert directive(text, "10.0.0.0/8") == ["1"]
+    assert directive(text, "return") == ["444", "200 ok", "444", "444"]
+
+
 def test_a_host_without_ipv6_listens_on_ipv4_only() -> None:
     assert "[::]" not in render("nginx_server", "catch-all.conf.j2", ansible_facts=NO_IPV6)
     with_it = FACTS | {"lo": {"ipv6": [{"address": "::1"}]}}

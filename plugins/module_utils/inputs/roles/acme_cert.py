@@ -18,6 +18,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives im
 )
 from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address, nearest
 
+# https://letsencrypt.org/docs/rate-limits: names of one certificate.
+MOST_NAMES = 100
 TSIG = ("HMAC-MD5", "HMAC-SHA1", "HMAC-SHA224", "HMAC-SHA256", "HMAC-SHA384", "HMAC-SHA512")
 RFC2136 = ("server", "port", "name", "secret", "algorithm", "sign_query")
 
@@ -68,6 +70,8 @@ def agreement(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]:
     if addresses and source == "acme" and (given.get("staging") is True or "letsencrypt.org" in asked) and given.get("profile") != "shortlived":
         found.append(f"{at('domains')}: {addresses[0]} is an address, which Let's Encrypt certifies for six days at most; "
                      f"write {at('profile')}: shortlived")
+    if isinstance(names, list) and len(names) > MOST_NAMES and source == "acme" and "letsencrypt.org" in asked:
+        found.append(f"{at('domains')} has {len(names)} names, and a certificate of Let's Encrypt {MOST_NAMES} at most; use a wildcard, or two applications")
     if source != "acme" and given.get("dns"):
         found.append(f"{at('dns')} goes with source: acme; leave it out")
     if given.get("rsa_certificate") is True and source != "acme":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,20 @@ def test_an_entry_under_the_wrong_name_is_refused(tmp_path: Path) -> None:
     ({"wsgi": "shop.py:app"}, "wsgi names a file; write the module: shop:app"),
     ({"wsgi": "src/shop.py"}, "wsgi names a file; write the module: src.shop:app"),
     ({"body_max_mb": 99999999999}, "body_max_mb must be a whole number of MiB, 1 to 100000"),
+    ({"header_max_kb": 65}, "header_max_kb must be a whole number of KiB, 1 to 64"),
+    ({"domains": [f"a{n}.example.com" for n in range(101)]}, "has 101 names, and a certificate of Let's Encrypt 100 at most"),
     ({"gunicorn_app": {"workers": 100000}}, "gunicorn_app.workers must be a number of processes, 0 to 1000"),
     ({"app_release": {"keep_releases": 10**12}}, "app_release.keep_releases must be 1 or more (1000000000 at most)"),
 ])
 def test_a_slip_of_the_finger_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     good, text = check(tmp_path, shop(**changes))
     assert not good and words in text
+
+
+def test_a_key_that_is_written_twice_is_refused(tmp_path: Path) -> None:
+    entry = yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": shop(health_path="/a")}})
+    good, text = check(tmp_path, re.sub(r"( +health_path: )/a", r"\1/a\n\1/b", entry))
+    assert not good and "Found duplicate mapping key 'health_path'" in text
 
 
 @pytest.mark.parametrize(("text", "words"), [
