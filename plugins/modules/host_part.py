@@ -25,6 +25,12 @@ options:
     description: Name of the part, unique on the host. Its files and units are recorded in C(<state_dir>/parts/<name>.json).
     type: str
     required: true
+  requires:
+    description:
+      - Paths that other roles make, each with what makes it. When one is missing, nothing is changed. Check mode does not
+        look at them, because an earlier task may have predicted them.
+    type: dict
+    default: {}
   packages:
     description:
       - Debian packages that are installed when missing, without what they recommend. V(a | b) is satisfied by
@@ -140,6 +146,7 @@ EXAMPLES = r"""
 - name: Write a site
   bulwark.flask.host_part:
     name: site-shop
+    requires: {/etc/nginx/nginx.conf: install nginx first}
     files:
       - {dest: /etc/nginx/sites-enabled/shop.conf, template: site.conf.j2}
     validate:
@@ -260,7 +267,7 @@ class Run(Session):
         return users, users | groups
 
     def refuse(self) -> None:
-        """Fail before the first change when the set would take a file, an account or a port of others."""
+        """Fail before the first change when something required is missing, or the set would take what is others'."""
         users, groups = self.known_accounts()
         problems = [text for entry in self.below("/etc/sysusers.d") for text in accounts.taken(entry.data.decode(), users, groups)]
         if any(unit.ports for unit in self.wanted):
@@ -268,6 +275,8 @@ class Run(Session):
             problems += [text for unit in self.wanted if unit.state == "started" for text in ports.taken(listing, unit.ports, unit.name)]
         problems += [f"{path} is on the host and this collection has not written it: move it away"
                      for path in claims.replaced(make_plan(self.entries, self.store.due()), self.store.managed())]
+        if not self.module.check_mode:
+            problems += [f"{path} is missing: {maker}" for path, maker in self.module.params["requires"].items() if not os.path.exists(path)]
         if problems:
             raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
 
@@ -400,6 +409,7 @@ def main() -> None:
         argument_spec={
             **SPEC, "files": {**SPEC["files"], "default": []},
             "name": {"type": "str", "required": True},
+            "requires": {"type": "dict", "default": {}},
             "packages": {"type": "list", "elements": "str", "default": []},
             "packages_absent": {"type": "list", "elements": "str", "default": []},
             "start_services": {"type": "bool", "default": True},

@@ -68,6 +68,13 @@ def test_a_removed_application_leaves_its_data_and_nothing_else(play: Callable[.
     assert (again.rc, again.count("changed")[HOST]) == (0, 0), again.output
 
 
+def test_a_deploy_without_a_site_names_the_playbook_and_changes_nothing(play: Callable[..., Run], at: Callable[..., Any]) -> None:
+    run = play("deploy", "-e", "app=hostile")
+    assert run.rc != 0 and run.count("changed")[HOST] == 0
+    run.says("gunicorn-hostile@.service is missing: the role gunicorn_app writes it. For a new application run playbooks/site.yml instead")
+    assert at(HOST, "shop").server.host.run("id hostile").rc != 0
+
+
 def test_what_others_have_under_the_name_stops_the_run_before_its_first_change(play: Callable[..., Run], at: Callable[..., Any]) -> None:
     host = at(HOST, "shop").server.host
     block = "server { listen 80; server_name notes.debian13.example.test; return 204; }"
