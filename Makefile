@@ -89,6 +89,10 @@ bench: hosts  ## Wall time and tasks of a first and of a no-op run; releases und
 	@tools/bench.py
 	@PYTHONPATH=tests:molecule/release/tests tools/bench_release.py
 
+.PHONY: faults
+faults: hosts  ## Break a host, one fault at a time, and run the playbook: a table of what is served and repaired, half an hour
+	@tools/faults.py
+
 .PHONY: test
 test: hosts  ## Lint, unit tests and the sample, side by side
 	@$(SIDE_BY_SIDE) $(firstword $(SAMPLE:%=scenario/%)) lint unit $(wordlist 2,9,$(SAMPLE:%=scenario/%))
