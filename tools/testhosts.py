@@ -75,7 +75,8 @@ def scenario_hosts() -> list[Host]:
 
 
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
-SETS = {**{name: scenario_hosts for name in (*SCENARIOS, "images")}, "demo": demo_hosts, "bench": bench_hosts}
+SETS = {**{name: scenario_hosts for name in (*SCENARIOS, "images")}, "demo": demo_hosts, "bench": bench_hosts,
+        "public": lambda: scenario_hosts()[:1]}
 # What a plain host lacks is proved by these hosts, which start from Debian's packages alone.
 START_PLAIN = {"default": ["debian13"], "images": ["debian13", "debian12"], "demo": ["web"], "bench": ["web"]}
 # Decides how the image of the others is made.

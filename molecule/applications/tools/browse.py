@@ -6,6 +6,7 @@ Input: {"url": "https://shop.example.test", "address": "192.0.2.7", "steps": [st
     {"fill": {"field name": "text or file path", ...}, "form": "CSS selector, form by default"}    fills and submits
     {"click": "CSS selector"}
     {"see": "text of the page"}
+    {"tour": 8}    opens the front page and at most as many pages of this site that it links to; each must have a status below 500
 
 Output: {"done": number of steps, "failed": "" or the reason, "console": [messages of level WARNING or SEVERE]}
 """
@@ -13,7 +14,9 @@ Output: {"done": number of steps, "failed": "" or the reason, "console": [messag
 from __future__ import annotations
 
 import json
+import re
 import sys
+import time
 from typing import Any
 
 from selenium import webdriver
@@ -23,6 +26,8 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 SECONDS = 20
+SETTLED_SECONDS = 0.7
+AVOIDED = re.compile(r"log.?out|sign.?out|delete|remove|download|\.(?:zip|gz|pdf|json|xml|rss|atom)\b", re.IGNORECASE)
 
 
 class Browser:
@@ -63,8 +68,26 @@ class Browser:
         elif "see" in step:
             WebDriverWait(self.driver, SECONDS).until(lambda driver: step["see"] in driver.find_element(By.TAG_NAME, "body").text,
                                                       f"'{step['see']}' on {self.driver.current_url}")
+        elif "tour" in step:
+            self.tour(step["tour"])
         else:
             sys.exit(f"not a step: {step}")
+
+    def tour(self, pages: int) -> None:
+        """Open the front page and pages that it links to."""
+        self.look("/")
+        links = [link.get_attribute("href") or "" for link in self.driver.find_elements(By.CSS_SELECTOR, "a[href]")]
+        own = dict.fromkeys(link.partition("#")[0].removeprefix(self.url) for link in links if link.startswith(self.url + "/"))
+        for path in [path for path in own if path != "/" and not AVOIDED.search(path)][:pages]:
+            self.look(path)
+
+    def look(self, path: str) -> None:
+        """Open a page and wait until its requests are done."""
+        self.driver.get(self.url + path)
+        time.sleep(SETTLED_SECONDS)
+        status = self.driver.execute_script("return performance.getEntriesByType('navigation')[0]?.responseStatus || 0")
+        if status >= 500:
+            raise WebDriverException(f"status {status} of {path}")
 
     def console(self) -> list[str]:
         """The console's messages since the last call."""

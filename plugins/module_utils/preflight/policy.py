@@ -22,7 +22,7 @@ Finding = Mapping[str, str]
 
 CHECKS = (table.APPLICATION, *table.CHECKS, tools.STATIC_ANALYSIS, tools.DEPENDENCIES)
 BY_ID = {check.id: check for check in CHECKS}
-LINES = ("shared: ", "gunicorn_app: ")  # how the advice of a finding begins that is a line of the entry
+LINES = ("shared: ", "gunicorn_app: ", "wsgi: ")  # how the advice of a finding begins that is a line of the entry
 MODES = ("enforce", "warn", "off")
 KEYS = ("mode", "checks", "waivers", "proxies")
 WAIVER_KEYS = ("check", "reason", "until")
@@ -150,7 +150,7 @@ class Report:
         # The finding has the whole line, with what is shared already.
         lines = list(dict.fromkeys(line for row in self.blocking if row["fix"].startswith(LINES) for line in row["fix"].split("; ")))
         uncured = {row["check"] for row in self.blocking if not row["fix"].startswith(LINES)}
-        waived = [check for check in checks if not check.setting and check.id in uncured]
+        waived = [check for check in checks if not check.setting and check.id in uncured and check is not table.APPLICATION]
         if settings:
             lines += ["config:  # replaces what the application sets"]
             names = dict(check.setting for check in settings if check.setting)

@@ -20,6 +20,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.uni
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import read
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import entry_of, written
 
 AUDIT = "/usr/local/sbin/pip-audit-app"
 REPORT = "preflight.json"
@@ -111,6 +112,11 @@ class Inspection:
                           for group in ("blocking", "warnings", "waived", "passed") for row in kept.get(group, [])
                           if row["check"] in ("static_analysis", "dependencies")]
 
+    def places(self, ran: Ran) -> list[str]:
+        """Paths below the release that the application writes to and cannot: its settings and its errors name them."""
+        settings, subdirectory = tools.inspector_facts(ran.output).places, self.options.get("subdirectory") or ""
+        return [entry for path in settings if (entry := entry_of(path, subdirectory))] + written(f"{ran.output}\n{ran.errors}", subdirectory)
+
     def read(self, ran: Ran, advice: Callable[[str], str]) -> None:
         """Read the inspector's findings, or its failure; `advice` has the remedy of a known failure."""
         printed = self.hidden("\n".join(ran.errors.rstrip().splitlines()[-20:]))
@@ -148,12 +154,16 @@ class Inspection:
         """Whether there is an error without a waiver."""
         return self.report is not None and not self.report.ok
 
+    @property
+    def can_start(self) -> bool:
+        """Whether wsgi names an application."""
+        return self.report is not None and all(row["check"] != policy.CHECKS[0].id for row in self.report.blocking)
+
     def refusal(self) -> str:
         """The reason why the release is not activated, and the remedy."""
         if self.report is None:
             return "The application was not inspected."
-        if any(row["check"] == policy.CHECKS[0].id for row in self.report.blocking):
-            return f"The application cannot be served:\n{self.report.table(passed=False)}"
-        return (f"The application is not safe to serve:\n{self.report.table(passed=False)}\nCorrect it, or allow this release with "
-                f"these lines in the application's entry:\n\n{self.report.permitting_settings(self.facts.from_prefixed_env, self.options['domains'])}\n\n"
-                f"Whole report: {self.release / REPORT}")
+        lines = self.report.permitting_settings(self.facts.from_prefixed_env, self.options["domains"])
+        wrong, remedy = ("is not safe to serve", "Correct it, or allow this release with") if self.can_start else ("cannot be served", "Write")
+        block = f"{remedy} these lines in the application's entry:\n\n{lines}\n\n" if lines else ""
+        return f"The application {wrong}:\n{self.report.table(passed=False)}\n{block}Whole report: {self.release / REPORT}"

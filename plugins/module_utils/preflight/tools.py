@@ -42,6 +42,7 @@ class Facts(NamedTuple):
     interface: str = ""  # wsgi, asgi or empty
     commands: tuple[str, ...] = ()  # the application's own commands of `flask`
     template_folders: tuple[str, ...] = ()  # those of blueprints that packages bring
+    places: tuple[str, ...] = ()  # paths that settings name for data and that cannot be written
 
 
 def inspector_facts(json_text: str) -> Facts:
@@ -51,7 +52,7 @@ def inspector_facts(json_text: str) -> Facts:
         inspected = any(one["check"] != table.APPLICATION.id for one in answer["findings"])
         return Facts(list(map(str, answer["imported"])) if inspected else None, bool(answer["from_prefixed_env"]),
                      answer["interface"] if answer["interface"] in ("wsgi", "asgi") else "", tuple(_line(name, 60) for name in answer["commands"]),
-                     tuple(map(str, answer["template_folders"])))
+                     tuple(map(str, answer["template_folders"])), tuple(map(str, answer["places"])))
     except (ValueError, TypeError, KeyError, AttributeError):
         return Facts()
 

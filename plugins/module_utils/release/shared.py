@@ -17,8 +17,15 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.errors impor
 
 FILES = "/run/flask-files"  # the drop-in of the role app_secrets puts them there
 SEED = "shared"  # below the release: the source's files of these paths
-READ_ONLY = re.compile(r"\[Errno (?:30|13)\] (?:Read-only file system|Permission denied): '([^'\n]+)'")
-BELOW_SOURCE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?src/(.+)")
+RECORD = "shared.json"  # below the application's base: paths that deployments have found
+PACKAGES = "site-packages"  # the first part of an entry whose path is in a package of the virtual environment
+# What Python says, and what programs such as git and mkdir say.
+READ_ONLY = re.compile(r"(?:\[Errno 30\] Read-only file system: '|\[Errno 13\] Permission denied: '(?=/))(?P<python>[^'\n]+)'|"
+                       r"(?P<program>[\w./+@-]+)['’]?: Read-only file system")
+BELOW_RELEASE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?(?:src|venv/lib/[^/]+/(?=site-packages/))/?(.+)")
+# An application that could write these could change what it runs.
+CODE = {".py", ".pyc", ".pyd", ".so", ".html", ".htm", ".jinja", ".jinja2", ".j2", ".sh"}
+MOST_FOUND = 20
 
 
 def problems(entries: Iterable[str]) -> list[str]:
@@ -59,19 +66,63 @@ def link_files(folder: Path, files: Mapping[str, str], gid: int) -> None:
         os.chown(path, 0, gid, follow_symlinks=False)
 
 
+def written(text: str, subdirectory: str = "") -> list[str]:
+    """The paths below a release that errors of writes name, as entries of `shared`."""
+    return [entry for match in READ_ONLY.finditer(text) if (entry := entry_of(match["python"] or match["program"], subdirectory))]
+
+
+def entry_of(path: str, subdirectory: str = "") -> str:
+    """A path of the application as an entry of `shared`; empty where it is not below a release."""
+    below = BELOW_RELEASE.search(path)
+    if below is None or path != os.path.normpath(path):
+        return "" if path.startswith("/") else path
+    entry = PurePosixPath(below.group(1))
+    if not subdirectory or entry.parts[0] == PACKAGES:
+        return str(entry)
+    return str(entry.relative_to(subdirectory)) if PurePosixPath(subdirectory) in entry.parents else ""
+
+
+def _folder_of(entry: str) -> str:
+    """A file's directory, because further files may follow; but never the whole source or a whole package."""
+    path = PurePosixPath(entry)
+    return str(path.parent if path.suffix and len(path.parts) > (3 if path.parts[0] == PACKAGES else 1) else path)
+
+
+def _place(release: Path, folder: Path, entry: str) -> tuple[Path, Path]:
+    """The path of an entry in a release, and the tree that it is in: the application's directory or its packages."""
+    if PurePosixPath(entry).parts[0] != PACKAGES:
+        return folder, folder / entry
+    root = next(release.glob(f"venv/lib/python3*/{PACKAGES}"), folder)
+    return root, root / PurePosixPath(entry).relative_to(PACKAGES)
+
+
+def _can_be_kept(root: Path, path: Path) -> bool:
+    """Whether a path can lead out of the release: there is no code at it, and no link and no file on the way to it."""
+    parents = [parent for parent in path.parents if root in parent.parents]
+    if any(parent.is_symlink() or parent.exists() and not parent.is_dir() for parent in parents) or path.suffix in CODE:
+        return False
+    return not path.is_dir() or not any(PurePosixPath(file).suffix in CODE for _unused, _unused, files in os.walk(path) for file in files)
+
+
 class Shared:
     """The shared paths of one application."""
 
-    def __init__(self, name: str, entries: list[str], state: Path | None = None) -> None:
+    def __init__(self, name: str, given: list[str], state: Path | None = None, found: Iterable[str] = ()) -> None:
         self.name = name
-        self.entries = entries
+        self.given = given
+        self.found = [entry for entry in found if not problems([*given, entry])]
         self.target = (state or Path("/var/lib") / name) / "shared"
+
+    @property
+    def entries(self) -> list[str]:
+        """The paths of the inventory, and those that deployments have found."""
+        return [*self.given, *self.found]
 
     def link(self, release: Path, folder: Path, gid: int) -> None:
         """Replace each path in a release by its link. The source's files at that path are stored as the first contents."""
         for entry in self.entries:
-            path = folder / entry
-            _make_parents("shared", folder, path, gid)
+            root, path = _place(release, folder, entry)
+            _make_parents("shared", root, path, gid)
             if path.is_symlink():
                 if self.target.parent not in Path(os.path.normpath(path.parent / os.readlink(path))).parents:
                     raise ReleaseError("shared", f"shared: {entry} is a link in the source; remove the link or the entry.")
@@ -84,6 +135,31 @@ class Shared:
             os.chown(path, 0, gid, follow_symlinks=False)
         for seed_folder, _unused, _unused in os.walk(release / SEED):
             os.chown(seed_folder, 0, gid)
+        if "instance" in self.given:
+            self._link_instances_of_packages(release, gid)
+
+    def _link_instances_of_packages(self, release: Path, gid: int) -> None:
+        """Flask puts the instance folder of an installed application below `var` of the virtual environment."""
+        place = release / "venv" / "var"
+        if place.parent.is_dir() and not os.path.lexists(place):
+            place.symlink_to(self.target / "instance")
+            os.chown(place, 0, gid, follow_symlinks=False)
+
+    def find(self, release: Path, folder: Path, paths: Iterable[str]) -> list[str]:
+        """Add paths that the application writes to and that can be kept safely; returns the new entries.
+
+        The paths may come from the application, so they are judged by what the release has there.
+        """
+        new: list[str] = []
+        for path in paths:
+            if len(self.found) >= MOST_FOUND:
+                break
+            for entry in dict.fromkeys([_folder_of(path), path]):
+                if not problems([*self.entries, entry]) and _can_be_kept(*_place(release, folder, entry)):
+                    self.found.append(entry)
+                    new.append(entry)
+                    break
+        return new
 
     def _is_file(self, release: Path, entry: str) -> bool:
         seed = release / SEED / entry
@@ -102,17 +178,7 @@ class Shared:
 
     def advice(self, text: str, subdirectory: str = "") -> str:
         """The setting that fixes a failed write below a release; otherwise empty."""
-        places = []
-        for written in READ_ONLY.findall(text):
-            below = BELOW_SOURCE.search(written)
-            relative = below.group(1) if below else "" if written.startswith("/") else written
-            path = PurePosixPath(relative)
-            if subdirectory and below and PurePosixPath(subdirectory) in path.parents:
-                path = path.relative_to(subdirectory)
-            if relative:
-                # A file's directory, because further files may follow; but never the whole source.
-                places.append(str(path.parent if path.suffix and len(path.parts) > 1 else path))
-        places = [place for place in dict.fromkeys(places) if place not in self.entries]
+        places = [place for place in dict.fromkeys(map(_folder_of, written(text, subdirectory))) if place not in self.entries]
         if not places:
             return ""
         return (f"A release is read-only. Keep what the application writes there in {self.target}; in its entry of flask_apps:\n"

@@ -8,7 +8,7 @@ import inspect
 import re
 from typing import Any, NamedTuple
 
-EXAMPLE = 'wsgi: "module:variable", such as "shop:app", or "shop:create_app()"'
+EXAMPLE = 'write wsgi: "module:variable", such as "shop:app", or "shop:create_app()"'
 FACTORY = re.compile(r"(create|make|build|get)_?\w*app\w*|app_factory|factory")
 
 
@@ -16,11 +16,12 @@ class CannotInspect(Exception):
     """There is no Flask application to inspect. The text has the reason, `cure` the remedy.
 
     The result is `error` where it could not be served either. An empty `cure` means that nothing needs to be written.
+    `instead` is the target that was probably meant.
     """
 
-    def __init__(self, text: str, result: str = "unknown", cure: str | None = None) -> None:
+    def __init__(self, text: str, result: str = "unknown", cure: str | None = None, instead: str = "") -> None:
         super().__init__(text)
-        self.result, self.cure = result, cure
+        self.result, self.cure, self.instead = result, cure, instead
 
 
 def load(target: str) -> Any:
@@ -45,26 +46,34 @@ def load(target: str) -> Any:
     try:
         found = getattr(imported, name)
     except AttributeError:
-        raise CannotInspect(f"wsgi: the module {module} has no {name}", "error", _candidates(module, imported)) from None
+        raise CannotInspect(f"wsgi: the module {module} has no {name}", "error", *_candidates(module, imported)) from None
     if call is not None:
         found = found(*call[0], **call[1])
     if call is None and inspect.isfunction(found) and not is_asgi(found):
         try:
             inspect.signature(found).bind({}, None)
         except TypeError:
-            raise CannotInspect(f"wsgi: {module}:{name} is a function that makes the application", "error", f'wsgi: "{module}:{name}()"') from None
+            instead = f"{module}:{name}()"
+            raise CannotInspect(f"wsgi: {module}:{name} is a function that makes the application", "error", f'wsgi: "{instead}"', instead) from None
     if not callable(found):
-        raise CannotInspect(f"wsgi: {module}:{expression} gives {kind_of(found)}, which is no application", "error", _candidates(module, imported))
+        raise CannotInspect(f"wsgi: {module}:{expression} gives {kind_of(found)}, which is no application", "error", *_candidates(module, imported))
     return found
 
 
-def _candidates(module: str, imported: Any) -> str:
-    """What the module has that could be served: applications, functions that make one, modules that may have one."""
+def _candidates(module: str, imported: Any) -> tuple[str, str]:
+    """The line for what the module has that could be served, applications before functions that make one, and the first of them."""
     names = vars(imported).items()
-    found = [name for name, value in names if any(kind.__name__ == "Flask" and kind.__module__.startswith("flask") for kind in type(value).__mro__)]
+    found = [name for name, value in names if is_flask(value)]
     found += [f"{name}()" for name, value in names if inspect.isfunction(value) and FACTORY.fullmatch(name)]
-    lines = " or ".join(f'"{module}:{name}"' for name in found)
-    return f"wsgi: {lines}" if found else EXAMPLE
+    if not found:
+        return EXAMPLE, ""
+    first, *others = [f'"{module}:{name}"' for name in found]
+    return f"wsgi: {first}" + (f" # or {', '.join(others)}" if others else ""), first.strip('"')
+
+
+def is_flask(thing: Any) -> bool:
+    """Whether an object is an application of Flask, without an import of Flask."""
+    return any(kind.__name__ == "Flask" and kind.__module__.startswith("flask") for kind in type(thing).__mro__)
 
 
 def is_asgi(thing: Any) -> bool:

@@ -13,7 +13,8 @@ Question: {"wsgi": "shop:create_app()", "source": directory, "domains": [...], "
 Answer: {"inspector": 1, "python": "3.13.5", "flask": "3.1.3" or null, "interface": "wsgi",
 "asgi" or "" where it could not be loaded, "exception": null or {type, text, traceback},
 "imported": [files of the source], "from_prefixed_env": bool, "commands": [the application's own commands of `flask`],
-"template_folders": [those of blueprints that packages bring], "findings": [{check, result, found, why, fix}, ...]}.
+"template_folders": [those of blueprints that packages bring], "places": [paths that settings name for data and that cannot be
+written], "findings": [{check, result, found, why, fix}, ...]}.
 Every check has at least one finding. Its result is pass, warning, error, or unknown where nothing could be seen. A
 target that is no Flask application has one finding, of the check `application`.
 """
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import os
@@ -33,8 +35,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.checks.places import unwritable
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.checks.proxy import served
-from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.loading import CannotInspect, flask_apps, interface, kind_of, load
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.loading import CannotInspect, flask_apps, interface, is_flask, kind_of, load
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Check, finding
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.subject import Subject, version
@@ -79,23 +82,25 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     """Import the application and inspect it."""
     redactor = Redactor(os.environ, VOCABULARY)
     result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "interface": "", "findings": [],
-                              "exception": None, "imported": [], "from_prefixed_env": False, "commands": [], "template_folders": []}
+                              "exception": None, "imported": [], "from_prefixed_env": False, "commands": [], "template_folders": [],
+                              "places": []}
     try:
         deployment = _deployment(question)
-        target = load(question["wsgi"])
-        result["interface"] = interface(question["wsgi"], target, deployment.worker_class if deployment is not None else "auto")
-        if result["interface"] == "asgi":
-            raise CannotInspect(f"{question['wsgi']} is an ASGI application ({kind_of(target)}) and is served as such; "
-                                "the checks are for Flask and were left out", cure="")
-        applications = flask_apps(target)
-        if deployment is not None:
-            deployment.finish()
-    except CannotInspect as error:
-        result["findings"] = [finding(APPLICATION, error.result, str(error), error.cure)]
+        try:
+            applications = _applications(question["wsgi"], deployment, result)
+        except CannotInspect as error:
+            result["findings"] = [finding(APPLICATION, error.result, str(error), error.cure)]
+            # The rest is told at once.
+            applications = _applications(error.instead, deployment, result) if error.instead else []
+    except CannotInspect:
+        pass
     except BaseException as error:  # noqa: B036 importing runs the application's code, which may also call sys.exit
-        result["exception"] = explain(error, redactor)
-        result["findings"] = [finding(APPLICATION, "unknown", f"the application cannot be imported: {type(error).__name__}", "see the exception")]
+        if not result["findings"]:
+            result["exception"] = explain(error, redactor)
+            result["findings"] = [finding(APPLICATION, "unknown", f"the application cannot be imported: {type(error).__name__}", "see the exception")]
+        result["places"] = _places([thing for thing in gc.get_objects() if is_flask(thing)], question)
     else:
+        result["places"] = _places([layered.app for layered in applications], question)
         for layered in applications:
             redactor.add_config(layered.app.config)
         for layered in applications:
@@ -108,6 +113,28 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
             for one in findings(subject):
                 result["findings"].append({**one, "found": redactor.redact(name + one["found"]), "fix": redactor.redact(one["fix"])})
     return result
+
+
+def _applications(wsgi: str, deployment: Any, result: dict[str, Any]) -> list[Any]:
+    """Import what would be served; returns the applications of Flask in it, with their settings."""
+    target = load(wsgi)
+    result["interface"] = interface(wsgi, target, deployment.worker_class if deployment is not None else "auto")
+    if result["interface"] == "asgi":
+        raise CannotInspect(f"{wsgi} is an ASGI application ({kind_of(target)}) and is served as such; "
+                            "the checks are for Flask and were left out", cure="")
+    found = flask_apps(target)
+    if deployment is not None:
+        deployment.finish()
+    return found
+
+
+def _places(applications: list[Any], question: dict[str, Any]) -> list[str]:
+    """The places for data that cannot be written; those of an application that is half made, as far as its settings are there."""
+    found: list[str] = []
+    for app in applications:
+        with contextlib.suppress(Exception):
+            found += [str(path) for _setting, path in unwritable(app, question)]
+    return list(dict.fromkeys(found))
 
 
 def _deployment(question: dict[str, Any]) -> Any:

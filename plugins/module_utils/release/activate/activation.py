@@ -40,7 +40,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.errors impor
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import Record
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
-from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import RECORD, Shared, written
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment import values_in
 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
@@ -68,7 +68,7 @@ class Activation:
         self.instances = Instances(self.base, self.gid)
         self.releases = Releases(self.base)
         self.record = Record(self.base)
-        self.shared = Shared(self.name, options.shared)
+        self.shared = Shared(self.name, options.shared, found=history.read(self.base / RECORD).get("found", []))
         self.steps: dict[str, float] = {}
         self.warnings: list[str] = []
         self.report: dict[str, Any] = {}
@@ -77,8 +77,8 @@ class Activation:
         self.clock = time.monotonic()
 
     def timed(self, step: str) -> None:
-        """Record the duration of a step."""
-        self.steps[step] = round(time.monotonic() - self.clock, 2)
+        """Record the duration of a step, which may be taken more than once."""
+        self.steps[step] = round(self.steps.get(step, 0) + time.monotonic() - self.clock, 2)
         self.clock = time.monotonic()
 
     def took(self) -> float:
@@ -204,11 +204,24 @@ class Activation:
         with self._task(release) as task:
             folder = self.instances.folder / task
             argv = inspection.prepare(folder)
-            inspection.read(self._run(task, argv, self.options.inspection_timeout_seconds), self.advice)
+            ran = self._run(task, argv, self.options.inspection_timeout_seconds)
+            while self._keep(release, inspection.places(ran)):
+                ran = self._run(task, argv, self.options.inspection_timeout_seconds)
+            inspection.read(ran, self.advice)
         self.report, self.facts = inspection.evaluate(), inspection.facts
         self.timed("preflight")
         if inspection.blocks:
-            raise ReleaseError("preflight", inspection.refusal())
+            raise ReleaseError("preflight", inspection.refusal() + (self._look_ahead(release) if inspection.can_start else ""))
+
+    def _look_ahead(self, release: str) -> str:
+        """What would stop a refused release next, so that one run tells all. No client reaches the instance."""
+        if self.options.pre_activate:  # they may make what it needs
+            return ""
+        try:
+            self.retire(self.start(release))
+        except ReleaseError as error:
+            return f"\n{error}"
+        return ""
 
     def command(self, release: str, task: str, line: str) -> Ran:
         """Run one command of the operator in the application's sandbox."""
@@ -229,6 +242,9 @@ class Activation:
         with self._task(release) as task:
             for line in lines:
                 ran = self.command(release, task, line)
+                # Only these are safe to repeat.
+                while not ran.ok and step == "prepare" and self._keep(release, self._written(ran.errors)):
+                    ran = self.command(release, task, line)
                 if not ran.ok:
                     failed(f"A command of {step} failed ({ran.result}, exit status {ran.status}): {line}\n"
                            f"{output_of(ran)}{self.advice(ran.errors)}")
@@ -248,6 +264,15 @@ class Activation:
 
     def start(self, release: str) -> str:
         """Start an instance beside the live one and wait until it responds; returns its name."""
+        instance, wrong, log = self._try(release)
+        while wrong and self._keep(release, self._written(log)):
+            instance, wrong, log = self._try(release)
+        if not wrong:
+            return instance
+        raise ReleaseError("health", f"It did not pass its health check: {wrong}\nThe application's own log:\n{log}{self.advice(log)}")
+
+    def _try(self, release: str) -> tuple[str, str, str]:
+        """Start an instance; returns its name and, where it does not respond, the reason and its log. That one is removed."""
         instance = self.instances.next_name(release)
         self.instances.create(instance, release)
         self.instances.write_stamp(instance, file_state(self.options.restart_on_change))
@@ -257,27 +282,29 @@ class Activation:
         wrong = f"systemd could not start it: {wrong}" if wrong else self._health_check(instance).wait()
         self.timed("health")
         if not wrong:
-            return instance
+            return instance, "", ""
         log = self._application_log(instance, began)
         self.units.stop(instance)
         self.instances.remove(instance)
-        raise ReleaseError("health", f"It did not pass its health check: {wrong}\nThe application's own log:\n{log}{self.advice(log)}")
+        return instance, wrong, log
 
     def _health_check(self, instance: str) -> HealthCheck:
         return HealthCheck(self.options, str(self.instances.socket(instance)), lambda: self.units.ended(instance))
 
-    def fetch_pages_once(self, instance: str, release: str) -> None:
-        """Fetch the pages of a new instance once; problems are reported only."""
+    def fetch_pages_once(self, instance: str, release: str) -> bool:
+        """Fetch the pages of a new instance; problems are reported only. Returns whether they wrote to a place that is kept from now on."""
         if not self.options.fetch_pages:
-            return
-        folder = self.releases.folder / release
+            return False
+        folder, began, log = self.releases.folder / release, time.time(), ""
         try:
             report = Pages(self._health_check(instance).fetch(10, LONGEST_PAGE), self.options.domains[0]).look(folder / "src", self._template_folders(folder))
             fs.write_json(folder / PAGES, report.as_dict(), gid=self.gid, mode=0o640)
-            self.page_lines = report.lines()
+            log = self._application_log(instance, began) if any(status >= 500 for _unused, status in report.pages) else ""
+            self.page_lines = [*report.lines(), *self.advice(log).splitlines()]
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.warnings.append(f"The pages of {release} could not be fetched ({type(error).__name__}: {error})")
         self.timed("pages")
+        return self._keep(release, self._written(log))
 
     def _template_folders(self, release: Path) -> list[Path]:
         """The templates of the packages that serve pages; the application's own process has named them."""
@@ -291,9 +318,22 @@ class Activation:
                  *hints.library(text)]
         return "".join(f"\n{one}" for one in found if one)
 
+    def _written(self, text: str) -> list[str]:
+        return written(text, self.options.subdirectory)
+
+    def _keep(self, release: str, paths: list[str]) -> bool:
+        """Keep what the application writes to these paths of a release from now on; returns whether there is a new one."""
+        folder = self.releases.folder / release
+        if not self.shared.find(folder, folder / "src" / self.options.subdirectory, paths):
+            return False
+        fs.write_json(self.base / RECORD, {"found": self.shared.found}, gid=self.gid, mode=0o640)
+        self._prepare_shared(release)
+        return True
+
     def _prepare_shared(self, release: str) -> None:
-        """Create the shared paths; the application may have removed them."""
-        account = pwd.getpwnam(self.name)
+        """Create the shared paths; the application may have removed them. The build does not know those that were found."""
+        folder, account = self.releases.folder / release, pwd.getpwnam(self.name)
+        self.shared.link(folder, folder / "src" / self.options.subdirectory, self.gid)
         state = self.shared.target.parent
         if not state.exists():
             state.mkdir(mode=0o700)
@@ -341,8 +381,9 @@ class Activation:
             if action == "deploy" and new:
                 self.run_before(release, "pre_activate")
             instance = self.start(release)
-            if new:
-                self.fetch_pages_once(instance, release)
+            while new and self.fetch_pages_once(instance, release):
+                self.retire(instance)
+                instance = self.start(release)
             self.units.enable(instance)
         except (ReleaseError, OSError) as error:
             self._failed(release, entry, error)
@@ -404,7 +445,8 @@ class Activation:
         release = self.live_release()
         pages = history.read(self.releases.folder / release / PAGES) if release else {}
         return {"instance": self.instances.live(), "release": release, "steps": self.steps,
-                "report": self.report, "pages": pages, "page_lines": self.page_lines, "warnings": self.warnings, **more}
+                "report": self.report, "pages": pages, "page_lines": self.page_lines, "warnings": self.warnings,
+                "kept": [str(self.shared.target), *self.shared.found] if self.shared.found else [], **more}
 
 
 def output_of(ran: Ran) -> str:

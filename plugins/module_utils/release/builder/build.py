@@ -226,9 +226,8 @@ class Build:
             finish.seal(tree, self.gid)
         # Sealed first, so that no process of the build can move files meanwhile.
         self._copy_static(release, sorted((release / "venv").glob("lib/python3*/site-packages")) if not self.source.is_tree else [folder, source])
-        if self.source.is_tree:
-            Shared(self.name, self.options.shared).link(release, folder, self.gid)
-            link_files(folder, self.options.files, self.gid)
+        Shared(self.name, self.options.shared).link(release, folder, self.gid)
+        link_files(folder, self.options.files, self.gid)
         subprocess.run(["sync", "--file-system", str(release)], check=False)
         self.timed("seal")
         manifest = {**self._manifest(release, found), **facts, "python": version, "built_at": f"{began:%Y-%m-%dT%H:%M:%SZ}",

@@ -20,9 +20,7 @@ SQLITE = re.compile(r"sqlite(\+\w+)?:///(?!:memory:)(?P<path>[^?]+)")
 def writable_places(subject: Any) -> Seen:
     source, shared = Path(subject.question["source"]).resolve(), list(subject.question.get("shared") or [])
     below = []
-    for setting, path in named(subject.app):
-        if _can_be_written(path, source, shared, bool(subject.question.get("sealed"))):
-            continue
+    for setting, path in unwritable(subject.app, subject.question):
         if source in path.parents:
             below.append((setting, path.relative_to(source)))
         else:
@@ -30,7 +28,16 @@ def writable_places(subject: Any) -> Seen:
                    f"let {setting} lead below the directory that the environment variable STATE_DIRECTORY names")
     entries = list(dict.fromkeys([*shared, *(_entry(path) for _setting, path in below)]))
     for setting, path in below:
-        yield "error", f"{setting} is {path}, which the application cannot write", f"shared: [{', '.join(entries)}]"
+        if subject.question.get("sealed"):  # a deploy finds it
+            yield "warning", f"{setting} is {path}, below the release; a deploy keeps it elsewhere, unless it has code", f"shared: [{', '.join(entries)}]"
+        else:
+            yield "error", f"{setting} is {path}, which the application cannot write", f"shared: [{', '.join(entries)}]"
+
+
+def unwritable(app: Any, question: dict) -> list:
+    """The settings that name a place for data which cannot be written, each with the path."""
+    source, shared = Path(question["source"]).resolve(), list(question.get("shared") or [])
+    return [(setting, path) for setting, path in named(app) if not _can_be_written(path, source, shared, bool(question.get("sealed")))]
 
 
 def _entry(path: PurePath) -> str:

@@ -122,7 +122,8 @@ VARIANTS = [
     Variant("upload-of-anything", "upload_types", "warning", {PAGES: {
         "from flask import Blueprint": "from flask import request, Blueprint",
         "def _product_page(": "def _picture():\n    return request.files['picture']\n\n\ndef _product_page("}}),
-    Variant("uploads-beside-the-code", "writable_places", "error", setting("UPLOAD_FOLDER", '"uploads"'), question={"sealed": True}),
+    Variant("uploads-beside-the-code", "writable_places", "warning", setting("UPLOAD_FOLDER", '"uploads"'), question={"sealed": True}),
+    Variant("uploads-where-nothing-is-written", "writable_places", "error", setting("UPLOAD_FOLDER", '"/dev/null/uploads"')),
     Variant("escape-off", "autoescape", "error", late("app.jinja_env.autoescape = False")),
     Variant("escape-other-suffix", "autoescape", "error", files={"shop/templates/mail.j2": "<p>{{ name }}"}),
     Variant("escape-text-with-tags", "autoescape", "warning", files={"shop/templates/mail.txt": "<p>{{ name }}"}),

@@ -136,6 +136,15 @@ def test_a_target_that_is_no_flask_application_is_one_line():
     assert report.ok and checks(report.warnings) == {"application"}
 
 
+def test_the_lines_to_paste_name_what_is_served_and_what_else_is_wrong():
+    findings = [finding(APPLICATION, "error", "the module app has no app", 'wsgi: "app:create_app()"'), *CLEAN[-2:],
+                finding(preflight.BY_ID["cookie_secure"], "error", "it is so")]
+    lines = yaml.safe_load(preflight.evaluate(findings, {}, TODAY).permitting_settings())
+    assert lines == {"wsgi": "app:create_app()", "config": {"SESSION_COOKIE_SECURE": True}}
+    unknown = [finding(APPLICATION, "error", "it has no such name", "write wsgi: such as shop:app"), *CLEAN[-2:]]
+    assert preflight.evaluate(unknown, {}, TODAY).permitting_settings() == ""
+
+
 # --- what others find -----------------------------------------------------------------------------
 
 

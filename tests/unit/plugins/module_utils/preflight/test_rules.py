@@ -109,7 +109,7 @@ def test_requests_that_the_deployment_refuses_and_settings_it_adds_are_no_error(
 def test_places_of_a_release_that_are_not_shared_are_told_with_the_line(host, settings, shared, told):
     code = f"from pathlib import Path\nHERE = Path(__file__).parent\n{FLASK}app.config.update({settings})\n"
     answer = host.program(f"places-{abs(hash(settings))}", {"web.py": code}, "web:app", NO_KEY, sealed=True, shared=shared)
-    assert [f["fix"] for f in answer["findings"] if f["check"] == "writable_places" and f["result"] == "error"] == told
+    assert [f["fix"] for f in answer["findings"] if f["check"] == "writable_places" and f["result"] != "pass"] == told
 
 
 def test_commands_and_templates_that_others_bring_are_named(host, tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, link_files, problems
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, entry_of, link_files, problems, written
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -101,6 +101,8 @@ def test_paths_that_leave_the_source_or_overlap_are_all_named() -> None:
 @pytest.mark.parametrize(("text", "place"), [
     ("OSError: [Errno 30] Read-only file system: 'logs'", "logs"),
     ("OSError: [Errno 30] Read-only file system: '/srv/shop/releases/2026-1/src/app/static/uploads/a.png'", "app/static/uploads"),
+    ("fatal: cannot mkdir repository: Read-only file system", "repository"),
+    ("mkdir: cannot create directory ‘uploads’: Read-only file system", "uploads"),
     ("PermissionError: [Errno 13] Permission denied: '/srv/shop/instances/2026-1.task/release/src/app.db'", "app.db"),
 ])
 def test_the_error_of_a_write_below_a_release_has_the_setting_to_write(release: Path, text: str, place: str) -> None:
@@ -108,7 +110,64 @@ def test_the_error_of_a_write_below_a_release_has_the_setting_to_write(release: 
 
 
 def test_other_failures_have_no_advice(release: Path) -> None:
-    assert shared(release, "instance").advice("OSError: [Errno 30] Read-only file system: '/etc/hosts'") == ""
+    for text in ("OSError: [Errno 30] Read-only file system: '/etc/hosts'", "PermissionError: [Errno 13] Permission denied: 'ping'"):
+        assert shared(release, "instance").advice(text) == ""
+
+
+# --- places that deployments find ------------------------------------------------------------------
+
+
+def find(release: Path, *paths: str) -> list[str]:
+    found = shared(release, "instance")
+    return found.find(release, release / "src", paths)
+
+
+def test_what_an_application_writes_is_kept_by_its_directory(release: Path) -> None:
+    assert find(release, "uploads", "app.db", "data/cache/a.bin", "instance/app.db", "uploads/b.png") == ["uploads", "app.db", "data/cache"]
+
+
+@pytest.mark.parametrize("code", ["models.py", "page.html", "deep/module.so"])
+def test_a_directory_with_code_is_not_given_to_the_application(release: Path, code: str) -> None:
+    (release / "src" / "app" / code).parent.mkdir(parents=True)
+    (release / "src" / "app" / code).write_text("")
+    assert find(release, "app/app.db", "app", f"app/{code}") == ["app/app.db"]
+
+
+def test_no_path_leads_out_of_the_release(release: Path) -> None:
+    os.symlink("/etc", release / "src" / "data")
+    (release / "src" / "file").write_text("")
+    assert find(release, "../x", "/etc/x", ".", "data/cache", "file/x/y") == []
+
+
+def test_places_in_packages_are_kept_too(release: Path) -> None:
+    packages = release / "venv" / "lib" / "python3.13" / "site-packages"
+    (packages / "search" / "static").mkdir(parents=True)
+    found = shared(release, "instance")
+    path = "/srv/shop/instances/1/release/venv/lib/python3.13/site-packages/search/static/config/a.json"
+    assert found.find(release, release / "src", written(f"[Errno 30] Read-only file system: '{path}'")) == ["site-packages/search/static/config"]
+    found.link(release, release / "src", NOBODY.pw_gid)
+    found.prepare(release, NOBODY.pw_uid, NOBODY.pw_gid)
+    (packages / "search/static/config/a.json").write_text("{}")
+    assert (release.parent / "state/shared/site-packages/search/static/config/a.json").exists()
+
+
+def test_the_instance_folder_of_an_installed_application_is_in_the_state_directory(release: Path) -> None:
+    (release / "venv").mkdir()
+    deploy(release, "instance")
+    (release / "venv/var/shop-instance").mkdir()
+    assert (release.parent / "state/shared/instance/shop-instance").is_dir()
+
+
+def test_a_place_that_the_inventory_names_later_is_no_longer_a_found_one(release: Path) -> None:
+    assert Shared("shop", ["instance", "data"], release.parent / "state", ["data/cache", "uploads"]).found == ["uploads"]
+
+
+@pytest.mark.parametrize(("path", "subdirectory", "entry"), [
+    ("uploads", "", "uploads"), ("/srv/shop/releases/1/src/web/uploads", "web", "uploads"), ("/srv/shop/releases/1/src/uploads", "web", ""),
+    ("/var/lib/shop/uploads", "", ""), ("/srv/shop/releases/1/src/../../x", "", ""), ("/srv/shop/releases/1/venv/bin/x", "", ""),
+])
+def test_a_path_of_the_application_is_an_entry_where_it_is_below_the_release(path: str, subdirectory: str, entry: str) -> None:
+    assert entry_of(path, subdirectory) == entry
 
 
 # --- files that systemd passes --------------------------------------------------------------------

@@ -112,6 +112,16 @@ def test_the_report_has_every_step_with_its_time() -> None:
     assert summary("shop", {**answer, "steps": {}}) == ["shop: r2 is live; nothing to do"]
 
 
+def test_the_report_names_the_places_that_were_found() -> None:
+    answer = {"release": "r2", "steps": {"swap": 0.1}, "report": {}, "kept": ["/var/lib/shop/shared", "uploads", "app.db"]}
+    assert "are kept in /var/lib/shop/shared: uploads, app.db" in "\n".join(summary("shop", answer))
+
+
+def test_places_that_were_found_are_kept_in_later_releases(tmp_path: Path, make_options: Callable[..., Options]) -> None:
+    (tmp_path / "shared.json").write_text('{"found": ["uploads", "instance/cache"]}')
+    assert Activation(make_options(base=tmp_path)).shared.entries == ["instance", "uploads"]
+
+
 def test_the_end_of_a_commands_output_is_shown() -> None:
     ran = activation.Ran(1, "exit-code", "".join(f"line {n}\n" for n in range(100)), "boom\n")
     assert activation.output_of(ran).splitlines()[-2:] == ["  line 99", "  boom"]
