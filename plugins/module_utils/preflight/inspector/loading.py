@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import importlib
 import inspect
+import json
+import os
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.source import FOREIGN, TESTS
+
 EXAMPLE = 'write wsgi: "module:variable", such as "shop:app", or "shop:create_app()"'
+CLASSES = {"Flask", "APIFlask", "Quart", "FastAPI", "Starlette", "Litestar", "get_wsgi_application", "get_asgi_application"}
+MOST_MODULES = 2000
 FACTORY = re.compile(r"(create|make|build|get)_?\w*app\w*|app_factory|factory")
 
 
@@ -42,7 +50,14 @@ def load(target: str) -> Any:
             raise CannotInspect(f"wsgi: {name}(…) may be called with literal values only", "error", EXAMPLE) from None
     else:
         raise CannotInspect(f"wsgi: {expression} must be a name or the call of one", "error", EXAMPLE)
-    imported = importlib.import_module(module)
+    try:
+        imported = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # Only where the named module itself is missing.
+        found = module_candidates(module, Path.cwd()) if error.name and (module == error.name or module.startswith(f"{error.name}.")) else []
+        if not found:
+            raise
+        raise CannotInspect(f"wsgi: there is no module {module}", "error", *_line(found)) from None
     try:
         found = getattr(imported, name)
     except AttributeError:
@@ -65,10 +80,42 @@ def _candidates(module: str, imported: Any) -> tuple[str, str]:
     names = vars(imported).items()
     found = [name for name, value in names if is_flask(value)]
     found += [f"{name}()" for name, value in names if inspect.isfunction(value) and FACTORY.fullmatch(name)]
-    if not found:
+    return _line([f"{module}:{name}" for name in found])
+
+
+def _line(targets: list[str]) -> tuple[str, str]:
+    """The line for some targets, the most likely one first, and this one."""
+    if not targets:
         return EXAMPLE, ""
-    first, *others = [f'"{module}:{name}"' for name in found]
-    return f"wsgi: {first}" + (f" # or {', '.join(others)}" if others else ""), first.strip('"')
+    first, *others = targets
+    return f'wsgi: "{first}"' + (f" # or {', '.join(map(json.dumps, others))}" if others else ""), first
+
+
+def module_candidates(wanted: str, source: Path) -> list[str]:
+    """What modules of a source could be served, without running them: those with a name like the wanted one first."""
+    found: list[str] = []
+    for directory, below, names in os.walk(source):
+        below[:] = sorted(name for name in below if name.isidentifier() and name not in FOREIGN | TESTS)
+        for name in sorted(names)[:MOST_MODULES]:
+            path = Path(directory, name)
+            if path.suffix == ".py" and path.stem.isidentifier():
+                parts = path.relative_to(source).with_suffix("").parts
+                found += [f"{'.'.join(parts[:-1] if parts[-1] == '__init__' else parts)}:{target}" for target in _defined(path)]
+    return sorted(found, key=lambda target: -difflib.SequenceMatcher(None, wanted, target.partition(":")[0]).ratio())[:4]
+
+
+def _defined(path: Path) -> list[str]:
+    """The applications and the functions that make one at the top of a file."""
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    called = {target.id: node.value.func for node in body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+              for target in node.targets if isinstance(target, ast.Name)}
+    found = [name for name, function in called.items() if getattr(function, "id", getattr(function, "attr", "")) in CLASSES]
+    # A factory without arguments that must be given.
+    return found + [f"{node.name}()" for node in body if isinstance(node, ast.FunctionDef) and FACTORY.fullmatch(node.name)
+                    and len(node.args.args) <= len(node.args.defaults) and all(node.args.kw_defaults)]
 
 
 def is_flask(thing: Any) -> bool:

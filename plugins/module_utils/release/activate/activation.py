@@ -44,6 +44,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.shared impor
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment import values_in
 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
+LOOK_AHEAD_SECONDS = 10
 TASK = ".task"  # ends the name of an instance that runs commands instead of serving
 FAILURE_LOG = "failure.log"
 PAGES = "pages.json"
@@ -218,7 +219,7 @@ class Activation:
         if self.options.pre_activate:  # they may make what it needs
             return ""
         try:
-            self.retire(self.start(release))
+            self.retire(self.start(release, min(LOOK_AHEAD_SECONDS, self.options.health_timeout_seconds)))
         except ReleaseError as error:
             return f"\n{error}"
         return ""
@@ -262,16 +263,17 @@ class Activation:
 
     # --- start and health ----------------------------------------------------------------------------
 
-    def start(self, release: str) -> str:
-        """Start an instance beside the live one and wait until it responds; returns its name."""
-        instance, wrong, log = self._try(release)
+    def start(self, release: str, seconds: int | None = None) -> str:
+        """Start an instance beside the live one and wait until it responds, `health_timeout_seconds` by default; returns its name."""
+        seconds = self.options.health_timeout_seconds if seconds is None else seconds
+        instance, wrong, log = self._try(release, seconds)
         while wrong and self._keep(release, self._written(log)):
-            instance, wrong, log = self._try(release)
+            instance, wrong, log = self._try(release, seconds)
         if not wrong:
             return instance
         raise ReleaseError("health", f"It did not pass its health check: {wrong}\nThe application's own log:\n{log}{self.advice(log)}")
 
-    def _try(self, release: str) -> tuple[str, str, str]:
+    def _try(self, release: str, seconds: int) -> tuple[str, str, str]:
         """Start an instance; returns its name and, where it does not respond, the reason and its log. That one is removed."""
         instance = self.instances.next_name(release)
         self.instances.create(instance, release)
@@ -279,7 +281,7 @@ class Activation:
         began = time.time()
         wrong = self.units.start(instance)
         self.timed("start")
-        wrong = f"systemd could not start it: {wrong}" if wrong else self._health_check(instance).wait()
+        wrong = f"systemd could not start it: {wrong}" if wrong else self._health_check(instance, seconds).wait()
         self.timed("health")
         if not wrong:
             return instance, "", ""
@@ -288,8 +290,8 @@ class Activation:
         self.instances.remove(instance)
         return instance, wrong, log
 
-    def _health_check(self, instance: str) -> HealthCheck:
-        return HealthCheck(self.options, str(self.instances.socket(instance)), lambda: self.units.ended(instance))
+    def _health_check(self, instance: str, seconds: int = 0) -> HealthCheck:
+        return HealthCheck(replace(self.options, health_timeout_seconds=seconds), str(self.instances.socket(instance)), lambda: self.units.ended(instance))
 
     def fetch_pages_once(self, instance: str, release: str) -> bool:
         """Fetch the pages of a new instance; problems are reported only. Returns whether they wrote to a place that is kept from now on."""

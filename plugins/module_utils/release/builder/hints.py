@@ -50,6 +50,7 @@ PROGRAM = re.compile(r"(?:sh|bash): \d+: ([\w.+-]+): (?:command )?not found")
 PYTHON = re.compile(r"incompatible with the project's Python requirement: `?([^`\n]+)`?|does not satisfy Python\s?((?:[<>=!~]=?[\d.*]+,?)+)")
 REFUSED = re.compile(r"HTTP status client error \(40[13]|40[13] (?:Unauthorized|Forbidden)|Missing credentials|"
                      r"valid authentication credentials|authentication failed|could not read Username", re.IGNORECASE)
+OUTSIDE = re.compile(r"`[^`\n]*/releases/[^/`\n]+` does not appear to be a Python project")
 UNKNOWN = re.compile(r"([A-Za-z0-9._-]+)\s+was not found\s+in\s+the\s+package\s+registry")
 
 
@@ -63,6 +64,10 @@ def packages(text: str) -> list[str]:
     for line in text.splitlines():
         names = next((names for pattern, names in PACKAGES if re.search(pattern, line)), "")
         found += [name for name in names.split() if name not in found]
+    if {"gcc", "g++"} & set(found) and "python3-dev" not in found:
+        found.append("python3-dev")  # an extension module needs Python's headers next
+    if "cargo" in found and "gcc" not in found:
+        found.append("gcc")  # Rust links with it
     if found:
         return [f"The build lacks programs or headers of Debian packages; write {_write(' '.join(found))}"]
     if header := HEADER.search(text):
@@ -95,6 +100,9 @@ def hint(text: str) -> str:
         found.append("The host cannot resolve names.")
     elif "--require-hashes" in text and ("ditable" in text or "unnamed" in text):
         found.append("A file with hashes cannot name the project itself (-e .): take the line out; the project is installed in any case.")
+    elif OUTSIDE.search(text):
+        found.append("A dependency is a directory above the source: let source be the directory that has both, and write "
+                     "subdirectory: the path of the application below it.")
     else:
         if REFUSED.search(text):
             found.append("A server refused access; write app_release: {download_credentials: {its-host: token or user:password}}, in a vault.")

@@ -109,6 +109,17 @@ def test_a_target_that_is_not_a_flask_application_is_reported(host, wsgi, result
     assert words in answer["findings"][0]["found"] and fix in answer["findings"][0]["fix"]
 
 
+@pytest.mark.parametrize(("wsgi", "line"), [
+    ("shop:app", 'wsgi: "web.shop:site" # or "tools:create_app()"'), ("tool:app", 'wsgi: "tools:create_app()" # or "web.shop:site"'),
+])
+def test_a_module_that_is_missing_is_told_with_those_that_have_an_application(host, wsgi, line, tmp_path):
+    files = {"web/shop.py": FLASK.replace("app =", "site ="), "tools.py": "def create_app():\n    from web.shop import site\n    return site\n",
+             "tests/app.py": FLASK, "make.py": "def create_app(config):\n    pass\n"}
+    answer = host.program(f"modules-{tmp_path.name}", files, wsgi)
+    assert (answer["findings"][0]["fix"], answer["exception"]) == (line, None)
+    assert results(answer) > {"pass"}
+
+
 def test_a_place_that_an_application_cannot_write_while_it_is_imported_is_told(host):
     code = FLASK + "app.config['DATABASE'] = 'data/app.db'\nraise OSError('unable to open database file')\n"
     answer = host.program("half-made", {"web.py": code}, "web:app", sealed=True)

@@ -7,21 +7,21 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.hint
 
 
 @pytest.mark.parametrize(("text", "packages"), [
-    ("Error: pg_config executable not found.", "libpq-dev, gcc"),
+    ("Error: pg_config executable not found.", "libpq-dev, gcc, python3-dev"),
     ("Exception: Can not find valid pkg-config name.\nTrying pkg-config --exists mysqlclient\nCommand 'pkg-config --exists mysqlclient' returned",
-     "default-libmysqlclient-dev, pkg-config, gcc"),
-    ("Error: Please make sure the libxml2 and libxslt development packages are installed.", "libxml2-dev, libxslt1-dev, gcc"),
-    ("The headers or library files could not be found for jpeg,", "libjpeg-dev, zlib1g-dev, gcc"),
-    ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "gcc"),
-    ("error: [Errno 2] No such file or directory: 'gcc'", "gcc"),
-    ("../meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc'], ['clang']]", "gcc"),
+     "default-libmysqlclient-dev, pkg-config, gcc, python3-dev"),
+    ("Error: Please make sure the libxml2 and libxslt development packages are installed.", "libxml2-dev, libxslt1-dev, gcc, python3-dev"),
+    ("The headers or library files could not be found for jpeg,", "libjpeg-dev, zlib1g-dev, gcc, python3-dev"),
+    ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "gcc, python3-dev"),
+    ("error: [Errno 2] No such file or directory: 'gcc'", "gcc, python3-dev"),
+    ("../meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc'], ['clang']]", "gcc, python3-dev"),
     ("src/_cffi.c:50:14: fatal error: Python.h: No such file or directory", "python3-dev, gcc"),
-    ("c/_cffi_backend.c:15:10: fatal error: ffi.h: No such file or directory", "libffi-dev, gcc"),
-    ("error: can't find Rust compiler", "cargo"),
+    ("c/_cffi_backend.c:15:10: fatal error: ffi.h: No such file or directory", "libffi-dev, gcc, python3-dev"),
+    ("error: can't find Rust compiler", "cargo, gcc"),
     ("Git executable not found. Ensure that Git is installed and available.", "git"),
     ("/bin/sh: 1: npm: not found", "npm"),
-    ("Modules/LDAPObject.c:17:10: fatal error: lber.h: No such file or directory", "libldap-dev, libsasl2-dev, gcc"),
-    ("pg_config executable not found\nunable to execute 'gcc': No such file or directory", "libpq-dev, gcc"),
+    ("Modules/LDAPObject.c:17:10: fatal error: lber.h: No such file or directory", "libldap-dev, libsasl2-dev, gcc, python3-dev"),
+    ("pg_config executable not found\nunable to execute 'gcc': No such file or directory", "libpq-dev, gcc, python3-dev"),
 ])
 def test_the_error_of_a_missing_library_lists_its_packages(text: str, packages: str) -> None:
     assert hint(f"Building x\n{text}\nmore").endswith(f"write app_release: {{packages: [{packages}]}}")
@@ -31,6 +31,10 @@ def test_the_error_of_a_missing_library_lists_its_packages(text: str, packages: 
 def test_an_unknown_header_and_program_are_named() -> None:
     assert "lacks the header rocksdb/c.h: find the package" in hint("a.c:1:10: fatal error: rocksdb/c.h: No such file or directory")
     assert "no program pybabel2: write" in hint("sh: 1: pybabel2: not found")
+
+
+def test_a_dependency_above_the_source_is_told() -> None:
+    assert "write subdirectory: " in hint("cause: `/srv/shop/releases/20261129-044728-efad0e62` does not appear to be a Python project, as neither")
 
 
 @pytest.mark.parametrize("text", ["ERROR: No matching distribution found for flask==99", "SyntaxError: invalid syntax", "Using Python 3.11.2", ""])
