@@ -121,7 +121,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment import unmanaged
-from ansible_collections.bulwark.flask.plugins.module_utils.secrets.generated import ENDING, KEYS, KINDS, Damaged, Values, kinds_of
+from ansible_collections.bulwark.flask.plugins.module_utils.secrets.generated import ENDING, FLASK_KEY, KEYS, KINDS, PLAIN_KEY, Damaged, Values, kinds_of
 
 SIGN_OUT = "To end all sessions instead, add -e sign_everybody_out=true."
 
@@ -247,8 +247,10 @@ class Run:
             values.rotate(name, self.names[name], not sign_out, self.now, live)
         dropped = values.expire(self.options["fallback_days"], self.now)
         # A missing file has no permissions to correct.
+        plain = FLASK_KEY in self.names and PLAIN_KEY not in {*self.names, *self.given}
+        renamed, values.plain = values.plain != plain and bool(values.values), plain
         unsafe = bool(values.values) and not generated and not fs.is_private(self.path)
-        changed = bool(generated or rotated or dropped or unsafe)
+        changed = bool(generated or rotated or dropped or unsafe or renamed)
         if changed and not self.module.check_mode:
             fs.write(self.path, values.text().encode())
         return {"changed": changed, "generated": generated, "rotated": rotated, "waiting": waiting, "dropped": dropped}

@@ -105,6 +105,12 @@ def browse(name: str, entry: dict[str, Any], steps: list[dict[str, Any]]) -> dic
     return json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr[-500:], "console": [], "done": 0}
 
 
+def own_errors(console: list[str], host: str) -> list[str]:
+    """The messages that the deployment can have caused: blocked by a policy, or refused by this host. Other hosts are out of reach."""
+    return [line for line in console if "/favicon.ico" not in line
+            and ("Content Security Policy" in line or f"https://{host}" in line and "Failed to load resource" in line)]
+
+
 def main() -> None:
     """Entry point."""
     if len(sys.argv) < 2:
@@ -128,9 +134,10 @@ def main() -> None:
     for name, one in listed.items():
         entry, waivers = entries[name], entries[name].get("app_release", {}).get("policy", {}).get("waivers", [])
         used = {} if name in second else browse(name, entry, one.get("steps", [{"tour": 8}]))
+        errors = own_errors(used.get("console", []), entry["domains"][0])
         report[name] = {"first": first.get(name, ""), "printed": printed.get(name), "second": second.get(name, ""), "entry": entry, **used}
-        rows.append(f"| {name} | {1 + (name in first)} | {len(yaml.safe_dump(entry).splitlines())} | {len(waivers)} | "
-                    f"{'no' if name in second else 'yes'} | {'' if name in second else used['failed'] or 'works'} | {len(used.get('console', []))} |")
+        rows.append(f"| {name} | {1 + (name in first)} | {len(yaml.safe_dump(entry, default_flow_style=None, width=150).splitlines())} | {len(waivers)} | "
+                    f"{'no' if name in second else 'yes'} | {'' if name in second else used['failed'] or 'works'} | {len(errors)} |")
     (STATE / "report.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
     table = "\n".join(rows) + "\n"
     (ROOT / "build" / "public.md").write_text(table, encoding="utf-8")

@@ -121,6 +121,8 @@ class Command:
         own = {name: value for name, value in os.environ.items() if name not in ("FLASK_DEBUG", "FLASK_ENV", "FLASK_APP", "PYTHONPATH", "PYTHONHOME")}
         generated = (self.entry.get("app_secrets") or {}).get("generated") or {}
         made_up = {name: secrets.token_hex(32) for name in ["FLASK_SECRET_KEY", *generated] if not own.get(name)}
+        if "FLASK_SECRET_KEY" in made_up and not own.get("SECRET_KEY"):
+            made_up.setdefault("SECRET_KEY", made_up["FLASK_SECRET_KEY"])
         return {**own, **made_up, **given, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def _settings(self) -> dict[str, Any]:

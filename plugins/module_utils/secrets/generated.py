@@ -21,6 +21,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAM
 # Keys whose old values Flask still accepts, in the variable of this name with this ending.
 KEYS = ("FLASK_SECRET_KEY", "SECRET_KEY")
 ENDING = "_FALLBACKS"
+# Many applications read their key from this variable, and fall back to one that is published.
+FLASK_KEY, PLAIN_KEY = KEYS
 DEFAULT_KIND = "url-safe"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -72,6 +74,7 @@ class Values:
     """The contents of the file.
 
     `values` by name; `old` by key, pairs of time and value, newest first; `rotated` by name, the instance that was live then.
+    `plain` is whether SECRET_KEY has the value of FLASK_SECRET_KEY too.
     """
 
     def __init__(self, text: str = "") -> None:
@@ -98,6 +101,9 @@ class Values:
                 raise Damaged(f"line {number} is not what was written")
         if text and not self.values:
             raise Damaged("it holds no value")
+        self.plain = PLAIN_KEY in self.values and self.values[PLAIN_KEY] == self.values.get(FLASK_KEY)
+        if self.plain:
+            del self.values[PLAIN_KEY]
 
     @staticmethod
     def _check_times(times: list[str], number: int) -> None:
@@ -114,6 +120,8 @@ class Values:
             if name in self.rotated:
                 lines.append(f"# {name}, rotated while {self.rotated[name]} was live\n")
             lines.append(f'{name}="{value}"\n')
+            if name == FLASK_KEY and self.plain:
+                lines.append(f'{PLAIN_KEY}="{value}"\n')
             if old := self.old.get(name):
                 lines.append(f"# {name}{ENDING}, replaced {', '.join(time for time, _unused in old)}\n"
                              f"{name}{ENDING}='{json.dumps([key for _unused, key in old])}'\n")

@@ -43,7 +43,19 @@ def test_a_key_is_made_once_and_survives_every_run(path: Path, run: Callable[...
     key = values(path)["FLASK_SECRET_KEY"]
     assert (first["changed"], first["generated"]) == (True, ["FLASK_SECRET_KEY"])
     assert run("FLASK_SECRET_KEY")["changed"] is False
-    assert values(path) == {"FLASK_SECRET_KEY": key}
+    assert values(path)["FLASK_SECRET_KEY"] == key
+
+
+def test_applications_that_read_secret_key_have_the_same_key(path: Path, run: Callable[..., Any]) -> None:
+    run("FLASK_SECRET_KEY", "A")
+    made = values(path)
+    assert made["SECRET_KEY"] == made["FLASK_SECRET_KEY"] != made["A"]
+    assert run("FLASK_SECRET_KEY", "A", given=["SECRET_KEY"])["changed"]
+    assert "SECRET_KEY" not in values(path), "systemd would take it instead of the operator's"
+    assert run("FLASK_SECRET_KEY", "A")["changed"]
+    assert values(path) == made
+    run("FLASK_SECRET_KEY", "SECRET_KEY")
+    assert values(path)["SECRET_KEY"] != made["SECRET_KEY"] == values(path)["FLASK_SECRET_KEY"]
 
 
 def test_a_key_is_long_random_and_no_number(path: Path, run: Callable[..., Any]) -> None:
