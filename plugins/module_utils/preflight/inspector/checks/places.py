@@ -12,6 +12,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
 # Settings that name a directory or a file to write.
 WRITTEN = re.compile(r"UPLOAD\w*(FOLDER|DIR|PATH|DEST)|MEDIA\w*(FOLDER|DIR|PATH|ROOT)|CACHE_DIR|SESSION_FILE_DIR|DATABASE(_FILE|_PATH)?"
                      r"|(SQLITE|DB)_(FILE|PATH)|LOG_(FILE|DIR|FOLDER|PATH)|WHOOSH_BASE|UPLOADED_\w+_DEST")
+TEMPORARY = {Path("/tmp"), Path("/var/tmp"), Path("/dev/shm")}  # noqa: S108 named, not used
 SQLITE = re.compile(r"sqlite(\+\w+)?:///(?!:memory:)(?P<path>[^?]+)")
 
 
@@ -20,6 +21,11 @@ SQLITE = re.compile(r"sqlite(\+\w+)?:///(?!:memory:)(?P<path>[^?]+)")
 def writable_places(subject: Any) -> Seen:
     source, shared = Path(subject.question["source"]).resolve(), list(subject.question.get("shared") or [])
     below = []
+    for setting, path in named(subject.app):
+        if "DATABASE" in setting and TEMPORARY & set(path.parents) and source not in path.parents:
+            prefix = "sqlite:///" if SQLITE.match(os.fspath(subject.config[setting])) else ""
+            yield ("warning", f"{setting} is {path}: every new instance has an empty directory of its own there",
+                   f'config: {{{setting}: "{prefix}/var/lib/{subject.question["account"]}/{path.name}"}}')
     for setting, path in unwritable(subject.app, subject.question):
         if source in path.parents:
             below.append((setting, path.relative_to(source)))

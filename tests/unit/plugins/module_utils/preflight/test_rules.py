@@ -103,6 +103,8 @@ def test_requests_that_the_deployment_refuses_and_settings_it_adds_are_no_error(
     ("UPLOAD_FOLDER='uploads', LOG_FILE=str(HERE / 'logs/app.log')", ["instance"], ["shared: [instance, logs, uploads]"] * 2),
     ("UPLOAD_FOLDER='uploads/new', DATABASE='data.db'", ["uploads"], ["shared: [uploads, data.db]"]),
     ("UPLOAD_FOLDER='/tmp/uploads', DATABASE=':memory:', MEDIA_ROOT='', DATABASE_URL='postgresql://db/shop', CACHE_DIR='instance/cache'", ["instance"], []),
+    ("DATABASE_URL='sqlite:////tmp/app.db', DATABASE='/dev/shm/x.db'", ["instance"],
+     ['config: {DATABASE: "/var/lib/shop/x.db"}', 'config: {DATABASE_URL: "sqlite:////var/lib/shop/app.db"}']),
     ("UPLOAD_FOLDER='/dev/null/uploads'", ["instance"], ["let UPLOAD_FOLDER lead below the directory that the environment variable STATE_DIRECTORY names"]),
     ("DATABASE_URL='sqlite:///data/app.db', OTHER='sqlite:///:memory:'", ["instance"], ["shared: [instance, data]"]),
 ])
