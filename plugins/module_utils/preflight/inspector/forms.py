@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Iterable
 
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.source import Place
@@ -19,6 +20,8 @@ MAY_RENDER_A_TOKEN = re.compile(r"\{%-?\s*(?:include|import|from|call|block|exte
                                 r"|\{\{-?\s*(?!(?:url_for|_|gettext|ngettext|request|range|loop|config)\b)[\w.]+\s*\("
                                 r"|\|\s*safe\b|\{\{-?\s*\w*form\w*\s*-?\}\}", re.IGNORECASE)
 TAG_EXPRESSION = re.compile(r"<[a-z][^<>]*>", re.IGNORECASE)
+SETS_HEADER = re.compile(r"X-CSRF-?Token", re.IGNORECASE)  # not X-XSRF-TOKEN, which libraries have by default and Flask-WTF does not read
+MOST_SCRIPTS, LARGEST_SCRIPT = 1000, 2**20
 SENT_BY_SCRIPT = re.compile(r"X-CSRF-?Token|X-XSRF-?Token|csrf-token", re.IGNORECASE)
 
 
@@ -31,6 +34,15 @@ def without_token(templates: Iterable[Template], exempt: Iterable[str]) -> list[
     if any(SENT_BY_SCRIPT.search(template.text) for template in templates):
         return []  # a script may send the token with every form
     return [Place(template.file, line) for template in templates for line in _lines(template.text, exempt)]
+
+
+def script_that_sends_a_token(folders: Iterable[str | None]) -> str:
+    """The name of a script in folders of static files that sends the token by itself; empty where there is none."""
+    for folder in filter(None, folders):
+        for path in sorted(Path(folder).rglob("*.js"))[:MOST_SCRIPTS]:
+            if path.is_file() and path.stat().st_size < LARGEST_SCRIPT and SETS_HEADER.search(path.read_text(encoding="utf-8", errors="replace")):
+                return path.name
+    return ""
 
 
 def _lines(text: str, exempt: set[str]) -> Iterable[int]:

@@ -99,6 +99,13 @@ def test_requests_that_the_deployment_refuses_and_settings_it_adds_are_no_error(
     assert result(host.program("no-deployment", {"web.py": code}, "web:app", NO_KEY), "proxy_hops") == "warning"
 
 
+@pytest.mark.parametrize(("script", "expected"), [("xhr.setRequestHeader('X-CSRFToken', token)", "pass"), ("axios.xsrfHeaderName = 'X-XSRF-TOKEN'", "error")])
+def test_a_script_may_send_the_token_of_every_form(host, script, expected):
+    files = {"web.py": f"{FLASK}from flask_wtf import CSRFProtect\nCSRFProtect(app)\n", "static/js/main.js": script,
+             "templates/a.html": "<form method=post></form>"}
+    assert result(host.program(f"script-{expected}", files, "web:app", NO_KEY), "csrf_tokens_in_forms") == expected
+
+
 @pytest.mark.parametrize(("settings", "shared", "told"), [
     ("UPLOAD_FOLDER='uploads', LOG_FILE=str(HERE / 'logs/app.log')", ["instance"], ["shared: [instance, logs, uploads]"] * 2),
     ("UPLOAD_FOLDER='uploads/new', DATABASE='data.db'", ["uploads"], ["shared: [uploads, data.db]"]),
