@@ -80,9 +80,11 @@ sample: hosts  ## The scenarios of `make test`: default and failures on both hos
 	@$(SIDE_BY_SIDE) $(SAMPLE:%=scenario/%)
 
 .PHONY: applications
-applications: hosts  ## Applications as people write them, deployed and used in a browser, on Debian 13: a table
+applications: hosts  ## Own and public applications, deployed with few lines and used in a browser, on Debian 13: two tables (LIST=FILE: others)
 	@tools/scenario applications debian13
-	@cat build/applications.md
+	@molecule/applications/tools/public.py $(or $(LIST),molecule/applications/public.yml)
+	@tools/testhosts.py down public
+	@cat build/applications.md build/public.md
 
 .PHONY: bench
 bench: hosts  ## Wall time and tasks of a first and of a no-op run; releases under load, for ten minutes
