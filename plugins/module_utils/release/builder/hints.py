@@ -25,7 +25,7 @@ PACKAGES: tuple[tuple[str, str], ...] = (
     (r"snappy-c\.h", "libsnappy-dev g++"),
     (r"curl-config|curl/curl\.h", "libcurl4-openssl-dev libssl-dev gcc"),
     (r"augeas\.h", "libaugeas-dev gcc"),
-    (r"\bPython\.h", "python3-dev gcc"),
+    (r"\b(?:Python|pyconfig)\.h", "python3-dev gcc"),
     (r"can't find Rust compiler|(?:cargo|rustc)\S* .*(?:not found|No such file|not installed)|metadata generation.*maturin", "cargo"),
     (r"(?:'|\b)(?:g\+\+|c\+\+|\S+-linux-gnu-g\+\+)'? ?(?:failed: No such file|: not found|.*No such file or directory)|unable to execute '\S*g\+\+'", "g++"),
     (r"unable to execute '\S*(?:gcc|cc|clang)'|command '\S*(?:gcc|cc|clang)' failed: No such|(?:gcc|\bcc|clang): (?:command )?not found|"

@@ -16,6 +16,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.hint
     ("error: [Errno 2] No such file or directory: 'gcc'", "gcc, python3-dev"),
     ("../meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc'], ['clang']]", "gcc, python3-dev"),
     ("src/_cffi.c:50:14: fatal error: Python.h: No such file or directory", "python3-dev, gcc"),
+    ("misaka._hoedown.c:55:14: fatal error: pyconfig.h: No such file or directory", "python3-dev, gcc"),
     ("c/_cffi_backend.c:15:10: fatal error: ffi.h: No such file or directory", "libffi-dev, gcc, python3-dev"),
     ("error: can't find Rust compiler", "cargo, gcc"),
     ("Git executable not found. Ensure that Git is installed and available.", "git"),
