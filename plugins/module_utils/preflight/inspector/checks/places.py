@@ -20,9 +20,9 @@ SQLITE = re.compile(r"sqlite(\+\w+)?:///(?!:memory:)(?P<path>[^?]+)")
        "shared: [instance, uploads] in the entry")
 def writable_places(subject: Any) -> Seen:
     source, shared = Path(subject.question["source"]).resolve(), list(subject.question.get("shared") or [])
-    below = []
+    below, kept = [], {source, Path(os.environ.get("STATE_DIRECTORY", source))}
     for setting, path in named(subject.app):
-        if "DATABASE" in setting and TEMPORARY & set(path.parents) and source not in path.parents:
+        if "DATABASE" in setting and TEMPORARY & set(path.parents) and not kept & set(path.parents):
             prefix = "sqlite:///" if SQLITE.match(os.fspath(subject.config[setting])) else ""
             yield ("warning", f"{setting} is {path}: every new instance has an empty directory of its own there",
                    f'config: {{{setting}: "{prefix}/var/lib/{subject.question["account"]}/{path.name}"}}')
