@@ -9,7 +9,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
 PYTHON ?= python3
 LOCK = requirements/controller-$(shell $(PYTHON) -c 'import sys; print("py311" if sys.version_info < (3, 12) else "py312")').txt
-SCENARIOS = default release failures repair applications collection secrets sessions logs alarms baseline access nginx_site certs
+SCENARIOS = default release failures repair applications collection secrets sessions logs alarms baseline access nginx_site certs attack
 SAMPLE = release/debian13 default failures baseline/debian12
 LINK = .ansible/collections/ansible_collections/bulwark/flask
 

@@ -70,7 +70,7 @@ def bench_hosts() -> list[Host]:
 def scenario_hosts() -> list[Host]:
     """Both supported releases side by side."""
     def names(host: str) -> list[str]:
-        return [f"{name}{host}.example.test" for name in ("", "www.", "notes.", "httpbin.", "money.")]
+        return [f"{name}{host}.example.test" for name in ("", "www.", "notes.", "hostile.", "httpbin.", "money.")]
     return [Host("debian13", "trixie", names("debian13")), Host("debian12", "bookworm", names("debian12"))]
 
 
