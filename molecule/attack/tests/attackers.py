@@ -41,3 +41,15 @@ def as_account(server: Server, program: str, account: str = "mallory", **given: 
     done = server.host.run("runuser -u %s -- python3 -c %s", account, _program(program, given))
     assert done.rc == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
+
+
+def in_web_server(server: Server, program: str, **given: Any) -> Any:
+    """Run a program in the sandbox of nginx.service, as code in a worker of nginx would run."""
+    command = ["systemd-run", "--quiet", "--collect", "--wait", "--pipe"]
+    for line in server.host.file("/etc/systemd/system/nginx.service.d/sandbox.conf").content_string.splitlines():
+        name = line.partition("=")[0]
+        if "=" in line and not line.startswith("#") and not name.startswith(("Exec", "Restart", "StartLimit", "PIDFile", "KillSignal")):
+            command.append(f"--property={line}")
+    done = server.host.run(" ".join(["%s"] * (len(command) + 3)), *command, "python3", "-c", _program(program, given))
+    assert done.rc == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)

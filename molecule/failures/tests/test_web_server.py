@@ -64,7 +64,7 @@ def test_a_validation_while_nginx_is_stopped_does_not_prevent_its_start(host: An
 
 def test_it_starts_where_nothing_was_made_for_it(host: Any) -> None:
     host.check_output("systemctl stop nginx && rm -r /run/nginx /var/lib/nginx/* && systemctl start nginx")
-    assert host.check_output("stat -c %U /run/nginx /var/lib/nginx/body").split() == ["www-data", "www-data"]
+    assert host.check_output("stat -c %U:%G /run/nginx /var/lib/nginx/body").split() == ["root:ssl-cert", "www-data:root"]
 
 
 def test_debians_own_programs_reach_it(host: Any) -> None:
