@@ -95,6 +95,10 @@ options:
           Package index; empty means PyPI. With F(uv.lock), the locked names and hashes are installed from here.
         type: str
         required: true
+      credentials_for_builds:
+        description: Whether code of packages and of the project may read the credentials while it is built.
+        type: bool
+        required: true
       extra_index_urls:
         description: Package indexes that come before O(options.index_url). A package is taken from the first that has it.
         type: list

@@ -21,7 +21,7 @@ KNOWN = ("flask_apps", "flask_app_defaults")
 HOST_WIDE = {
     "acme_cert": ("ca_bundle", "directory_url", "eab_hmac_key", "eab_kid", "email", "index_url", "preflight", "preflight_resolvers",
                   "requirements"),
-    "app_release": ("ca_bundle", "download_credentials", "extra_index_urls", "force", "index_url", "requirements", "to"),
+    "app_release": ("ca_bundle", "credentials_for_builds", "download_credentials", "extra_index_urls", "force", "index_url", "requirements", "to"),
     "pip_audit": ("ca_bundle", "index_url", "osv_url", "service"),
 }
 # Accounts and groups of Debian, and of services beside an application.

@@ -63,7 +63,7 @@ class Inspection:
         if not program:
             return
         account = f"{self.name}-build"
-        sandbox = Sandbox(self.name, account, Path("/var/cache") / account, self.seconds)
+        sandbox = Sandbox(self.name, account, self.seconds)
         confinement = ["SupplementaryGroups=" + self.name, f"InaccessiblePaths=-/var/lib/{self.name}"]
         try:
             _unused, text = sandbox.run(tools.bandit_command(program, str(self.source), self.options["files"]), step="preflight", folder=Path("/"),

@@ -22,6 +22,31 @@ LOG = "build.log"
 FAILED = ".failed-"
 
 
+class Cache:
+    """What builds of an application keep, below a directory of root: mirrors of repositories, and downloaded wheels.
+
+    Both belong to the build account, whose commands see them only while git or uv runs and no code of others does.
+    """
+
+    OLD = ("git", "uv")  # Until 0.1, all of it was the build account's, and any build could write to it.
+
+    def __init__(self, account: str) -> None:
+        self.folder = Path("/var/cache") / account
+        self.mirrors = self.folder / "mirrors"
+        self.wheels = self.folder / "wheels"
+
+    def prepare(self, uid: int, gid: int) -> None:
+        """Create the directories before the first build."""
+        if any((self.folder / name).exists() for name in self.OLD):
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(mode=0o755, exist_ok=True)
+        os.chown(self.folder, 0, 0)
+        self.folder.chmod(0o755)
+        for folder in (self.mirrors, self.wheels):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            os.chown(folder, uid, gid)
+
+
 class Releases:
     """The directory tree of one application."""
 
@@ -72,9 +97,10 @@ class Releases:
         return [path.name for path in found]
 
     def keep_failed(self, release: Path) -> Path:
-        """Store a failed build with its log and source, without its venv."""
-        if (release / "venv").exists():
-            shutil.rmtree(release / "venv")
+        """Store a failed build with its log and source, without its venv and its home."""
+        for name in ("venv", "home"):
+            if (release / name).exists():
+                shutil.rmtree(release / name)
         kept = self.folder / f"{FAILED}{release.name}"
         release.rename(kept)
         kept.chmod(0o700)

@@ -40,6 +40,7 @@ class Options:
     python: str
     index_url: str
     extra_index_urls: list[str]
+    credentials_for_builds: bool
     ca_bundle: str
     build_timeout_seconds: int
     # before a release serves

@@ -7,6 +7,7 @@ import grp
 import hashlib
 import os
 import pwd
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -15,12 +16,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAME
-from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import dependencies, hints
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import dependencies, hints, places
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import finalize as finish
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox, trusting
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import (
     LOG,
+    Cache,
     Releases,
     fingerprint,
     new_id,
@@ -44,10 +46,10 @@ class Build:
         self.source = kinds.parse(source, on_controller=False)
         self.releases = Releases(options.base)
         self.account = f"{self.name}-build"
-        self.cache = Path("/var/cache") / self.account
-        self.sandbox = Sandbox(self.name, self.account, self.cache, options.build_timeout_seconds)
+        self.cache = Cache(self.account)
+        self.sandbox = Sandbox(self.name, self.account, options.build_timeout_seconds)
         self.local = Local(**local) if local else None
-        self.host = Host(self.sandbox, self.releases, options.ca_bundle, self.local)
+        self.host = Host(self.sandbox, self.releases, self.cache, options.ca_bundle, self.local)
         self.identified: str | None = None
         self.warnings: list[str] = []
         self.steps: dict[str, float] = {}
@@ -144,9 +146,7 @@ class Build:
                 folder.mkdir(mode=0o751, parents=True)
                 os.chown(folder, 0, self.gid)
                 folder.chmod(0o751)
-        if not self.cache.is_dir():
-            self.cache.mkdir(mode=0o700)
-            os.chown(self.cache, uid, build_gid)
+        self.cache.prepare(uid, build_gid)
 
     def run(self, announce: Callable[[str | None], None]) -> dict[str, Any]:
         """Reuse the release or build it, under the lock. `announce` is called with the commit before a build."""
@@ -181,10 +181,10 @@ class Build:
 
     def _build(self, found: str, version: str) -> dict[str, Any]:
         release = self.releases.folder / new_id(found, now())
-        release.mkdir(mode=0o751)
+        release.mkdir(mode=0o750)
         try:
-            release.chmod(0o751)
-            os.chown(release, 0, self.gid)
+            # The application enters it when it is sealed.
+            os.chown(release, 0, self.sandbox.ids[1])
             self.sandbox.log = release / LOG
             self.sandbox.log.touch(mode=0o640)
             os.chown(self.sandbox.log, 0, self.gid)
@@ -210,7 +210,7 @@ class Build:
     def _build_in(self, release: Path, found: str, version: str) -> dict[str, Any]:
         began, source = now(), release / "src"
         uid, gid = self.sandbox.ids
-        for folder in (source, release / "venv"):
+        for folder in (source, release / "venv", release / "home"):
             folder.mkdir(mode=0o755)
             os.chown(folder, uid, gid)
         self.source.fetch(self.host, str(self.identified), source)
@@ -220,10 +220,20 @@ class Build:
             raise ReleaseError("source", f"The source has no directory {self.options.subdirectory}.")
         dependencies.refuse_pointers(source)
         finish.hand_over(source, uid, gid)
-        facts = self._install(release, folder)
-        self._run_commands(release, folder)
+        place = places.for_foreign_code(release, self.name, self.cache)
+        installer = dependencies.Installer(self.sandbox, release, folder, self.options,
+                                           places.for_downloads(release, self.name, self.cache, self.options.uv), place)
+        facts = self._install(installer, folder)
+        self._run_commands(release, folder, place)
+        installer.compile()
+        self.timed("compile")
+        shutil.rmtree(release / "home")
         for tree in (source, release / "venv"):
+            finish.copy_afresh(tree)
             finish.seal(tree, self.gid)
+        installer.records.compare()
+        os.chown(release, 0, self.gid)
+        release.chmod(0o751)
         # Sealed first, so that no process of the build can move files meanwhile.
         self._copy_static(release, sorted((release / "venv").glob("lib/python3*/site-packages")) if not self.source.is_tree else [folder, source])
         Shared(self.name, self.options.shared).link(release, folder, self.gid)
@@ -235,8 +245,7 @@ class Build:
         self.releases.write_manifest(release, manifest, self.gid)
         return manifest
 
-    def _install(self, release: Path, folder: Path) -> dict[str, Any]:
-        installer = dependencies.Installer(self.sandbox, release, folder, self.options, self._confinement(release))
+    def _install(self, installer: dependencies.Installer, folder: Path) -> dict[str, Any]:
         facts: dict[str, Any] = {"requirements": None, "requirements_sha256": None, "hashes": False}
         chosen = None
         if self.source.is_tree:
@@ -251,16 +260,19 @@ class Build:
                 if chosen is None:
                     installer.install_package(self.source.address)
                 else:
-                    self.warnings += installer.install(chosen)
+                    installer.install(chosen)
                 self.timed("dependencies")
                 # It is looked for on the same indexes.
                 if self.options.gunicorn_requirements:
                     self.warnings += installer.install_gunicorn(self.options.gunicorn_requirements)
+                self.timed("gunicorn")
+                # Last, as its code runs.
+                if chosen and chosen.is_package:
+                    self.warnings += installer.install_project()
         except ReleaseError as error:
             raise ReleaseError(error.step, f"{error}{self._python_advice(str(error), facts['requirements'])}") from error
         self.warnings += installer.check()
-        installer.compile()
-        self.timed("gunicorn")
+        self.timed("project")
         return facts
 
     def _python_advice(self, text: str, file: str | None) -> str:
@@ -272,22 +284,16 @@ class Build:
                 f"{dependencies.pythons()}: name one that fits in app_release: {{python: \"3.x\"}}, or lock the dependencies for {version} "
                 f"(requires-python, `uv lock --python {version}`).")
 
-    def _run_commands(self, release: Path, folder: Path) -> None:
+    def _run_commands(self, release: Path, folder: Path, place: places.Place) -> None:
         """Run the operator's commands, such as `npm run build`, in the sandbox of the build."""
         venv = release / "venv"
         path = f"{venv}/bin:{folder}/node_modules/.bin:/usr/local/bin:/usr/bin:/bin"
         for line in self.options.build:
-            self.sandbox.run(["/bin/sh", "-euc", line], step="build", folder=folder, properties=self._confinement(release),
-                             env={**trusting(self.options.ca_bundle), "PATH": path, "VIRTUAL_ENV": str(venv), "FLASK_APP": self.options.wsgi},
+            self.sandbox.run(["/bin/sh", "-euc", line], step="build", folder=folder, properties=place.properties,
+                             env={**place.env, **trusting(self.options.ca_bundle), "PATH": path, "VIRTUAL_ENV": str(venv), "FLASK_APP": self.options.wsgi},
                              explain=f"The build command `{line}` failed")
         if self.options.build:
             self.timed("commands")
-
-    def _confinement(self, release: Path) -> list[str]:
-        """Paths that commands of dependencies can read and write in addition."""
-        hidden = ["TemporaryFileSystem=/srv:ro"] if Path("/srv") in release.parents else []
-        return [*hidden, f"BindPaths={release}", f"ReadWritePaths={release} {self.cache}",
-                f"ReadOnlyPaths=-{self.cache}/git", f"InaccessiblePaths=-/var/lib/{self.name}"]
 
     def _copy_static(self, release: Path, roots: list[Path]) -> None:
         target = release / "static"

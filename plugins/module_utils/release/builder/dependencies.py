@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import other_locks
-from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox, trusting
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.places import Place
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.records import Records
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox, failure, trusting
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import sha256_of
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
@@ -123,21 +125,31 @@ def refuse_pointers(root: Path) -> None:
 TOKEN_USER = "__token__"
 
 
-class Installer:
-    """Creates a venv and installs packages; every command runs in the sandbox."""
+# What uv says when a package must be built, or when it could not start the program that builds it.
+NO_WHEEL = re.compile(r"[Bb]uilding (from source|source distributions)|Failed to (download and )?build|Git (executable|operation)|Failed to run")
 
-    def __init__(self, sandbox: Sandbox, release: Path, folder: Path, options: Options, properties: list[str]) -> None:
+
+class Installer:
+    """Creates a venv and installs packages.
+
+    uv first installs wheels alone, in the place for downloads. Where something has no wheel, and for the project itself, it
+    runs in the place for foreign code, where it has neither the cache nor the credentials.
+    """
+
+    def __init__(self, sandbox: Sandbox, release: Path, folder: Path, options: Options, downloads: Place, foreign: Place) -> None:
         self.sandbox = sandbox
         self.release = release
         self.venv = release / "venv"
         self.folder = folder
         self.options = options
-        self.properties = properties
-        index, cache = options.index_url, sandbox.cache
+        self.downloads, self.foreign = downloads, foreign
+        self.place = downloads
+        self.records = Records(self.venv)
+        index = options.index_url
         self.env = {
             **trusting(options.ca_bundle), "VIRTUAL_ENV": str(self.venv), "GIT_TERMINAL_PROMPT": "0",
-            "UV_CACHE_DIR": f"{cache}/uv", "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never",
-            "UV_PYTHON": options.python, "UV_PROJECT_ENVIRONMENT": str(self.venv), "UV_COMPILE_BYTECODE": "1",
+            "UV_LINK_MODE": "copy", "UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never",
+            "UV_PYTHON": options.python, "UV_PROJECT_ENVIRONMENT": str(self.venv),
         }
         if index:
             self.env["UV_DEFAULT_INDEX"] = index
@@ -147,7 +159,10 @@ class Installer:
 
     @contextmanager
     def access(self, credentials: Mapping[str, str]) -> Iterator[None]:
-        """Let uv and git reach servers that need a password, from files that only the build account can read; gone afterwards."""
+        """Let uv reach servers that need a password, from files that only the build account can read; gone afterwards.
+
+        Code of packages gets them only where the operator allows it: a repository is always built by such code.
+        """
         if not credentials:
             yield
             return
@@ -160,17 +175,19 @@ class Installer:
                 store += f"https://{quote(user, safe='')}:{quote(password, safe='')}@{host}\n"
             self.sandbox.write_private(folder, {"netrc": netrc, "credentials": store,
                                                 "gitconfig": f'[credential]\n\thelper = "store --file={folder}/credentials"\n'})
-            env, properties = self.env, self.properties
-            self.env = {**env, "NETRC": f"{folder}/netrc", "GIT_CONFIG_GLOBAL": f"{folder}/gitconfig"}
-            self.properties = [*properties, f"ReadWritePaths={folder}"]
+            places = self.downloads, self.foreign
+            access = [f"ReadWritePaths={folder}"], {"NETRC": f"{folder}/netrc", "GIT_CONFIG_GLOBAL": f"{folder}/gitconfig"}
+            self.downloads = self.place = self.downloads.also(*access)
+            self.foreign = self.foreign.also(*access) if self.options.credentials_for_builds else self.foreign.also([f"InaccessiblePaths={folder}"], {})
             try:
                 yield
             finally:
-                self.env, self.properties = env, properties
+                self.downloads, self.foreign = places
+                self.place = self.foreign
 
     def run(self, argv: list[str], explain: str, step: str = "dependencies", check: bool = True) -> tuple[int, str]:
-        """One command in the folder of the project."""
-        return self.sandbox.run(argv, step=step, folder=self.folder, properties=self.properties, env=self.env,
+        """One command in the folder of the project, in the present place."""
+        return self.sandbox.run(argv, step=step, folder=self.folder, properties=self.place.properties, env={**self.env, **self.place.env},
                                 check=check, explain=explain)
 
     def uv(self, *arguments: str, explain: str = "Installing the dependencies failed", check: bool = True) -> tuple[int, str]:
@@ -181,19 +198,35 @@ class Installer:
     def make_venv(self) -> str:
         """Create an empty venv; returns the installer's name and version."""
         explain = "The venv could not be made"
+        # The venv is empty, so its interpreter runs no code of a package. uv remembers in its cache what that says.
+        self.place = self.downloads.running_programs()
         self.uv("venv", "--quiet", "--allow-existing", "--no-config", "--python", self.options.python, str(self.venv),
                 explain=explain)
+        self.uv("pip", "list", "--quiet", "--no-config", explain=explain)
+        self.place = self.downloads
         return self.uv("--version", explain=explain)[1].split("(")[0].strip()
 
+    def _prefer_wheels(self, *arguments: str, explain: str) -> None:
+        """Install from wheels alone; if something has none, again with the code of packages. There is no way back from there."""
+        if self.place is self.downloads:
+            rc, text = self.uv(*arguments, "--no-build", explain=explain, check=False)
+            if not rc:
+                self.records.read()
+                return
+            if not NO_WHEEL.search(text):
+                raise ReleaseError("dependencies", failure(explain, [self.options.uv, *arguments], rc, text))
+            self.place = self.foreign
+        self.uv(*arguments, explain=explain)
+
     def _install(self, *arguments: str, explain: str = "Installing the dependencies failed") -> None:
-        self.uv("pip", "install", *arguments, explain=explain)
+        self._prefer_wheels("pip", "install", *arguments, explain=explain)
 
     def install_package(self, pin: str) -> None:
         """Install a package of the index as the application."""
         self._install(pin, explain=f"Installing {pin} failed")
 
-    def install(self, chosen: Plan) -> list[str]:
-        """Install the dependencies, then the project itself if it is a package; returns warnings."""
+    def install(self, chosen: Plan) -> None:
+        """Install the dependencies."""
         if chosen.kind == "uv.lock":
             self._install_uv_lock()
         elif chosen.kind == "other":
@@ -202,15 +235,15 @@ class Installer:
             self._install("-r", str(chosen.file), *(["--require-hashes"] if chosen.hashes else []))
         else:
             self._install("-r", str(chosen.file), *(self._choices() if chosen.kind == "pyproject" else []))
-        return self._install_project() if chosen.is_package else []
 
     def _choices(self) -> list[str]:
         chosen = [(f"--{kind}", name) for kind, names in (("extra", self.options.extras), ("group", self.options.groups)) for name in names]
         return [word for pair in chosen for word in pair]
 
-    def _install_project(self) -> list[str]:
-        """Install the project itself. One that cannot be built is served from its source."""
+    def install_project(self) -> list[str]:
+        """Install the project itself; returns warnings. One that cannot be built is served from its source."""
         try:
+            self.place = self.foreign
             self._install("--no-deps", ".", explain="Installing the project itself failed")
         except ReleaseError as error:
             module = self.options.wsgi.partition(":")[0].partition(".")[0]
@@ -224,13 +257,13 @@ class Installer:
     def _install_uv_lock(self) -> None:
         explain = "Installing what uv.lock names failed"
         if not self.options.index_url:
-            self.uv("sync", "--locked", "--no-dev", "--no-editable", "--no-install-project", *self._choices(), explain=explain)
+            self._prefer_wheels("sync", "--locked", "--no-dev", "--no-editable", "--no-install-project", *self._choices(), explain=explain)
             return
         # The lock names files of the index it was made with; another index gets names and hashes.
         exported = f"{self.venv}/exported-requirements.txt"
         self.uv("export", "--quiet", "--frozen", "--no-dev", "--no-emit-project", "--format", "requirements.txt", *self._choices(),
                 "--output-file", exported, explain=explain)
-        self.uv("pip", "sync", "--require-hashes", exported, explain=explain)
+        self._prefer_wheels("pip", "sync", "--require-hashes", exported, explain=explain)
 
     def _install_text(self, chosen: Plan) -> None:
         """Install the packages of another tool's lock. The file is where the source cannot have put a link."""
@@ -262,8 +295,13 @@ class Installer:
         return [f"the installed packages do not fit together: {' '.join(text.split())}"] if rc else []
 
     def compile(self) -> None:
-        """Compile the source to bytecode. A file that cannot be compiled is not an error: it may be a template."""
-        self.run([f"{self.venv}/bin/python", "-I", "-m", "compileall", "-q", str(self.release / "src")],
+        """Compile the source and the packages to bytecode, also where a build has left some.
+
+        No code of theirs runs: the interpreter is the host's, without the venv. A file that cannot be compiled is not an
+        error: it may be a template.
+        """
+        self.place = self.foreign
+        self.run([self.options.python, "-I", "-S", "-m", "compileall", "-q", "-f", "-j", "0", str(self.release / "src"), str(self.venv / "lib")],
                  "Compiling failed", check=False)
 
 

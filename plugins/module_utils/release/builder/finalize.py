@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 from pathlib import Path, PurePosixPath
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
@@ -63,6 +64,17 @@ def hand_over(root: Path, uid: int, gid: int) -> None:
     for folder, folders, files in os.walk(root):
         for name in folders + files:
             os.chown(os.path.join(folder, name), uid, gid, follow_symlinks=False)
+
+
+def copy_afresh(root: Path) -> None:
+    """Replace a tree by a copy. Files of the old one that are still open, wherever a build passed them, are no longer in it."""
+    fresh = root.with_name(f".{root.name}.fresh")
+    done = subprocess.run(["cp", "--recursive", "--no-dereference", "--preserve=mode,timestamps", "--reflink=auto", "--no-target-directory",
+                           "--", str(root), str(fresh)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ReleaseError("seal", f"The release could not be copied: {done.stderr.strip()}")
+    shutil.rmtree(root)
+    fresh.rename(root)
 
 
 def seal(root: Path, gid: int) -> None:

@@ -1,7 +1,7 @@
 """Run the commands of a build as the build account, inside a systemd sandbox.
 
-Dependencies run code while they are installed. That code has the network, its own release directory and the build
-cache. It cannot read secrets or other applications, or gain privileges.
+Dependencies run code while they are installed. That code has the network and its own release directory. It cannot read
+secrets or other applications, or gain privileges. `places` has what differs between commands.
 """
 
 from __future__ import annotations
@@ -51,10 +51,9 @@ class Sandbox:
 
     runtime = Path("/run")
 
-    def __init__(self, name: str, account: str, cache: Path, timeout_seconds: int) -> None:
+    def __init__(self, name: str, account: str, timeout_seconds: int) -> None:
         self.unit = f"flask-build-{name}.service"
         self.account = account
-        self.cache = cache
         self.timeout_seconds = timeout_seconds
         self.ends = time.monotonic() + timeout_seconds
         self.log: Path | None = None
@@ -106,7 +105,8 @@ class Sandbox:
         """Run one command; returns its exit status and its output, which also goes to the log."""
         if time.monotonic() >= self.ends:
             raise ReleaseError(step, f"The build was given up after {self.timeout_seconds} s.")
-        variables = {"HOME": str(self.cache), "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
+        # PrivateTmp: it is gone with the command.
+        variables = {"HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
         variables |= {key: os.environ[key] for key in PROXIES if os.environ.get(key)}
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as stdin:
             stdin.write(given.encode())
@@ -127,14 +127,18 @@ class Sandbox:
             raise ReleaseError(step, f"The build was given up after {self.timeout_seconds} s, while it ran "
                                      f"{' '.join(argv[:4])}.\n{tail(text)}")
         if rc and check:
-            raise ReleaseError(step, f"{explain or 'A command of the build failed'} ({short(argv)} ended with {rc}):\n"
-                                     f"{tail(text)}{hint(text)}")
+            raise ReleaseError(step, failure(explain or "A command of the build failed", argv, rc, text))
         return rc, text
 
     def _write_log(self, argv: list[str], rc: int, text: str) -> None:
         if self.log is not None:
             with open(self.log, "a", encoding="utf-8") as file:
                 file.write(f"$ {' '.join(argv)}\n{text.rstrip()}\n[exit status {rc}]\n\n")
+
+
+def failure(explain: str, argv: list[str], rc: int, text: str) -> str:
+    """The message of a command that failed."""
+    return f"{explain} ({short(argv)} ended with {rc}):\n{tail(text)}{hint(text)}"
 
 
 def trusting(bundle: str) -> dict[str, str]:

@@ -88,7 +88,7 @@ class Archive(Source):
             unpack_to(Path(host.local.upload), destination, True, self.shown)
             return
         uid, gid = host.sandbox.ids
-        with tempfile.TemporaryDirectory(dir=host.sandbox.cache, prefix="download-") as folder:
+        with tempfile.TemporaryDirectory(dir=host.cache.folder, prefix="download-") as folder:
             os.chown(folder, uid, gid)
             file = Path(folder, "archive")
             host.sandbox.run(["/usr/bin/python3", "-I", "-c", DOWNLOAD], step="source", folder=Path("/"),

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Cache, Releases
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.unpack import ArchiveError, unpack
 
 
@@ -38,6 +38,7 @@ class Host:
 
     sandbox: Sandbox
     releases: Releases
+    cache: Cache
     ca_bundle: str
     local: Local | None = None
 

@@ -1,8 +1,9 @@
 """A source that is a git repository, fetched as the build account.
 
 A deploy key or token is in a file below /run that only the build account can read, while git runs, and is removed before
-any code of the application or its dependencies runs. It is never in argv or in the environment. The mirror is read-only to
-that code, and git and ssh read no configuration it could have written, so that it cannot catch a key at the next fetch.
+any code of the application or its dependencies runs. It is never in argv or in the environment. The mirror is in a
+directory of root's that such code can only read. git and ssh read no configuration of the host or the account, and git
+runs no hooks, so that such code cannot catch a key at the next fetch.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ GITCONFIG = """[safe]
 [advice]
 \tdetachedHead = false
 """
+# Above the configuration of every repository, also that of submodules.
+OVERRIDES = {"core.hooksPath": "/dev/null", "core.fsmonitor": "false"}
 LFS_PROGRAM = "/usr/bin/git-lfs"
 # Messages of git and ssh, and the explanation for the operator.
 MEANINGS = [
@@ -143,7 +146,8 @@ class Repository:
         self.known_hosts = host.releases.known_hosts
         self.ca_bundle = host.ca_bundle
         self.runtime = runtime
-        self.mirror = host.sandbox.cache / "git" / f"{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.git"
+        self.cache = host.cache
+        self.mirror = host.cache.mirrors / f"{hashlib.sha256(self.url.encode()).hexdigest()[:16]}.git"
 
     @contextmanager
     def access(self) -> Iterator[dict[str, str]]:
@@ -168,7 +172,9 @@ class Repository:
             files["gitconfig"] += f'[credential]\n\thelper = "store --file={folder}/credentials"\n'
         files["ssh_config"] = "".join(ssh) + "Include /etc/ssh/ssh_config\n"
         self.sandbox.write_private(folder, files)
-        return {"HOME": str(folder), "GIT_CONFIG_GLOBAL": f"{folder}/gitconfig", "GIT_TERMINAL_PROMPT": "0",
+        overrides = {f"GIT_CONFIG_{part}_{number}": text for number, pair in enumerate(OVERRIDES.items()) for part, text in zip(("KEY", "VALUE"), pair)}
+        return {**overrides, "GIT_CONFIG_COUNT": str(len(OVERRIDES)), "GIT_CONFIG_NOSYSTEM": "1",
+                "HOME": str(folder), "GIT_CONFIG_GLOBAL": f"{folder}/gitconfig", "GIT_TERMINAL_PROMPT": "0",
                 "GIT_SSH_COMMAND": f"ssh -F {folder}/ssh_config", "GIT_SSL_CAINFO": self.ca_bundle,
                 "GIT_LFS_SKIP_SMUDGE": "1"}  # files of Git LFS are fetched once the repository knows its server
 
@@ -204,7 +210,7 @@ class Repository:
 
     def checkout(self, commit: str, destination: Path) -> None:
         """Put a commit with its submodules into an empty directory."""
-        writable = [self.sandbox.cache, destination.parent]
+        writable = [self.cache.mirrors, destination]
         with self.access() as env:
             self._update_mirror(env, commit)
             repository = f"--git-dir={destination}/.git"
@@ -224,7 +230,7 @@ class Repository:
 
     def _update_mirror(self, env: dict[str, str], wanted: str) -> str:
         """Make sure the mirror has a commit, asking the server only when it lacks it; returns it in full."""
-        mirror, writable = f"--git-dir={self.mirror}", [self.sandbox.cache]
+        mirror, writable = f"--git-dir={self.mirror}", [self.cache.mirrors]
         if not self.mirror.is_dir():
             self._run(env, "init", "--quiet", "--bare", str(self.mirror), writable=writable)
         fetch = [mirror, "fetch", "--quiet", "--force", "--no-write-fetch-head", self.url]
@@ -242,7 +248,7 @@ class Repository:
     def _find(self, env: dict[str, str], wanted: str) -> str | None:
         """A commit in the mirror, in full."""
         rc, found = self._run(env, f"--git-dir={self.mirror}", "rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}",
-                              writable=[self.sandbox.cache], check=False)
+                              writable=[self.cache.mirrors], check=False)
         return None if rc else found.strip()
 
 

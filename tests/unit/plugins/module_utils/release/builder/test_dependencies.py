@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import dependencies
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.build import Build
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.places import Place
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 
+DOWNLOADS, FOREIGN = Place(["NoExecPaths=/"], {"HERE": "downloads"}), Place([], {"HERE": "foreign"})
 ALL = ["uv.lock", "pylock.toml", "requirements.txt", "pyproject.toml", "setup.py"]
 
 
@@ -123,16 +125,18 @@ class Commands(Sandbox):
 
     ids = (os.getuid(), os.getgid())  # type: ignore[assignment]
 
-    def __init__(self, cache: Path, failing: str = "") -> None:
-        super().__init__("test", "test-build", cache, 9)
-        self.runtime = cache
-        self.failing = failing
+    def __init__(self, folder: Path, failing: str = "", says: str = "error: Failed to build x") -> None:
+        super().__init__("test", "test-build", 9)
+        self.folder = self.runtime = folder
+        self.failing, self.says = failing, says
         self.seen: list[tuple[list[str], dict[str, str]]] = []
         self.netrc = ""
 
-    def run(self, argv: list[str], *, env: dict[str, str], step: str, **_: Any) -> tuple[int, str]:  # type: ignore[override]
+    def run(self, argv: list[str], *, env: dict[str, str], step: str, check: bool = True, **_: Any) -> tuple[int, str]:  # type: ignore[override]
         self.seen.append((argv, env))
         self.netrc = Path(env["NETRC"]).read_text() if "NETRC" in env else ""
+        if self.failing and self.failing in argv and not check:
+            return 1, self.says
         if self.failing and self.failing in argv:
             raise ReleaseError(step, "Installing failed:\n  error: Failed to build x\n    cause: The build backend returned an error\n"
                                      "         error: Multiple top-level packages discovered in a flat-layout\n         hint: more")
@@ -145,12 +149,13 @@ def commands(tmp_path: Path) -> Commands:
 
 
 def installer(commands: Commands, make_options: Callable[..., Options], **changed: Any) -> dependencies.Installer:
-    return dependencies.Installer(commands, commands.cache, commands.cache, make_options(**changed), [])
+    return dependencies.Installer(commands, commands.folder, commands.folder, make_options(**changed), DOWNLOADS, FOREIGN)
 
 
 def test_extras_and_groups_reach_uv(commands: Commands, make_options: Callable[..., Options]) -> None:
     installer(commands, make_options, extras=["pgsql"], groups=["web"]).install(dependencies.Plan("uv.lock", "uv.lock", True, False))
-    assert commands.seen[0][0][1:] == ["sync", "--locked", "--no-dev", "--no-editable", "--no-install-project", "--extra", "pgsql", "--group", "web"]
+    assert commands.seen[0][0][1:] == ["sync", "--locked", "--no-dev", "--no-editable", "--no-install-project", "--extra", "pgsql", "--group", "web",
+                                           "--no-build"]
 
 
 def test_further_indexes_come_first(commands: Commands, make_options: Callable[..., Options]) -> None:
@@ -159,7 +164,7 @@ def test_further_indexes_come_first(commands: Commands, make_options: Callable[.
     assert commands.seen[0][1]["UV_INDEX"] == " ".join(urls)
 
 
-def test_credentials_are_in_a_file_of_the_build_account_and_only_while_dependencies_are_installed(
+def test_credentials_are_in_a_file_of_the_build_account_and_only_while_wheels_are_downloaded(
         commands: Commands, make_options: Callable[..., Options]) -> None:
     found = installer(commands, make_options)
     with found.access({"pypi.example.com": "hunter2", "git.example.com": "jo:hunter3"}):
@@ -176,11 +181,10 @@ def test_credentials_are_in_a_file_of_the_build_account_and_only_while_dependenc
 
 def test_a_project_that_cannot_be_built_is_served_from_its_source(tmp_path: Path, make_options: Callable[..., Options]) -> None:
     failing = Commands(tmp_path, failing="--no-deps")
-    chosen = dependencies.Plan("requirements.txt", "requirements", False, True)
     with pytest.raises(ReleaseError, match="flat-layout"):
-        installer(failing, make_options).install(chosen)
+        installer(failing, make_options).install_project()
     (tmp_path / "shop").mkdir()
-    (warning,) = installer(failing, make_options).install(chosen)
+    (warning,) = installer(failing, make_options).install_project()
     assert warning == ("the project itself cannot be built and is served from its source (error: Multiple top-level packages discovered in a "
                        "flat-layout)")
 
@@ -213,11 +217,11 @@ def test_a_version_is_an_interpreter_of_the_host() -> None:
 
 def test_a_lock_of_another_tool_is_installed_from_a_file_outside_of_the_source(commands: Commands, make_options: Callable[..., Options]) -> None:
     found = installer(commands, make_options)
-    found.folder = commands.cache / "src"
+    found.folder = commands.folder / "src"
     found.folder.mkdir()
     found.install(dependencies.Plan("poetry.lock", "other", True, False, "flask==3.1.3 --hash=sha256:aa\n"))
     argv = commands.seen[0][0]
-    assert argv[argv.index("-r") + 1] == f"{commands.cache}/exported-requirements.txt" and "--require-hashes" in argv
+    assert argv[argv.index("-r") + 1] == f"{commands.folder}/exported-requirements.txt" and "--require-hashes" in argv
     assert not Path(argv[argv.index("-r") + 1]).exists()
 
 
@@ -225,6 +229,31 @@ def test_gunicorn_is_looked_for_on_the_same_indexes_with_the_same_credentials(co
     options = make_options(gunicorn_requirements="gunicorn==27.0.1 --hash=sha256:aa", extra_index_urls=["https://pypi.example.com/simple"])
     build = Build(options, {"package": "shop==1.0"}, None, {"pypi.example.com": "hunter2"})
     build.sandbox = commands
-    build._install(commands.cache, commands.cache)  # noqa: SLF001
+    build._install(dependencies.Installer(commands, commands.folder, commands.folder, options, DOWNLOADS, FOREIGN), commands.folder)  # noqa: SLF001
     installs = [env for argv, env in commands.seen if "install" in argv]
     assert len(installs) == 2 and all("NETRC" in env for env in installs)
+
+
+def test_what_has_no_wheel_is_built_without_credentials_and_nothing_goes_back(tmp_path: Path, make_options: Callable[..., Options]) -> None:
+    commands = Commands(tmp_path, failing="--no-build")
+    found = installer(commands, make_options)
+    with found.access({"pypi.example.com": "hunter2"}):
+        found.install_package("shop==1")
+        found.install_package("gunicorn==1")
+    assert [(env["HERE"], "NETRC" in env, "--no-build" in argv) for argv, env in commands.seen] == [
+        ("downloads", True, True), ("foreign", False, False), ("foreign", False, False)]
+
+
+def test_a_failure_that_no_build_can_cure_is_not_tried_again(tmp_path: Path, make_options: Callable[..., Options]) -> None:
+    commands = Commands(tmp_path, failing="--no-build", says="error: Hash mismatch for flask")
+    with pytest.raises(ReleaseError, match="Hash mismatch"):
+        installer(commands, make_options).install_package("shop==1")
+    assert len(commands.seen) == 1
+
+
+def test_credentials_reach_builds_where_the_operator_allows_it(tmp_path: Path, make_options: Callable[..., Options]) -> None:
+    commands = Commands(tmp_path, failing="--no-build")
+    found = installer(commands, make_options, credentials_for_builds=True)
+    with found.access({"pypi.example.com": "hunter2"}):
+        found.install_package("shop==1")
+    assert [(env["HERE"], "NETRC" in env) for _, env in commands.seen] == [("downloads", True), ("foreign", True)]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
+from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Cache, Releases
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.base import Host
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.git import Git, Repository, credentials
 
@@ -65,8 +65,7 @@ class PlainSandbox(Sandbox):
     unit = "flask-build-test.service"
     ids = (os.getuid(), os.getgid())  # type: ignore[assignment]
 
-    def __init__(self, cache: Path) -> None:
-        self.cache = cache
+    def __init__(self) -> None:
         self.seen: list[tuple[list[str], dict[str, str], dict[str, tuple[str, int]]]] = []
 
     def run(self, argv: list[str], *, env: dict[str, str], folder: Path, **_: Any) -> tuple[int, str]:  # type: ignore[override]
@@ -101,8 +100,9 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
 
 def repository(tmp_path: Path, ca_bundle: Path, **source: str) -> tuple[Repository, PlainSandbox]:
     (tmp_path / "run").mkdir()
-    sandbox = PlainSandbox(tmp_path / "cache")
-    host = Host(sandbox, Releases(tmp_path), str(ca_bundle))  # type: ignore[arg-type]
+    sandbox, cache = PlainSandbox(), Cache("test-build")
+    cache.mirrors = tmp_path / "mirrors"
+    host = Host(sandbox, Releases(tmp_path), cache, str(ca_bundle))
     return Repository(Git(source), host, tmp_path / "run"), sandbox
 
 
@@ -151,3 +151,19 @@ def test_a_deploy_key_is_a_file_while_git_runs_and_is_gone_afterwards(tmp_path: 
     assert files["key"] == ("KEY\n", 0o600)
     assert "KEY" not in " ".join([*argv, *env.values()])
     assert not list((tmp_path / "run").iterdir())
+
+
+def test_git_runs_no_hook_of_a_repository_whatever_its_configuration_says(tmp_path: Path, server: tuple[str, Path, str]) -> None:
+    url, certificate, commit = server
+    found, _ = repository(tmp_path, certificate, git=url, token=f"deployer:{TOKEN}")
+    with found.access() as env:
+        subprocess.run(["git", "init", "-q", "--bare", str(found.mirror)], check=True)
+    hooks = found.mirror / "other-hooks"
+    hooks.mkdir()
+    for path in (found.mirror / "hooks/reference-transaction", hooks / "reference-transaction"):
+        path.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        path.chmod(0o755)
+    subprocess.run(["git", f"--git-dir={found.mirror}", "config", "core.hooksPath", str(hooks)], check=True)
+    found.checkout(commit, tmp_path / "src")
+    assert env["GIT_CONFIG_NOSYSTEM"] == "1"
+    assert not (tmp_path / "ran").exists()

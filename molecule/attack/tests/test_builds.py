@@ -1,0 +1,125 @@
+"""A hostile build leaves nothing behind: not for the next build, not for git, not in a release that is sealed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attackers import in_application
+from host.playbooks import Playbooks
+from host.plugin import Server
+
+ATTACK = Path(__file__).resolve().parents[1]
+REPOSITORY = "file:///opt/attack.git"
+ATTACKS = ("poison_packages", "plant_mirror", "leave_settings", "read_credentials", "pass_file_out")
+RELEASE = {"download_credentials": {"pypi.example.test": "attack-token-of-the-index"}}
+# A thread of the running application: it keeps the file that a build sends it until root has sealed it, and writes into it.
+RECEIVE = r'''
+import array, threading
+def receive():
+    server = socket.socket(socket.AF_UNIX)
+    server.bind("\0attack")
+    server.listen()
+    _, ancillary, _, _ = server.accept()[0].recvmsg(1, socket.CMSG_SPACE(4))
+    file = array.array("i", ancillary[0][2])[0]
+    for _ in range(600):
+        if os.fstat(file).st_uid == 0:
+            os.pwrite(file, b"\n# WRITTEN AFTER THE SEAL\n", os.fstat(file).st_size)
+        time.sleep(0.05)
+threading.Thread(target=receive, daemon=True).start()
+print(json.dumps(True))
+'''
+# Makes the repository that the operator uses later.
+PUBLISH = ("rm -rf /opt/attack.git /tmp/attack-tree; cp -r /srv/hostile/current/release/src /tmp/attack-tree; cd /tmp/attack-tree; "
+           "rm -f pyproject.toml; echo '# from git' >> hostile.py; git init -q -b main; git add -A; "
+           "git -c user.name=a -c user.email=a@example.test commit -qm a; git clone -q --bare . /opt/attack.git")
+FOUND = r'''
+site = glob.glob("/srv/hostile/current/release/venv/lib/python3*/site-packages")[0]
+def text(path):
+    return open(path, errors="replace").read() if os.path.exists(path) else ""
+print(json.dumps({
+    "got": json.loads(text(site + "/attack.json") or "{}"),
+    "poisoned": "POISONED" in text(site + "/flask/__init__.py"),
+    "written": "WRITTEN AFTER THE SEAL" in text("/srv/hostile/current/release/src/hostile.py"),
+    "left": sorted(os.path.join(folder, name) for folder, _, files in os.walk("/var/cache/hostile-build") for name in files
+                   if name in ("hook-ran", "pth-ran", "uv.toml")),
+}))
+'''
+
+
+def hostile_project(state: Path, *attacks: str) -> Path:
+    """The hostile application as a project with a build system of its own."""
+    source = state / "hostile-build"
+    shutil.rmtree(source, ignore_errors=True)
+    shutil.copytree(ATTACK / "hostile", source)
+    shutil.copytree(ATTACK / "hostile_build", source, dirs_exist_ok=True)
+    mirror = hashlib.sha256(REPOSITORY.encode()).hexdigest()[:16] + ".git"
+    # The time makes it another release in every run of the tests.
+    (source / "attack.json").write_text(json.dumps({"mirror": mirror, "time": time.time(), "attacks": attacks}))
+    return source
+
+
+@pytest.fixture(scope="session")
+def story(servers: list[Server], playbooks: Playbooks, state: Path) -> dict[str, dict[str, Any]]:
+    """By host: a build that attacks, and then a release of the same application from git."""
+    told: dict[str, dict[str, Any]] = {server.name: {} for server in servers}
+    for server in servers:
+        in_application(server, RECEIVE)
+    playbooks.good("deploy", app="hostile", hostile_source={"path": str(hostile_project(state, *ATTACKS))}, hostile_release=RELEASE)
+    for server in servers:
+        told[server.name]["first"] = server.ask(FOUND)
+        server.host.check_output("command -v git >/dev/null || apt-get install -qq -y --no-install-recommends git >/dev/null 2>&1")
+        server.host.check_output(PUBLISH)
+    playbooks.good("deploy", app="hostile", hostile_source={"git": REPOSITORY})
+    for server in servers:
+        told[server.name]["second"] = server.ask(FOUND)
+    project = hostile_project(state, "read_credentials")
+    (project / "requirements.txt").write_text("flask>=3.1.3,<4\n-e .\n")
+    playbooks.good("deploy", app="hostile", hostile_source={"path": str(project)}, hostile_release=RELEASE)
+    for server in servers:
+        told[server.name]["editable"] = server.ask(FOUND)
+    return told
+
+
+@pytest.fixture
+def told(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """The story on one host."""
+    return story[server.name]
+
+
+def test_a_build_changes_no_package_of_a_later_build(told: dict[str, Any]) -> None:
+    assert told["second"]["poisoned"] is False
+    assert told["first"]["got"]["poison_packages"] == 0
+
+
+def test_a_build_leaves_nothing_that_git_runs(told: dict[str, Any]) -> None:
+    assert [path for path in told["second"]["left"] if path.endswith("hook-ran")] == []
+    assert told["first"]["got"]["plant_mirror"] == 0
+
+
+def test_a_build_leaves_no_settings_for_the_next(told: dict[str, Any]) -> None:
+    assert told["second"]["left"] == []
+    assert told["first"]["got"]["leave_settings"], "the attack was not tried"
+
+
+def test_a_build_does_not_see_credentials_of_the_index(told: dict[str, Any]) -> None:
+    assert told["first"]["got"]["read_credentials"] in (0, "")
+    assert told["editable"]["got"]["read_credentials"] in (0, "")
+
+
+def test_no_file_of_a_sealed_release_can_be_written(told: dict[str, Any]) -> None:
+    assert told["first"]["written"] is False
+    assert told["first"]["got"]["pass_file_out"] == 0
+
+
+def test_a_build_that_changes_a_package_is_not_activated(server: Server, playbooks: Playbooks, state: Path) -> None:
+    project = hostile_project(state, "change_a_package")
+    live = server.host.check_output("readlink /srv/hostile/current")
+    run = playbooks.run("deploy", "--limit", server.name, app="hostile", hostile_source={"path": str(project)})
+    run.says("These files are not the ones of their packages", "site-packages/flask/__init__.py")
+    assert server.host.check_output("readlink /srv/hostile/current") == live
