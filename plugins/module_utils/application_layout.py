@@ -62,7 +62,6 @@ def is_ours(name: str, managed: Iterable[str], parts: str = f"{STATE}/parts", ro
     return accounts in managed or os.path.isfile(root + accounts) and claims.is_own(Path(root + accounts).read_bytes())
 
 
-
 def deployed(parts: str = f"{STATE}/parts") -> list[str]:
     """The applications that this host has, by their records."""
     prefix, suffix = "app_release-", ".json"

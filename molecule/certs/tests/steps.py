@@ -102,6 +102,7 @@ class SteadyClient(threading.Thread):
             except Exception as error:  # any error would affect a client
                 self.failures.append(repr(error))
 
+
 SITES = "molecule/certs/sites.yml"
 
 
@@ -111,6 +112,7 @@ def settled(look: Callable[[], Any], wanted: Callable[[Any], bool]) -> Any:
     while not wanted(found := look()) and time.monotonic() < deadline:
         time.sleep(0.3)
     return found
+
 
 RENEW = r'''
 if GIVEN["force"]:

@@ -66,6 +66,7 @@ def tell(site: Any, way: str, text: bytes) -> Any:
     assert answer.status == 200, answer
     return answer
 
+
 # Requests by four clients at once while logrotate runs; then what all the files together hold.
 ROTATION = r'''
 import gzip, http.client, threading, time

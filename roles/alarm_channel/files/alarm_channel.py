@@ -30,7 +30,6 @@ import subprocess
 import sys
 import syslog
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -360,7 +360,6 @@ def test_a_daemon_started_by_apply_does_not_hold_the_lock(etc: Path, write: Writ
         pass
 
 
-
 def test_a_large_file_is_recognised_as_unchanged(etc: Path, write: Write) -> None:
     files = [{"dest": etc / "a", "content": "x" * 200000}]
     assert write(files)["changed"] and not write(files)["changed"]

@@ -59,7 +59,6 @@ class Host:
         assert json.loads((self.root / "state/shop/report.json").read_text()) == report
         return report
 
-
     @contextmanager
     def listening(self) -> Iterator[None]:
         """The socket, and what systemd starts at its other end."""
