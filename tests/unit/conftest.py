@@ -1,4 +1,4 @@
-"""Load the collection from this checkout, so that tests import what Ansible would run."""
+"""Load the collection from this checkout, so that tests import what Ansible would run. ansible-test has its own loader."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ def _link_collection() -> Path:
     return collections
 
 
-# Before Ansible is imported, as it reads both once.
-os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(_link_collection())
-os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
+if "ansible_pytest_collections" not in os.environ.get("PYTEST_PLUGINS", ""):
+    # Before Ansible is imported, as it reads both once.
+    os.environ["ANSIBLE_COLLECTIONS_PATH"] = str(_link_collection())
+    os.environ["ANSIBLE_CONFIG"] = str(ROOT / "ansible.cfg")
 
-from ansible.plugins.loader import init_plugin_loader  # noqa: E402
+    from ansible.plugins.loader import init_plugin_loader
 
-init_plugin_loader([os.environ["ANSIBLE_COLLECTIONS_PATH"]])
+    init_plugin_loader([os.environ["ANSIBLE_COLLECTIONS_PATH"]])

@@ -18,9 +18,7 @@ from ansible.cli.playbook import PlaybookCLI
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-
-ROOT = Path(__file__).resolve().parents[2]
-ROLES = ROOT / "roles"
+from ansible_collections.bulwark.flask.tests.unit.checkout import ROLES, ROOT  # noqa: F401 - for the tests that render
 
 FACTS: dict[str, Any] = {
     "distribution": "Debian",

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import support
 import yaml
+from ansible_collections.bulwark.flask.tests.unit import support
 
 ROLES = sorted(path.name for path in support.ROLES.iterdir())
 # `{{ flask_app.section.option | default(literal) }}`: what an application's entry leaves out.

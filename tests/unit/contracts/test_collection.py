@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-import role_files
-import support
 import yaml
+from ansible_collections.bulwark.flask.tests.unit import support
+from ansible_collections.bulwark.flask.tests.unit.contracts import role_files
 
 PLUGINS = {"module": "modules", "filter": "filter"}
 

@@ -1,8 +1,8 @@
 """Every template of every role renders, whatever form a value is given in."""
 
 import pytest
-import role_files
-import support
+from ansible_collections.bulwark.flask.tests.unit import support
+from ansible_collections.bulwark.flask.tests.unit.contracts import role_files
 
 WRITTEN = {"int": [("7", 7)], "bool": [("true", True), ("no", False)]}
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-import support
 import yaml
+from ansible_collections.bulwark.flask.tests.unit import support
 
 ROLES = sorted(path.name for path in support.ROLES.iterdir())
 

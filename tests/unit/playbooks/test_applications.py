@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support import ROOT, ansible_playbook
+from ansible_collections.bulwark.flask.tests.unit.support import ROOT, ansible_playbook
 
 PLAYBOOK = """\
 - hosts: localhost

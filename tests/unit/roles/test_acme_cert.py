@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-import support
+from ansible_collections.bulwark.flask.tests.unit import support
 
 KEY = "canary-hmac-key"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
-import support
+from ansible_collections.bulwark.flask.tests.unit import support
 
 SPEC = importlib.util.spec_from_file_location("preflight", support.ROLES / "acme_cert/files/acme_preflight.py")
 preflight = importlib.util.module_from_spec(SPEC)

@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-import support
 import yaml
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs import engine
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import alarm_channel as rules
+from ansible_collections.bulwark.flask.tests.unit import support
 
 MAIL = {"to": ["ops@example.com"], "server": "smtp.example.com", "username": "web1", "password": "pw-7d1e55aa"}
 WEBHOOK = {"url": "https://hooks.example.com/T0/B1/path-4411", "secret": "Bearer tok-9c2f"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import support
+from ansible_collections.bulwark.flask.tests.unit import support
 
 
 def test_the_journal_has_a_size_and_an_age() -> None:

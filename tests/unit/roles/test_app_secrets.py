@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import support
+from ansible_collections.bulwark.flask.tests.unit import support
 
 
 def test_the_env_file_holds_the_entrys_environment() -> None:

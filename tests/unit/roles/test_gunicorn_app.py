@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-import support
+from ansible_collections.bulwark.flask.tests.unit import support
 
 
 def unit(**variables: object) -> list[str]:

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import support
+from ansible_collections.bulwark.flask.tests.unit import support
 
 OLD = {**support.FACTS, "distribution_major_version": "12"}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import support
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles.host_baseline import RULES
+from ansible_collections.bulwark.flask.tests.unit import support
 
 
 def render(template: str, **given: object) -> str:

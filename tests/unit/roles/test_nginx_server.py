@@ -6,7 +6,7 @@ import re
 
 import pytest
 import yaml
-from support import FACTS, ROLES, render, role_vars
+from ansible_collections.bulwark.flask.tests.unit.support import FACTS, ROLES, render, role_vars
 
 BOOKWORM = FACTS | {"distribution_major_version": "12"}
 NO_IPV6 = FACTS | {"lo": {"device": "lo", "ipv4": {"address": "127.0.0.1"}}}

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from support import FACTS, ROOT, SHOP, render, role_vars
+from ansible_collections.bulwark.flask.tests.unit.support import FACTS, ROOT, SHOP, render, role_vars
 
 BOOKWORM = FACTS | {"distribution_major_version": "12"}
 SECURITY = ("Strict-Transport-Security", "Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options",

@@ -6,7 +6,7 @@ import datetime
 import json
 import re
 
-import support
+from ansible_collections.bulwark.flask.tests.unit import support
 
 
 def test_the_minute_is_the_same_on_every_run_and_differs_between_applications() -> None:

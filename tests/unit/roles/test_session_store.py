@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-import support
+from ansible_collections.bulwark.flask.tests.unit import support
 
 
 def config(**given: object) -> list[str]:

@@ -1,7 +1,7 @@
 """Run check_inputs on an inventory."""
 
-import support
 import yaml
+from ansible_collections.bulwark.flask.tests.unit import support
 
 GOOD = {"domains": ["shop.example.com"], "source": {"git": "https://git.example.com/shop.git", "version": "main"},
         "wsgi": "shop:create_app()"}

@@ -3,9 +3,9 @@
 Each check is a run of ansible-playbook on an inventory; no host is contacted.
 """
 
-import support
 import yaml
-from inputs_checked import GOOD, check
+from ansible_collections.bulwark.flask.tests.unit import support
+from ansible_collections.bulwark.flask.tests.unit.plugins.action.inputs_checked import GOOD, check
 
 
 def test_good_input_passes(tmp_path):

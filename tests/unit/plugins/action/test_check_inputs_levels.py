@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from inputs_checked import GOOD, check
+from ansible_collections.bulwark.flask.tests.unit.plugins.action.inputs_checked import GOOD, check
 
 ENTRY = "{{ flask_apps | bulwark.flask.app_entries(flask_app_defaults | default({}), 'shop' if true else app_name) | first }}"
 FROM_INVENTORY = "{{ flask_apps | bulwark.flask.app_entries(flask_app_defaults | default({}), app_name) | first }}"

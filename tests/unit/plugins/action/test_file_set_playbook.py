@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from file_trees import ME
-from support import ansible_playbook
+from ansible_collections.bulwark.flask.tests.unit.file_trees import ME
+from ansible_collections.bulwark.flask.tests.unit.support import ansible_playbook
 
 CANARY = "canary-Xq7pLw92"
 BASE = """{{ ansible_managed | comment }}

@@ -9,7 +9,7 @@ from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString, VaultLib, VaultSecret
 from ansible.template import Templar, trust_as_template
-from support import _trusted
+from ansible_collections.bulwark.flask.tests.unit.support import _trusted
 
 
 def evaluate(expression: str, **variables: Any) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.bulwark.flask.plugins.modules import file_set
-from file_trees import ME
+from ansible_collections.bulwark.flask.tests.unit.file_trees import ME
 
 
 @pytest.fixture

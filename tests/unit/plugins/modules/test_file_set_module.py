@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset import session
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.modules import file_set
-from file_trees import picture
+from ansible_collections.bulwark.flask.tests.unit.file_trees import picture
 
 Write = Callable[..., dict[str, Any]]
 CANARY = "canary-Xq7pLw92"

@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import support
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import RELOAD, Certificate, serve_certificate
 from ansible_collections.bulwark.flask.plugins.modules import acme_certificate, own_certificate
+from ansible_collections.bulwark.flask.tests.unit.checkout import ROLES
 
 NAMES = ["shop.example.com", "www.shop.example.com"]
 
@@ -48,7 +48,7 @@ def test_a_self_signed_certificate_is_for_the_names_and_signs_no_others(shop: Ce
 
 
 def test_alerts_tell_a_placeholder_from_a_certificate_that_is_self_signed_by_choice(shop: Certificate) -> None:
-    spec = importlib.util.spec_from_file_location("alarm_channel", support.ROLES / "alarm_channel/files/alarm_channel.py")
+    spec = importlib.util.spec_from_file_location("alarm_channel", ROLES / "alarm_channel/files/alarm_channel.py")
     alarms = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(alarms)
 

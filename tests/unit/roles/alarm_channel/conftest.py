@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from support import ROOT
+from ansible_collections.bulwark.flask.tests.unit.support import ROOT
 
 
 class Host:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import ROOT
+from ansible_collections.bulwark.flask.tests.unit.support import ROOT
 
 Deployment = runpy.run_path(str(ROOT / "roles/gunicorn_app/files/deployment.py"))["Deployment"]
 COOKIE = {"HTTP_COOKIE": "session=abc"}

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-import support
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs import entry
+from ansible_collections.bulwark.flask.tests.unit import support
 
 
 def settings(**entry: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import pip_audit as rules
-from pip_audit_output import FLASK, JINJA, OWN
+from ansible_collections.bulwark.flask.tests.unit.roles.pip_audit.pip_audit_output import FLASK, JINJA, OWN
 
 FIXED = {"name": "jinja2", "version": "2.10.1", "vulns": []}
 RULE = {"id": "CVE-2019-10906", "reason": "no sandbox is used", "until": "2999-12-31"}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pip_audit_output import FLASK, JINJA, OWN
+from ansible_collections.bulwark.flask.tests.unit.roles.pip_audit.pip_audit_output import FLASK, JINJA, OWN
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pip_audit_output import FLASK, JINJA, OWN
+from ansible_collections.bulwark.flask.tests.unit.roles.pip_audit.pip_audit_output import FLASK, JINJA, OWN
 
 
 def test_everything_looked_up_and_nothing_found_is_clean(host: Any) -> None:

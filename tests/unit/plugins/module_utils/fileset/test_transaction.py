@@ -12,7 +12,7 @@ from typing import Any, Callable
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, make_plan, problems
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store, Transaction
-from file_trees import ME, picture
+from ansible_collections.bulwark.flask.tests.unit.file_trees import ME, picture
 
 # Every way the code changes a disk.
 CALLS = ("link", "symlink", "replace", "rename", "unlink", "mkdir", "rmdir", "fchown", "fchmod", "fsync", "open")

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector import main
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.packing import inspector_zip
-from preflight_variants import VARIANTS, Variant
-from support import ROOT
+from ansible_collections.bulwark.flask.tests.unit.checkout import ROOT
+from ansible_collections.bulwark.flask.tests.unit.plugins.module_utils.preflight.preflight_variants import VARIANTS, Variant
 
 HERE = Path(__file__).parent
 LOCK = ROOT / "examples/shop/uv.lock"

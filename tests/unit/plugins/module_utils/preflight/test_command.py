@@ -11,7 +11,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from support import ROOT
+from ansible_collections.bulwark.flask.tests.unit.checkout import ROOT
 
 PROGRAM = ROOT / "tools/inspect"
 GOOD = "from flask import Flask\napp = Flask(__name__)\n\n\n@app.get('/')\ndef index():\n    return 'x'\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.table import CHECKS
-from preflight_variants import VARIANTS, Variant
+from ansible_collections.bulwark.flask.tests.unit.plugins.module_utils.preflight.preflight_variants import VARIANTS, Variant
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 RANK = {"pass": 0, "unknown": 1, "warning": 2, "error": 3}

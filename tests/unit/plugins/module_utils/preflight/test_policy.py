@@ -13,8 +13,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight import pol
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight import tools
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import finding
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.table import APPLICATION
-from preflight_variants import VARIANTS, Variant
-from support import ROOT
+from ansible_collections.bulwark.flask.tests.unit.checkout import ROOT
+from ansible_collections.bulwark.flask.tests.unit.plugins.module_utils.preflight.preflight_variants import VARIANTS, Variant
 
 TODAY = datetime.date(2026, 11, 25)
 REASON = "signed by the sender, no session"

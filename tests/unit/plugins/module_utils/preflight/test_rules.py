@@ -11,7 +11,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.templates import Template
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.policy import evaluate
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.tools import inspector_findings
-from support import ROOT
+from ansible_collections.bulwark.flask.tests.unit.checkout import ROOT
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 POST = "\n\n@app.post('/')\ndef view():\n    return ''\n"

@@ -7,7 +7,7 @@ import re
 import pytest
 from ansible_collections.bulwark.flask.plugins.filter.status_table import status_table
 from ansible_collections.bulwark.flask.plugins.module_utils.release.symptoms import SYMPTOMS, advice
-from support import ROOT
+from ansible_collections.bulwark.flask.tests.unit.checkout import ROOT
 
 TRACE = 'Traceback (most recent call last):\n  File "/srv/shop/releases/r/src/app.py", line 3, in <module>\n    {call}\n{error}'
 EPERM, EAFNOSUPPORT = "PermissionError: [Errno 1] Operation not permitted", "OSError: [Errno 97] Address family not supported by protocol"

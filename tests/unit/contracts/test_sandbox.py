@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import support
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import PROPERTIES as BUILD
 from ansible_collections.bulwark.flask.plugins.module_utils.systemd_sandbox import properties, sandbox
+from ansible_collections.bulwark.flask.tests.unit import support
 
 # They change the host itself: its firewall, its mounts, fail2ban's sites.
 UNCONFINED = {"host-access-firewall.service.j2", "logs.service.j2", "mounts.service.j2"}
