@@ -49,7 +49,7 @@ demo-down:  ## Remove the demo
 	@tools/testhosts.py down demo
 
 .PHONY: unit
-unit: setup  ## Unit tests, on every core: 2 minutes, no host
+unit: setup  ## Unit tests, on every core: a minute, no host
 	@pytest tests/unit -n auto
 
 .PHONY: test-role
@@ -96,8 +96,8 @@ faults: hosts  ## Break a host, one fault at a time, and run the playbook: a tab
 	@tools/faults.py
 
 .PHONY: test
-test: hosts  ## Lint, unit tests and the sample, side by side
-	@$(SIDE_BY_SIDE) $(firstword $(SAMPLE:%=scenario/%)) lint unit $(wordlist 2,9,$(SAMPLE:%=scenario/%))
+test: hosts  ## Lint, sanity, unit tests and the sample, side by side
+	@$(SIDE_BY_SIDE) $(firstword $(SAMPLE:%=scenario/%)) lint unit sanity $(wordlist 2,9,$(SAMPLE:%=scenario/%))
 
 # ---- The checks. Their tools have a lock and an environment of their own. CORE=2.20: with another ansible-core.
 CHECKS = build/checks$(CORE)
@@ -113,9 +113,8 @@ lint: $(CHECKS)/.made  ## Linters of YAML, Python, shell, workflows, words and d
 	@$(CHECK) tools/lint
 
 .PHONY: sanity
-sanity: $(CHECKS)/.made  ## ansible-test sanity and galaxy-importer, on the collection as it is built
-	@$(CHECK) python tools/run_ansible_test.py sanity
-	@$(CHECK) python tools/run_ansible_test.py galaxy
+sanity: $(CHECKS)/.made  ## ansible-test sanity and units, and galaxy-importer, on the collection as it is built: 2 minutes
+	@$(CHECK) python tools/run_ansible_test.py sanity units galaxy
 
 # For the workflow: every scenario but the one of the nightly run, as JSON.
 .PHONY: scenario-names
