@@ -48,8 +48,8 @@ def _load(role: str, part: str) -> dict[str, Any]:
 @lru_cache(maxsize=None)
 def specs() -> dict[str, Any]:
     """The options of every role's main entry point."""
-    found = {path.name: _load(path.name, "meta/argument_specs.yml") for path in sorted(ROLES.iterdir())}
-    return {role: spec["argument_specs"]["main"]["options"] for role, spec in found.items() if spec}
+    files = {path.name: _load(path.name, "meta/argument_specs.yml") for path in sorted(ROLES.iterdir())}
+    return {role: spec["argument_specs"]["main"]["options"] for role, spec in files.items() if spec}
 
 
 def _defaults(role: str) -> dict[str, Any]:
@@ -63,25 +63,25 @@ for _role in specs():
 def duplicate_applications(apps: Any) -> list[str]:
     """Applications that are written twice; YAML silently keeps the last one."""
     path, root = yaml_source.file_of(apps)
-    found: list[str] = []
+    problems: list[str] = []
     for key, node in yaml_source.mappings(root) if path else ():
         names = [str(name.value) for name, _unused in node.value]
         if key == "flask_apps":
-            found += [f"flask_apps.{name} is listed twice in {path}; give each application a different name"
-                      for name in dict.fromkeys(names) if names.count(name) > 1]
-    return found
+            problems += [f"flask_apps.{name} is listed twice in {path}; give each application a different name"
+                         for name in dict.fromkeys(names) if names.count(name) > 1]
+    return problems
 
 
 def misread_by_yaml(where: str, env: Any) -> list[str]:
     """Values that YAML reads as another type than intended: NO, 0644, 12:30, 1.10. Only booleans appear in the messages."""
-    found = []
+    problems = []
     for name, text in yaml_source.plain_scalars(env).items() if isinstance(env, Mapping) else ():
         value = env.get(name)
         if isinstance(value, bool) and text != json.dumps(value):
-            found.append(f'{where}.{name}: YAML reads {text} as {json.dumps(value)}; write "{text}" in quotes, or {json.dumps(value)}')
+            problems.append(f'{where}.{name}: YAML reads {text} as {json.dumps(value)}; write "{text}" in quotes, or {json.dumps(value)}')
         elif isinstance(value, (int, float)) and text != json.dumps(value):
-            found.append(f"{where}.{name}: YAML reads this as another number than written; put it in quotes")
-    return found
+            problems.append(f"{where}.{name}: YAML reads this as another number than written; put it in quotes")
+    return problems
 
 
 def _reason(error: BaseException) -> str:
@@ -127,17 +127,17 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"check_inputs: no such role: {', '.join(map(str, wrong))}")
         if role and self._is_checked(role, variables):
             return {**result, "changed": False}
-        found: list[str] = []
+        problems: list[str] = []
         if role or roles and "flask_apps" not in variables:
             for name in chosen:
-                found += self._check_role(name, known, variables)
+                problems += self._check_role(name, known, variables)
         else:
-            found += self._check_inventory(known, chosen, variables)
+            problems += self._check_inventory(known, chosen, variables)
             result["ansible_facts"] = {CHECKED: {name: _digest(name, variables) for name in chosen}}
-        found += engine.distribution(self._read("ansible_facts", variables.get("ansible_facts", {}), []) or {})
-        if refused := [problem for problem in found if not isinstance(problem, Advice)]:
+        problems += engine.distribution(self._read("ansible_facts", variables.get("ansible_facts", {}), []) or {})
+        if refused := [problem for problem in problems if not isinstance(problem, Advice)]:
             raise AnsibleActionFail(engine.as_text(refused, "" if role else "; nothing was changed"))
-        result["warnings"] = [str(problem) for problem in found]
+        result["warnings"] = [str(problem) for problem in problems]
         return {**result, "changed": False}
 
     def _is_checked(self, role: str, variables: Mapping[str, Any]) -> bool:
@@ -147,7 +147,7 @@ class ActionModule(ActionBase):
         checked = variables.get(CHECKED) or variables.get("ansible_facts", {}).get(CHECKED) or {}
         return bool(from_inventory) and hmac.compare_digest(str(checked.get(role, "")), _digest(role, variables))
 
-    def _read(self, where: str, raw: Any, found: list[str]) -> Any:
+    def _read(self, where: str, raw: Any, problems: list[str]) -> Any:
         """A value with all templates rendered. Parts that cannot be rendered are left out and reported."""
         if where == "ansible_facts":
             return {key: raw[key] for key in ("distribution", "distribution_major_version") if key in raw}
@@ -156,81 +156,81 @@ class ActionModule(ActionBase):
         except AnsibleValueOmittedError:
             return MISSING
         except Exception as error:  # noqa: BLE001 - the other values are checked after any error
-            found.append(f"{where} cannot be read: {_reason(error)}")
+            problems.append(f"{where} cannot be read: {_reason(error)}")
             return MISSING
         if isinstance(value, Mapping):
-            items = [(key, self._item(f"{where}.{key}", value, key, found)) for key in value]
+            items = [(key, self._item(f"{where}.{key}", value, key, problems)) for key in value]
             return {key: item for key, item in items if item is not MISSING}
         if isinstance(value, list):
-            items = [self._item(f"{where}[{n}]", value, n, found) for n in range(len(value))]
+            items = [self._item(f"{where}[{n}]", value, n, problems) for n in range(len(value))]
             return [item for item in items if item is not MISSING]
         return value
 
-    def _item(self, where: str, container: Any, key: Any, found: list[str]) -> Any:
+    def _item(self, where: str, container: Any, key: Any, problems: list[str]) -> Any:
         """One item. Containers that a template returned render their items on access."""
         try:
             raw = container[key]
         except AnsibleValueOmittedError:
             return MISSING
         except Exception as error:  # noqa: BLE001 - as above
-            found.append(f"{where} cannot be read: {_reason(error)}")
+            problems.append(f"{where} cannot be read: {_reason(error)}")
             return MISSING
-        return self._read(where, raw, found)
+        return self._read(where, raw, problems)
 
     def _provided(self, at: Callable[[str], str], given: Mapping[str, Any], domains: Any) -> list[str]:
         """Problems of a provided certificate."""
         chain, key = given.get("provided_chain"), given.get("provided_key")
         if given.get("source") != "provided" or not all(isinstance(value, str) and value for value in (chain, key)):
             return []
-        found: list[str] = []
-        chain, key = (certificates.text_of(at(option), given[option], self._loader.get_text_file_contents, found)
+        problems: list[str] = []
+        chain, key = (certificates.text_of(at(option), given[option], self._loader.get_text_file_contents, problems)
                       for option in ("provided_chain", "provided_key"))
         names = [name for name in domains if isinstance(name, str)] if isinstance(domains, list) else []
-        return found or certificates.problems(at("provided_chain"), chain, at("provided_key"), key, names, datetime.now(timezone.utc))
+        return problems or certificates.problems(at("provided_chain"), chain, at("provided_key"), key, names, datetime.now(timezone.utc))
 
     def _check_inventory(self, known: dict[str, Any], chosen: list[str], variables: Mapping[str, Any]) -> list[str]:
         """Check the whole inventory, for a playbook, before a role runs."""
-        found: list[str] = []
+        problems: list[str] = []
         readable = {}
         ours = tuple(f"{role}_" for role in known)
         for role in chosen:
             for name, raw in _set_by_operator(role, variables):
-                value = self._read(name, raw, found)
+                value = self._read(name, raw, problems)
                 if value is not MISSING:
                     readable[name] = value
         # Of other variables only the name is checked: it may be a misspelt variable of a role.
         readable |= {name: None for name in variables if not name.startswith((*ours, "ansible_", "__"))
                      and name not in (*engine.KNOWN, *(["flask_app"] if "flask_apps" in variables else []))}
-        apps = self._read("flask_apps", variables["flask_apps"], found) if "flask_apps" in variables else MISSING
-        defaults = self._read("flask_app_defaults", variables.get("flask_app_defaults", {}), found)
+        apps = self._read("flask_apps", variables["flask_apps"], problems) if "flask_apps" in variables else MISSING
+        defaults = self._read("flask_app_defaults", variables.get("flask_app_defaults", {}), problems)
         entries = {name: app for name, app in apps.items() if isinstance(app, Mapping)} if isinstance(apps, Mapping) else {}
         usable = defaults if isinstance(defaults, Mapping) else {}
         merged = {app["name"]: app for app in app_entries(entries, usable)}
         if apps is not MISSING:
-            found += duplicate_applications(variables["flask_apps"])
-            found += self._misread("flask_app_defaults", variables.get("flask_app_defaults"))
+            problems += duplicate_applications(variables["flask_apps"])
+            problems += self._misread("flask_app_defaults", variables.get("flask_app_defaults"))
             for name in entries:
-                found += self._misread(f"flask_apps.{name}", variables["flask_apps"].get(name) if isinstance(variables["flask_apps"], Mapping) else None)
-            found += engine.applications(apps, merged, {} if defaults is MISSING else defaults, known, unwritable, readable)
+                problems += self._misread(f"flask_apps.{name}", variables["flask_apps"].get(name) if isinstance(variables["flask_apps"], Mapping) else None)
+            problems += engine.applications(apps, merged, {} if defaults is MISSING else defaults, known, unwritable, readable)
             for name, app in merged.items():
                 if isinstance(section := app.get("acme_cert"), Mapping):
-                    found += self._provided(partial("flask_apps.{}.acme_cert.{}".format, name), section, app.get("domains"))
+                    problems += self._provided(partial("flask_apps.{}.acme_cert.{}".format, name), section, app.get("domains"))
         elif "flask_apps" not in variables and "flask_app" not in variables:
-            found.append("flask_apps is missing; describe your applications there, such as "
-                         "{shop: {domains: [shop.example.com], …}}")
+            problems.append("flask_apps is missing; describe your applications there, such as "
+                            "{shop: {domains: [shop.example.com], …}}")
         extra = load_extra_vars(self._loader)
-        found += [f"{name} is set outside of the command line, and a playbook would use it; give that variable another name, and "
-                  f"write -e {name}=… for a run" for name in OF_A_RUN if name in variables and name not in extra]
+        problems += [f"{name} is set outside of the command line, and a playbook would use it; give that variable another name, and "
+                     f"write -e {name}=… for a run" for name in OF_A_RUN if name in variables and name not in extra]
         if "nginx_server" in chosen:
-            found += cross.nginx(readable, merged)
-        return found + engine.host_variables(readable, known, merged)
+            problems += cross.nginx(readable, merged)
+        return problems + engine.host_variables(readable, known, merged)
 
     def _misread(self, where: str, entry_given: Any) -> list[str]:
         return misread_by_yaml(f"{where}.env", entry_given.get("env")) if isinstance(entry_given, Mapping) else []
 
     def _check_role(self, role: str, known: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Check the variables of one role, from any source."""
-        found: list[str] = []
+        problems: list[str] = []
         spec, defaults, app = known[role], _defaults(role), variables.get("flask_app")
         app = self._read("flask_app", app, []) if isinstance(app, str) else app
         app = app if isinstance(app, Mapping) else None
@@ -245,22 +245,22 @@ class ActionModule(ActionBase):
             errors: list[str] = []
             value = self._read(where, variables[name], errors) if name in variables else MISSING
             if errors and own:
-                found += errors
+                problems += errors
             elif value is MISSING or errors:
                 # A default that cannot be rendered depends on a variable that has its own problem.
                 hint = "; set it, or give the role an entry of flask_apps as flask_app" if app is None and of_entry else ""
-                found += [f"{where} is required{hint}"] if option.get("required") else []
+                problems += [f"{where} is required{hint}"] if option.get("required") else []
             else:
                 readable[name] = value
-                found += engine.role_value(where, role, short, value, option, unwritable)
-        found += cross.host(readable, known)
+                problems += engine.role_value(where, role, short, value, option, unwritable)
+        problems += cross.host(readable, known)
         if role == "nginx_site" and app is None:
             own_site = {name[len(role) + 1:]: value for name, value in readable.items()}
-            found += nginx_site.agreement(lambda key: f"{role}_{key}", own_site, own_site.get("static") or ())
+            problems += nginx_site.agreement(lambda key: f"{role}_{key}", own_site, own_site.get("static") or ())
         if role == "acme_cert":
             given = {name[len(role) + 1:]: value for name, value in readable.items()}
-            found += acme_cert.agreement(places.__getitem__, given) + self._provided(places.__getitem__, given, given.get("domains"))
+            problems += acme_cert.agreement(places.__getitem__, given) + self._provided(places.__getitem__, given, given.get("domains"))
         if app is not None and role in app:
             section = self._read(f"{place}.{role}", app[role], [])
-            found += engine.section(place, role, section, known)
-        return found + engine.unknown_variables((name for name, _unused in _set_by_operator(role, variables)), role, known)
+            problems += engine.section(place, role, section, known)
+        return problems + engine.unknown_variables((name for name, _unused in _set_by_operator(role, variables)), role, known)

@@ -48,48 +48,48 @@ def kind_of(entry: dict[str, Any]) -> str:
 
 
 def _entry_problems(entry: dict[str, Any]) -> list[str]:
-    found = [f"unknown key {key}{_nearest(key, ALL_KEYS)}" for key in entry if key not in ALL_KEYS]
+    problems = [f"unknown key {key}{_nearest(key, ALL_KEYS)}" for key in entry if key not in ALL_KEYS]
     if "dest" not in entry:
-        found.append("dest is missing")
+        problems.append("dest is missing")
     elif not _absolute(entry["dest"]) or entry["dest"] == "/":
-        found.append(f"dest must be an absolute path without //, /./, /../ or a slash at the end, not {entry['dest']!r}")
+        problems.append(f"dest must be an absolute path without //, /./, /../ or a slash at the end, not {entry['dest']!r}")
     sources = [key for key in SOURCES if key in entry]
     if len(sources) != 1:
-        found.append(f"needs exactly one of {', '.join(SOURCES)}, and has {' and '.join(sources) or 'none'}")
+        problems.append(f"needs exactly one of {', '.join(SOURCES)}, and has {' and '.join(sources) or 'none'}")
     elif sources == ["state"] and entry["state"] not in ("directory", "absent"):
-        found.append("state must be directory or absent; a file or link has template, content or link instead")
+        problems.append("state must be directory or absent; a file or link has template, content or link instead")
     else:
         kind = kind_of(entry)
-        found += [f"{key} does not apply to {kind}" for key in entry if key in ALL_KEYS and key not in KEYS[kind]]
+        problems += [f"{key} does not apply to {kind}" for key in entry if key in ALL_KEYS and key not in KEYS[kind]]
     if not isinstance(entry.get("content", ""), str):
-        found.append("content must be text; quote it, or use a filter such as to_nice_json")
+        problems.append("content must be text; quote it, or use a filter such as to_nice_json")
     for key in ("template", "link"):
         if key in entry and not (isinstance(entry[key], str) and entry[key]):
-            found.append(f"{key} must be a path")
+            problems.append(f"{key} must be a path")
     for key in ("owner", "group"):
         value = entry.get(key, "root")
         if isinstance(value, bool) or not isinstance(value, (str, int)) or not re.fullmatch(r"[\w.$@-]+", str(value)):
-            found.append(f"{key} must be a name or a number")
+            problems.append(f"{key} must be a name or a number")
     if not isinstance(entry.get("mode", ""), str):
-        found.append("mode must be a quoted octal number such as '0644' (without quotes YAML reads another number)")
+        problems.append("mode must be a quoted octal number such as '0644' (without quotes YAML reads another number)")
     elif "mode" in entry and not re.fullmatch(r"0?[0-7]{3,4}", entry["mode"]):
-        found.append(f"mode must be an octal number such as '0644', not {entry['mode']!r}")
+        problems.append(f"mode must be an octal number such as '0644', not {entry['mode']!r}")
     for key in ("sensitive", "backup"):
         try:
             boolean(entry.get(key, False))
         except TypeError:
-            found.append(f"{key} must be true or false")
+            problems.append(f"{key} must be true or false")
     if not isinstance(entry.get("vars", {}), dict):
-        found.append("vars must be a mapping")
-    return found
+        problems.append("vars must be a mapping")
+    return problems
 
 
 def _set_problems(entries: list[dict[str, Any]]) -> list[str]:
     """Problems between entries."""
     dests = [entry["dest"] for entry in entries]
-    found = [f"{dest} is in the set {dests.count(dest)} times" for dest in sorted({d for d in dests if dests.count(d) > 1})]
+    problems = [f"{dest} is in the set {dests.count(dest)} times" for dest in sorted({d for d in dests if dests.count(d) > 1})]
     leaves = [entry["dest"] for entry in entries if kind_of(entry) != "directory"]
-    return found + [
+    return problems + [
         f"{dest} is below {leaf}, which is not a directory in this set"
         for dest in sorted({entry["dest"] for entry in entries if kind_of(entry) != "absent"})
         for leaf in sorted(set(leaves)) if dest.startswith(leaf + "/")
@@ -99,13 +99,13 @@ def _set_problems(entries: list[dict[str, Any]]) -> list[str]:
 def _purge_problems(rule: Any) -> list[str]:
     if not isinstance(rule, dict):
         return ["must be a mapping of path and patterns"]
-    found = [f"unknown key {key}{_nearest(key, ('path', 'patterns'))}" for key in rule if key not in ("path", "patterns")]
+    problems = [f"unknown key {key}{_nearest(key, ('path', 'patterns'))}" for key in rule if key not in ("path", "patterns")]
     if not _absolute(rule.get("path")) or rule["path"] == "/":
-        found.append("path must be an absolute path")
+        problems.append("path must be an absolute path")
     patterns = rule.get("patterns")
     if not isinstance(patterns, list) or not patterns or not all(isinstance(p, str) and p and "/" not in p for p in patterns):
-        found.append('patterns must be a list of patterns for names, such as ["*.conf"]')
-    return found
+        problems.append('patterns must be a list of patterns for names, such as ["*.conf"]')
+    return problems
 
 
 def _is_command(command: Any) -> bool:
@@ -115,32 +115,32 @@ def _is_command(command: Any) -> bool:
 
 def problems_of(arguments: dict[str, Any], known: tuple[str, ...] = OPTIONS, commands: tuple[str, ...] = COMMANDS) -> list[str]:
     """All problems of a task's arguments."""
-    found = [f"unknown option {key}{_nearest(key, known)}" for key in arguments if key not in known]
+    problems = [f"unknown option {key}{_nearest(key, known)}" for key in arguments if key not in known]
     lists: dict[str, list[Any]] = {}
     for key in ("files", "purge", *commands):
         given = arguments.get(key)
         lists[key] = given if isinstance(given, list) else []
         if not isinstance(given, (list, type(None))) or key == "files" and key not in arguments:
-            found.append(f"{key} must be a list")
+            problems.append(f"{key} must be a list")
     whole = []
     for number, entry in enumerate(lists["files"], 1):
         mapping = isinstance(entry, dict)
         where = f"files, entry {number} ({entry.get('dest', 'without dest') if mapping else 'not a mapping'})"
         wrong = _entry_problems(entry) if mapping else ["must be a mapping"]
-        found += [f"{where}: {text}" for text in wrong]
+        problems += [f"{where}: {text}" for text in wrong]
         if mapping and _absolute(entry.get("dest")):
             whole.append(entry)
-    found += _set_problems(whole)
+    problems += _set_problems(whole)
     for number, rule in enumerate(lists["purge"], 1):
-        found += [f"purge, entry {number}: {text}" for text in _purge_problems(rule)]
+        problems += [f"purge, entry {number}: {text}" for text in _purge_problems(rule)]
     for key in commands:
-        found += [
+        problems += [
             f"{key}, command {number}: must be a list of arguments, such as [nginx, -t]"
             for number, command in enumerate(lists[key], 1) if not _is_command(command)
         ]
     if "state_dir" in arguments and not _absolute(arguments["state_dir"]):
-        found.append("state_dir must be an absolute path")
-    return found
+        problems.append("state_dir must be an absolute path")
+    return problems
 
 
 class ActionModule(ActionBase):
@@ -200,10 +200,10 @@ class ActionModule(ActionBase):
         """Check the arguments, render, and run the module once."""
         super().run(tmp, task_vars)
         arguments, variables = self._task.args, task_vars or {}
-        found = problems_of(arguments)
-        if found:
-            title = f"file_set found {len(found)} problem(s) in its arguments:"
-            raise AnsibleActionFail("\n".join([title, *(f"- {text}" for text in found)]))
+        problems = problems_of(arguments)
+        if problems:
+            title = f"file_set found {len(problems)} problem(s) in its arguments:"
+            raise AnsibleActionFail("\n".join([title, *(f"- {text}" for text in problems)]))
         rest = {key: arguments[key] for key in ("purge", "state_dir") if arguments.get(key)}
         return self._execute_module(
             module_name="bulwark.flask.file_set", task_vars=variables,

@@ -108,13 +108,13 @@ def _written(variables: Any) -> tuple[list[str], list[str]]:
     """The lines, and the problems."""
     if not isinstance(variables, Mapping):
         return [], ["the environment must be a mapping of names to values"]
-    lines, found = [], []
+    lines, problems = [], []
     for name, value in variables.items():
         try:
             lines.append(_assignment(name, value))
         except _Refused as reason:
-            found.append(f"{name} {reason}")
-    return lines, found
+            problems.append(f"{name} {reason}")
+    return lines, problems
 
 
 def problems(variables: Any) -> list[str]:
@@ -124,9 +124,9 @@ def problems(variables: Any) -> list[str]:
 
 def env_file(variables: Any) -> str:
     """Text of an EnvironmentFile= with one assignment per variable, in their order."""
-    lines, found = _written(variables)
-    if found:
-        raise AnsibleFilterError("; ".join(found))
+    lines, problems = _written(variables)
+    if problems:
+        raise AnsibleFilterError("; ".join(problems))
     return "".join(lines)
 
 

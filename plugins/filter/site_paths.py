@@ -80,7 +80,7 @@ def site_paths(paths: Mapping[str, Any], static: Iterable[str] = ()) -> list[dic
     """Locations, each with all settings that apply to it."""
     owns = {path: _own(given or {}, number) for number, (path, given) in enumerate(paths.items(), 1)}
     outermost_first = sorted(owns, key=lambda path: len(path.rstrip("/")))
-    found = []
+    locations = []
     for path, files in [*((prefix, True) for prefix in static), *((path, False) for path in owns if path != "/"), ("/", False)]:
         settings = dict(DEFAULTS)
         for outer in outermost_first:
@@ -89,9 +89,9 @@ def site_paths(paths: Mapping[str, Any], static: Iterable[str] = ()) -> list[dic
         if settings["proxy_read_timeout_seconds"] == 0 and (settings["websocket"] or not settings["response_buffering"]):
             settings["proxy_read_timeout_seconds"] = LONG_SECONDS
         match = f"^~ {path}" if files else "/" if path == "/" else f'~* "{pattern(path)}"'
-        found.append({**settings, "path": path, "match": match, "pattern": pattern(path), "files": files,
-                      "sets": [zone for zone in ("rate_zone", "connections_zone") if not files and owns.get(path, {}).get(zone)]})
-    return sorted(found, key=lambda one: (not one["files"], -len(one["path"].rstrip("/"))))
+        locations.append({**settings, "path": path, "match": match, "pattern": pattern(path), "files": files,
+                          "sets": [zone for zone in ("rate_zone", "connections_zone") if not files and owns.get(path, {}).get(zone)]})
+    return sorted(locations, key=lambda one: (not one["files"], -len(one["path"].rstrip("/"))))
 
 
 class FilterModule:

@@ -20,34 +20,34 @@ PEM = "-----BEGIN "
 CURVES = ("secp256r1", "secp384r1")
 
 
-def text_of(where: str, value: str, read: Callable[[str], str], found: list[str]) -> str:
+def text_of(where: str, value: str, read: Callable[[str], str], problems: list[str]) -> str:
     """The PEM text of a value, or of the file it names; `read` opens vaulted files."""
     if PEM in value:
         return value
     path = os.path.abspath(os.path.expanduser(value)) if "\n" not in value and value.strip() else ""
     if not os.path.isfile(path):
-        found.append(f"{where} must be PEM text, or a file on the controller; {path} does not exist" if path
-                     else f"{where} must be PEM text, such as {PEM}…, or the path of a file on the controller")
+        problems.append(f"{where} must be PEM text, or a file on the controller; {path} does not exist" if path
+                        else f"{where} must be PEM text, such as {PEM}…, or the path of a file on the controller")
         return ""
     try:
         return read(path)
     except (AnsibleError, OSError, UnicodeError) as error:
-        found.append(f"{where}: {path} cannot be decrypted; give its vault password (--ask-vault-pass or --vault-password-file)"
-                     if isinstance(error, AnsibleVaultError) else f"{where}: {path} cannot be read")
+        problems.append(f"{where}: {path} cannot be decrypted; give its vault password (--ask-vault-pass or --vault-password-file)"
+                        if isinstance(error, AnsibleVaultError) else f"{where}: {path} cannot be read")
     return ""
 
 
 def problems(chain_at: str, chain_text: str, key_at: str, key_text: str, domains: Iterable[str], now: datetime) -> list[str]:
     """Problems of a chain and its key, for these domains at this time."""
-    found: list[str] = []
+    problems: list[str] = []
     try:
         chain = x509.load_pem_x509_certificates(chain_text.encode())
     except ValueError:
         return [f"{chain_at} has no readable certificate; it must be PEM: the site's certificate first, "
                 "then its chain"]
     if "PRIVATE KEY-----" in chain_text:
-        found.append(f"{chain_at} contains a private key; move it to {key_at}")
-    return found + _key(chain_at, chain, key_at, key_text) + _names(chain_at, chain[0], domains) + _chain(chain_at, chain, now)
+        problems.append(f"{chain_at} contains a private key; move it to {key_at}")
+    return problems + _key(chain_at, chain, key_at, key_text) + _names(chain_at, chain[0], domains) + _chain(chain_at, chain, now)
 
 
 def _spki(public: object) -> bytes:
@@ -65,13 +65,13 @@ def _key(chain_at: str, chain: list[x509.Certificate], key_at: str, text: str) -
     public = key.public_key()
     good = (isinstance(public, rsa.RSAPublicKey) and public.key_size >= 2048
             or isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in CURVES)
-    found = [] if good else [f"{key_at} is of a kind that browsers reject; use ECDSA (P-256, P-384) or RSA of 2048 bits or more"]
+    problems = [] if good else [f"{key_at} is of a kind that browsers reject; use ECDSA (P-256, P-384) or RSA of 2048 bits or more"]
     owners = [n for n, certificate in enumerate(chain) if _spki(certificate.public_key()) == _spki(public)]
     if not owners:
-        found.append(f"{key_at} does not match the certificate in {chain_at}; use the key of its signing request")
+        problems.append(f"{key_at} does not match the certificate in {chain_at}; use the key of its signing request")
     elif owners[0]:
-        found.append(f"{chain_at} does not begin with the site's certificate; put number {owners[0] + 1} first")
-    return found
+        problems.append(f"{chain_at} does not begin with the site's certificate; put number {owners[0] + 1} first")
+    return problems
 
 
 def covers(name: str, domain: str) -> bool:
@@ -90,27 +90,27 @@ def _names(chain_at: str, own: x509.Certificate, domains: Iterable[str]) -> list
 
 
 def _chain(chain_at: str, chain: list[x509.Certificate], now: datetime) -> list[str]:
-    found = []
+    problems = []
     for number, certificate in enumerate(chain, 1):
         which = f"{chain_at}{f': number {number}' if number > 1 else ''}"
         if certificate.not_valid_after_utc <= now:
-            found.append(f"{which} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; get a new one")
+            problems.append(f"{which} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; get a new one")
         if certificate.not_valid_before_utc > now:
-            found.append(f"{which} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; "
-                         "check this machine's clock, or wait")
+            problems.append(f"{which} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; "
+                            "check this machine's clock, or wait")
         if number < len(chain):
             try:
                 certificate.verify_directly_issued_by(chain[number])
             except (ValueError, TypeError, InvalidSignature):
-                found.append(f"{chain_at}: number {number + 1} did not sign number {number}; the order is the site's "
-                             "certificate, then each issuer in turn")
+                problems.append(f"{chain_at}: number {number + 1} did not sign number {number}; the order is the site's "
+                                "certificate, then each issuer in turn")
     own = chain[0]
     try:
         uses = list(own.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
         if x509.ExtendedKeyUsageOID.SERVER_AUTH not in uses:
-            found.append(f"{chain_at} is not for servers (extended key usage); get a server certificate")
+            problems.append(f"{chain_at} is not for servers (extended key usage); get a server certificate")
     except x509.ExtensionNotFound:
         pass
     if own.signature_hash_algorithm is not None and own.signature_hash_algorithm.name in ("md5", "sha1"):
-        found.append(f"{chain_at} is signed with {own.signature_hash_algorithm.name}, which clients reject; get a new one")
-    return found
+        problems.append(f"{chain_at} is signed with {own.signature_hash_algorithm.name}, which clients reject; get a new one")
+    return problems

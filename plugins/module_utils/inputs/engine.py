@@ -71,14 +71,14 @@ def typed(where: str, role: str, option: str, value: Any, spec: Spec) -> list[st
     # Nested values can have several lines (keys, known hosts); their rules check them.
     if option and kind in ("str", "path") and not spec.get("no_log") and CONTROL.search(value) and (role, option) not in OF_LINES:
         return [f"{where} must be one line without control characters"]
-    found: list[str] = []
+    problems: list[str] = []
     if "options" in spec:
         nested = [(where, value)] if kind == "dict" else [(f"{where}[{n}]", item) for n, item in enumerate(value)]
-        found = [problem for place, item in nested for problem in options(place, item, spec["options"])]
+        problems = [problem for place, item in nested for problem in options(place, item, spec["options"])]
     elif kind == "list":
         item_spec = {"type": spec.get("elements", "raw")}
-        found = [problem for n, item in enumerate(value) for problem in typed(f"{where}[{n}]", role, "", item, item_spec)]
-    return found or _ruled(where, role, option, kind, value)
+        problems = [problem for n, item in enumerate(value) for problem in typed(f"{where}[{n}]", role, "", item, item_spec)]
+    return problems or _ruled(where, role, option, kind, value)
 
 
 def _ruled(where: str, role: str, option: str, kind: str, value: Any) -> list[str]:
@@ -96,13 +96,13 @@ def options(where: str, given: Any, specs: Mapping[str, Spec]) -> list[str]:
     """A mapping with known keys."""
     if not isinstance(given, Mapping):
         return [f"{where} must be a mapping"]
-    found = []
+    problems = []
     for key, value in given.items():
         if key not in specs:
-            found.append(f"{where}.{key} is unknown{nearest(key, specs) or '; known: ' + ', '.join(sorted(specs))}")
+            problems.append(f"{where}.{key} is unknown{nearest(key, specs) or '; known: ' + ', '.join(sorted(specs))}")
         else:
-            found += typed(f"{where}.{key}", "", "", value, specs[key])
-    return found + [f"{where}.{key} is missing" for key, spec in specs.items() if spec.get("required") and key not in given]
+            problems += typed(f"{where}.{key}", "", "", value, specs[key])
+    return problems + [f"{where}.{key} is missing" for key, spec in specs.items() if spec.get("required") and key not in given]
 
 
 def section(where: str, role: str, given: Any, specs: Specs) -> list[str]:
@@ -110,19 +110,19 @@ def section(where: str, role: str, given: Any, specs: Specs) -> list[str]:
     known = [option for option in (name[len(role) + 1:] for name in specs[role]) if not entry.is_key(role, option)]
     if not isinstance(given, Mapping):
         return [f"{where}.{role} must be a mapping of settings, such as {{{known[0] if known else '…'}: …}}"]
-    found = []
+    problems = []
     for key, value in given.items():
         at = f"{where}.{role}.{key}"
         if key in known:
-            found += typed(at, role, key, value, specs[role][f"{role}_{key}"])
+            problems += typed(at, role, key, value, specs[role][f"{role}_{key}"])
         elif key == "name":
-            found.append(f"{at} is not needed; the entry's key is the application's name")
+            problems.append(f"{at} is not needed; the entry's key is the application's name")
         elif key in entry.KEYS:
-            found.append(f"{at} belongs one level up; write {where}.{key}")
+            problems.append(f"{at} belongs one level up; write {where}.{key}")
         else:
             near = renamed.option(role, str(key)) or nearest(str(key).removeprefix(f"{role}_"), known)
-            found.append(f"{at} is unknown{near or _right_place(key, specs)}")
-    return found
+            problems.append(f"{at} is unknown{near or _right_place(key, specs)}")
+    return problems
 
 
 def _right_place(key: Any, specs: Specs) -> str:
@@ -138,27 +138,27 @@ def application(where: str, given: Any, specs: Specs, unwritable: Unwritable = n
     """Check one application's entry, or flask_app_defaults, by itself."""
     if not isinstance(given, Mapping):
         return [f"{where} must be a mapping, such as {{domains: [shop.example.com], …}}"]
-    found, roles = [], per_app(specs)
+    problems, roles = [], per_app(specs)
     for key, value in given.items():
         at = f"{where}.{key}"
         if value is None:
-            found.append(f"{at} has no value; give it one or leave it out")
+            problems.append(f"{at} has no value; give it one or leave it out")
         elif key == "env":
-            found += environment(at, value, unwritable)
+            problems += environment(at, value, unwritable)
         elif key == "source":
             # Parts can come from flask_app_defaults, so the merged entry is checked later.
-            found += options(at, value, _source_options(specs))
+            problems += options(at, value, _source_options(specs))
         elif key in entry.KEYS:
-            found += entry.KEYS[key](at, value)
+            problems += entry.KEYS[key](at, value)
         elif key in roles:
-            found += section(where, key, value, specs)
+            problems += section(where, key, value, specs)
         elif key == "name":
-            found.append(f"{at} is not needed; the entry's key is its name")
+            problems.append(f"{at} is not needed; the entry's key is its name")
         elif key in specs:
-            found.append(f"{at} is for the whole host; write its settings as variables, such as {next(iter(specs[key]))}")
+            problems.append(f"{at} is for the whole host; write its settings as variables, such as {next(iter(specs[key]))}")
         else:
-            found.append(f"{at} is unknown{_right_place(key, specs) or nearest(key, (*entry.KEYS, *roles))}")
-    return found
+            problems.append(f"{at} is unknown{_right_place(key, specs) or nearest(key, (*entry.KEYS, *roles))}")
+    return problems
 
 
 def _source_options(specs: Specs) -> Mapping[str, Spec]:
@@ -186,18 +186,18 @@ def applications(apps: Any, merged: Mapping[str, Any], defaults: Any, specs: Spe
         return ["flask_apps must be a mapping with one key per application, such as {shop: {domains: [shop.example.com], …}}"]
     if not apps:
         return ["flask_apps has no application; add one, such as {shop: {domains: [shop.example.com], …}}"]
-    found = application("flask_app_defaults", defaults, specs, unwritable)
+    problems = application("flask_app_defaults", defaults, specs, unwritable)
     for name, given in apps.items():
         where = f"flask_apps.{name}"
-        found += app_name(where, name) + application(where, given, specs, unwritable)
+        problems += app_name(where, name) + application(where, given, specs, unwritable)
         whole = merged.get(name, {})
-        found += [f"{where}.{key} is missing; write {key}: {right}" for key, right in REQUIRED.items()
-                  if isinstance(given, Mapping) and key not in whole]
+        problems += [f"{where}.{key} is missing; write {key}: {right}" for key, right in REQUIRED.items()
+                     if isinstance(given, Mapping) and key not in whole]
         if whole.get("source") is not None:
             place = where if isinstance(given, Mapping) and "source" in given else "flask_app_defaults"
-            found += entry.source(f"{place}.source", whole["source"])
-        found += cross.application(where, whole, host)
-    return found + cross.conflicts(merged)
+            problems += entry.source(f"{place}.source", whole["source"])
+        problems += cross.application(where, whole, host)
+    return problems + cross.conflicts(merged)
 
 
 def _unknown_variable(name: str, role: str, specs: Specs) -> str:
@@ -218,32 +218,32 @@ def unknown_variables(names: Iterable[str], role: str, specs: Specs) -> list[str
 
 def host_variables(given: Mapping[str, Any], specs: Specs, apps: Mapping[str, Any]) -> list[str]:
     """Check variables beside flask_apps: those of host roles, those for the whole host, misspelt or misplaced ones."""
-    found, every = [], [name for options in specs.values() for name in options]
+    problems, every = [], [name for options in specs.values() for name in options]
     for name, value in given.items():
         role = next((r for r in specs if name.startswith(f"{r}_")), None)
         if role is None:
             near = nearest(name, (*KNOWN, *every), 0.9 if not name.startswith("flask_") else 0.75)
             if near:
-                found.append(f"{name} is unknown{near}")
+                problems.append(f"{name} is unknown{near}")
             continue
         option = name[len(role) + 1:]
         if name not in specs[role]:
-            found.append(_unknown_variable(name, role, specs))
+            problems.append(_unknown_variable(name, role, specs))
         elif role not in per_app(specs):
-            found += typed(name, role, option, value, specs[role][name])
+            problems += typed(name, role, option, value, specs[role][name])
         elif entry.is_key(role, option):
-            found.append(f"{name} would be the same for every application; " + (
+            problems.append(f"{name} would be the same for every application; " + (
                 "leave it out, the keys of flask_apps are the names" if option == "name" else
                 f"write {option} into each entry of flask_apps"))
         elif option not in HOST_WIDE.get(role, ()):
-            found.append(f"{name} would hide what flask_apps says; for all applications write "
-                         f"flask_app_defaults: {{{role}: {{{option}: …}}}}, for one flask_apps: {{shop: {{{role}: {{{option}: …}}}}}}")
+            problems.append(f"{name} would hide what flask_apps says; for all applications write "
+                            f"flask_app_defaults: {{{role}: {{{option}: …}}}}, for one flask_apps: {{shop: {{{role}: {{{option}: …}}}}}}")
         else:
-            found += typed(name, role, option, value, specs[role][name])
-            found += [f"{name} would hide flask_apps.{app}.{role}.{option}; keep one of the two, "
-                      f"or write the first as flask_app_defaults: {{{role}: {{{option}: …}}}}"
-                      for app, own in apps.items() if isinstance(own, Mapping) and setting(own, role, option) is not None]
-    return found + cross.host(given, specs)
+            problems += typed(name, role, option, value, specs[role][name])
+            problems += [f"{name} would hide flask_apps.{app}.{role}.{option}; keep one of the two, "
+                         f"or write the first as flask_app_defaults: {{{role}: {{{option}: …}}}}"
+                         for app, own in apps.items() if isinstance(own, Mapping) and setting(own, role, option) is not None]
+    return problems + cross.host(given, specs)
 
 
 def role_value(where: str, role: str, option: str, value: Any, spec: Spec, unwritable: Unwritable = nothing) -> list[str]:

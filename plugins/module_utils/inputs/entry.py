@@ -27,13 +27,13 @@ def static(where: str, value: Any) -> list[str]:
     """URL prefixes that nginx serves from directories."""
     if not isinstance(value, Mapping):
         return [f"{where} must be a mapping of URL prefixes to directories, such as {{/static/: shop/static}}"]
-    found = []
+    problems = []
     for prefix, folder in value.items():
         if not re.fullmatch(r"/([\w.~-]+/)+", str(prefix)) or ".." in str(prefix).split("/"):
-            found.append(f"{where}: '{prefix}' must begin and end with /, such as /static/")
+            problems.append(f"{where}: '{prefix}' must begin and end with /, such as /static/")
         if not isinstance(folder, str) or not re.fullmatch(r"[\w.@+-][\w./@+ -]*", folder) or ".." in folder.split("/"):
-            found.append(f"{where}.{prefix} must be a directory below the source, such as shop/static")
-    return found
+            problems.append(f"{where}.{prefix} must be a directory below the source, such as shop/static")
+    return problems
 
 
 def wsgi(where: str, value: Any) -> list[str]:
@@ -61,9 +61,9 @@ def header_max_kb(where: str, value: Any) -> list[str]:
 
 def secret_key(where: str, value: Any) -> list[str]:
     """A key that signs sessions."""
-    found = [(problem, f"{where} {problem.text}; leave it out to have one made on the host, or {keys.REMEDY}")
-             for problem in keys.problems("" if value is None else str(value))]
-    return [text if problem.level == "error" else Advice(text) for problem, text in found]
+    problems = [(problem, f"{where} {problem.text}; leave it out to have one made on the host, or {keys.REMEDY}")
+                for problem in keys.problems("" if value is None else str(value))]
+    return [text if problem.level == "error" else Advice(text) for problem, text in problems]
 
 
 def _secret_keys(where: str, value: Any) -> list[str]:
@@ -80,32 +80,32 @@ def environment(where: str, env: Any) -> list[str]:
     """Dangerous environment variables. The filter env_file checks whether they can be written."""
     if not isinstance(env, Mapping):
         return [f"{where} must be a mapping of names to values"]
-    found: list[str] = []
+    problems: list[str] = []
     for name, value in env.items():
         if name in KEY_NAMES:
-            found += secret_key(f"{where}.{name}", value)
+            problems += secret_key(f"{where}.{name}", value)
         elif name in FALLBACK_NAMES:
-            found += _secret_keys(f"{where}.{name}", value)
+            problems += _secret_keys(f"{where}.{name}", value)
         elif name in SWITCHES and str(value).lower() not in ("", "0", "false", "no", "none"):
-            found.append(f"{where}.{name} shows clients the inside of the application; leave it out")
-    return found
+            problems.append(f"{where}.{name} shows clients the inside of the application; leave it out")
+    return problems
 
 
 def config(where: str, value: Any) -> list[str]:
     """Settings that replace an application's own; secrets come from the environment."""
     if not isinstance(value, Mapping):
         return [f"{where} must be a mapping of settings, such as {{SESSION_COOKIE_SAMESITE: Strict}}"]
-    found = []
+    problems = []
     for key, setting in value.items():
         read = isinstance(setting, Mapping) and len(setting) == 1 and next(iter(setting)) in ("env", "env_json")
         if not re.fullmatch(r"[A-Z][A-Z0-9_]*", str(key)):
-            found.append(f"{where}.{key} must be a setting in capital letters, such as SESSION_COOKIE_SAMESITE")
+            problems.append(f"{where}.{key} must be a setting in capital letters, such as SESSION_COOKIE_SAMESITE")
         elif read and not ENV_NAME.fullmatch(str(next(iter(setting.values())))):
-            found.append(f"{where}.{key} must name an environment variable, such as {{env: FLASK_{key}}}")
+            problems.append(f"{where}.{key} must name an environment variable, such as {{env: FLASK_{key}}}")
         elif SECRET_SETTING.search(str(key)) and isinstance(setting, str) and setting:
-            found.append(f"{where}.{key} is a secret in a file that all accounts can read; "
-                         f"put it in env, and write {{env: NAME}} here, such as {{env: FLASK_{key}}}")
-    return found
+            problems.append(f"{where}.{key} is a secret in a file that all accounts can read; "
+                            f"put it in env, and write {{env: NAME}} here, such as {{env: FLASK_{key}}}")
+    return problems
 
 
 def shared(where: str, value: Any) -> list[str]:
@@ -119,20 +119,20 @@ def files(where: str, value: Any) -> list[str]:
     """Configuration files of the application. No content is part of a message."""
     if not isinstance(value, Mapping):
         return [f"{where} must be a mapping of names to files, such as {{isso.cfg: {{content: …}}}}"]
-    found = []
+    problems = []
     for name, file in value.items():
         at = f"{where}.{name}"
         if not CREDENTIAL.fullmatch(str(name)):
-            found.append(f"{where}: the name of a file has up to 100 letters, digits, ., - and _, and no dot first")
+            problems.append(f"{where}: the name of a file has up to 100 letters, digits, ., - and _, and no dot first")
         elif not isinstance(file, Mapping) or not isinstance(file.get("content"), str):
-            found.append(f"{at} must have its content as a text, such as {{content: \"{{{{ lookup('ansible.builtin.file', '{name}') }}}}\"}}")
+            problems.append(f"{at} must have its content as a text, such as {{content: \"{{{{ lookup('ansible.builtin.file', '{name}') }}}}\"}}")
         else:
-            found += [f"{at}.{key} is unknown{nearest(key, ('content', 'path'))}" for key in file if key not in ("content", "path")]
+            problems += [f"{at}.{key} is unknown{nearest(key, ('content', 'path'))}" for key in file if key not in ("content", "path")]
             if len(file["content"].encode(errors="replace")) > CREDENTIAL_MAX_BYTES:
-                found.append(f"{at}.content is longer than the 1 MiB that systemd passes on")
+                problems.append(f"{at}.content is longer than the 1 MiB that systemd passes on")
             if "path" in file and not (file["path"] and re.fullmatch(BELOW_SOURCE, str(file["path"]))):
-                found.append(f"{at}.path must be a path below the application's directory, such as {name}")
-    return list(dict.fromkeys(found))
+                problems.append(f"{at}.path must be a path below the application's directory, such as {name}")
+    return list(dict.fromkeys(problems))
 
 
 KEYS: dict[str, Rule] = {

@@ -127,10 +127,10 @@ def domain(where: str, name: Any) -> list[str]:
 
 
 def _public_address(where: str, text: str) -> list[str]:
-    found = ipaddress.ip_address(text.strip("[]"))
-    if text != str(found):
-        return [f"{where}: '{text}' is an address in another form; write {found}"]
-    if found.is_loopback or found.is_unspecified or found.is_multicast or found.is_link_local:
+    address = ipaddress.ip_address(text.strip("[]"))
+    if text != str(address):
+        return [f"{where}: '{text}' is an address in another form; write {address}"]
+    if address.is_loopback or address.is_unspecified or address.is_multicast or address.is_link_local:
         return [f"{where}: clients cannot reach {text}; write an address of this host"]
     return []
 

@@ -36,24 +36,24 @@ def problems(policy: Any, where: str = "preflight") -> list[str]:
     """Problems of a policy."""
     if not isinstance(policy, Mapping):
         return [f"{where} must be a mapping, such as {{mode: enforce}}"]
-    found = [f"{where}.{key} is unknown{nearest(key, KEYS) or '; known: ' + ', '.join(KEYS)}" for key in policy if key not in KEYS]
-    found += _mode(f"{where}.mode", policy.get("mode", "enforce"))
+    problems = [f"{where}.{key} is unknown{nearest(key, KEYS) or '; known: ' + ', '.join(KEYS)}" for key in policy if key not in KEYS]
+    problems += _mode(f"{where}.mode", policy.get("mode", "enforce"))
     checks = policy.get("checks", {})
     if not isinstance(checks, Mapping):
-        found.append(f"{where}.checks must be a mapping of checks to modes, such as {{cookie_name: warn}}")
+        problems.append(f"{where}.checks must be a mapping of checks to modes, such as {{cookie_name: warn}}")
         checks = {}
     for name, mode in checks.items():
-        found += _check(f"{where}.checks.{name}", name) + _mode(f"{where}.checks.{name}", mode)
+        problems += _check(f"{where}.checks.{name}", name) + _mode(f"{where}.checks.{name}", mode)
     waivers = policy.get("waivers", [])
     if not isinstance(waivers, list):
-        found.append(f"{where}.waivers must be a list, such as [{{check: cookie_name, reason: …, until: \"2027-01-31\"}}]")
+        problems.append(f"{where}.waivers must be a list, such as [{{check: cookie_name, reason: …, until: \"2027-01-31\"}}]")
         waivers = []
     for number, waiver in enumerate(waivers):
-        found += _waiver(f"{where}.waivers[{number}]", waiver)
+        problems += _waiver(f"{where}.waivers[{number}]", waiver)
     proxies = policy.get("proxies", 1)
     if not isinstance(proxies, int) or isinstance(proxies, bool) or not 0 <= proxies <= 10:
-        found.append(f"{where}.proxies must be the number of proxies in front of the application, from 0 to 10, nginx included")
-    return found
+        problems.append(f"{where}.proxies must be the number of proxies in front of the application, from 0 to 10, nginx included")
+    return problems
 
 
 def _mode(where: str, mode: Any) -> list[str]:
@@ -71,14 +71,14 @@ def _check(where: str, name: Any) -> list[str]:
 def _waiver(where: str, waiver: Any) -> list[str]:
     if not isinstance(waiver, Mapping):
         return [f'{where} must be a mapping, such as {{check: cookie_name, reason: …, until: "2027-01-31"}}']
-    found = [f"{where}.{key} is unknown{nearest(key, WAIVER_KEYS)}" for key in waiver if key not in WAIVER_KEYS]
-    found += _check(f"{where}.check", waiver["check"]) if "check" in waiver else [f"{where}.check is missing"]
+    problems = [f"{where}.{key} is unknown{nearest(key, WAIVER_KEYS)}" for key in waiver if key not in WAIVER_KEYS]
+    problems += _check(f"{where}.check", waiver["check"]) if "check" in waiver else [f"{where}.check is missing"]
     reason = waiver.get("reason")
     if not isinstance(reason, str) or len(reason.strip()) < 10:
-        found.append(f"{where}.reason must say why, in 10 characters or more")
+        problems.append(f"{where}.reason must say why, in 10 characters or more")
     if waiver.get("until") is not None and _day(waiver["until"]) is None:
-        found.append(f'{where}.until must be the last day of the waiver, such as "2027-01-31"; without it, the waiver does not end')
-    return found
+        problems.append(f'{where}.until must be the last day of the waiver, such as "2027-01-31"; without it, the waiver does not end')
+    return problems
 
 
 def _day(value: Any) -> datetime.date | None:

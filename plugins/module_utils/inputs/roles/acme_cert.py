@@ -31,61 +31,61 @@ def dns(where: str, value: Any) -> list[str]:
     if not value.get("plugin"):
         return [f"{where}.plugin is missing; write rfc2136, or another plugin of certbot's"]
     plugin, given = value["plugin"], value.get("credentials") or {}
-    found = [] if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", plugin) else [
+    problems = [] if re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", plugin) else [
         f"{where}.plugin must be a name of certbot's such as rfc2136 or cloudflare, without dns- before it"]
     for key, held in given.items():
         at = f"{where}.credentials.{key}"
         if not re.fullmatch(r"[a-z][a-z0-9_]*", str(key)):
-            found.append(f"{at}: a credential's name has lower-case letters, digits and _, without dns_{plugin}_ before it")
+            problems.append(f"{at}: a credential's name has lower-case letters, digits and _, without dns_{plugin}_ before it")
         elif not isinstance(held, (str, int)) or not str(held) or CONTROL.search(str(held)) or '"' in str(held):
-            found.append(f"{at} must be a text of one line without quotes in it")
-    if plugin != "rfc2136" or found:
-        return found
-    found += [f"{where}.credentials.{key} is unknown{nearest(key, RFC2136)}" for key in given if key not in RFC2136]
-    found += [f"{where}.credentials.{key} is missing" for key in ("server", "name", "secret") if key not in given]
+            problems.append(f"{at} must be a text of one line without quotes in it")
+    if plugin != "rfc2136" or problems:
+        return problems
+    problems += [f"{where}.credentials.{key} is unknown{nearest(key, RFC2136)}" for key in given if key not in RFC2136]
+    problems += [f"{where}.credentials.{key} is missing" for key in ("server", "name", "secret") if key not in given]
     if "server" in given and not is_address(given["server"]):
-        found.append(f"{where}.credentials.server must be the name server's address, such as 192.0.2.53")
+        problems.append(f"{where}.credentials.server must be the name server's address, such as 192.0.2.53")
     if not re.fullmatch(r"[0-9]+", str(given.get("port", 53))) or not 1 <= int(given.get("port", 53)) <= 65535:
-        found.append(f"{where}.credentials.port must be a port, 1 to 65535")
+        problems.append(f"{where}.credentials.port must be a port, 1 to 65535")
     if given.get("algorithm", TSIG[0]) not in TSIG:
-        found.append(f"{where}.credentials.algorithm must be one of {', '.join(TSIG)}{nearest(given['algorithm'], TSIG)}")
+        problems.append(f"{where}.credentials.algorithm must be one of {', '.join(TSIG)}{nearest(given['algorithm'], TSIG)}")
     if "secret" in given and not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", str(given["secret"])):
-        found.append(f"{where}.credentials.secret must be the key in base64, as tsig-keygen prints it")
-    return found
+        problems.append(f"{where}.credentials.secret must be the key in base64, as tsig-keygen prints it")
+    return problems
 
 
 def agreement(at: Callable[[str], str], given: Mapping[str, Any]) -> list[str]:
     """Check settings of one certificate against each other. `at` returns the name of an option as the operator writes it."""
-    found, source, names = [], given.get("source") or "acme", given.get("domains")
+    problems, source, names = [], given.get("source") or "acme", given.get("domains")
     names = names if isinstance(names, list) else []
     wildcards = [name for name in names if str(name).startswith("*.")]
     if wildcards and names[0] == wildcards[0]:
-        found.append(f"{at('domains')}: the first is the canonical one, which links and mails have; write one before '{names[0]}'")
+        problems.append(f"{at('domains')}: the first is the canonical one, which links and mails have; write one before '{names[0]}'")
     if wildcards and source == "acme" and not given.get("dns"):
-        found.append(f"{at('domains')}: '{wildcards[0]}' is a wildcard, which needs a DNS challenge; add {at('dns')}, or list every name")
+        problems.append(f"{at('domains')}: '{wildcards[0]}' is a wildcard, which needs a DNS challenge; add {at('dns')}, or list every name")
     addresses = [name for name in names if is_address(str(name))] if isinstance(names, list) else []
     if addresses and source == "acme" and given.get("dns"):
-        found.append(f"{at('domains')}: {addresses[0]} is an address, which a DNS challenge cannot validate; leave out {at('dns')}, or the address")
+        problems.append(f"{at('domains')}: {addresses[0]} is an address, which a DNS challenge cannot validate; leave out {at('dns')}, or the address")
     asked = given.get("directory_url") or "letsencrypt.org"
     if addresses and source == "acme" and (given.get("staging") is True or "letsencrypt.org" in asked) and given.get("profile") != "shortlived":
-        found.append(f"{at('domains')}: {addresses[0]} is an address, which Let's Encrypt certifies for six days at most; "
-                     f"write {at('profile')}: shortlived")
+        problems.append(f"{at('domains')}: {addresses[0]} is an address, which Let's Encrypt certifies for six days at most; "
+                        f"write {at('profile')}: shortlived")
     if isinstance(names, list) and len(names) > MOST_NAMES and source == "acme" and "letsencrypt.org" in asked:
-        found.append(f"{at('domains')} has {len(names)} names, and a certificate of Let's Encrypt {MOST_NAMES} at most; use a wildcard, or two applications")
+        problems.append(f"{at('domains')} has {len(names)} names, and a certificate of Let's Encrypt {MOST_NAMES} at most; use a wildcard, or two applications")
     if source != "acme" and given.get("dns"):
-        found.append(f"{at('dns')} goes with source: acme; leave it out")
+        problems.append(f"{at('dns')} goes with source: acme; leave it out")
     if given.get("rsa_certificate") is True and source != "acme":
-        found.append(f"{at('rsa_certificate')} goes with source: acme; leave it out")
+        problems.append(f"{at('rsa_certificate')} goes with source: acme; leave it out")
     if given.get("rsa_certificate") is True and str(given.get("key_type", "")).startswith("rsa"):
-        found.append(f"{at('rsa_certificate')} is for an RSA key beside an ECDSA one; leave out that, or {at('key_type')}")
+        problems.append(f"{at('rsa_certificate')} is for an RSA key beside an ECDSA one; leave out that, or {at('key_type')}")
     if bool(given.get("eab_kid")) != bool(given.get("eab_hmac_key")):
-        found.append(f"{at('eab_kid')} and {at('eab_hmac_key')} belong together; give both or none")
+        problems.append(f"{at('eab_kid')} and {at('eab_hmac_key')} belong together; give both or none")
     for option, what in (("provided_chain", "the certificate and those that signed it"), ("provided_key", "its private key")):
         if source == "provided" and not given.get(option):
-            found.append(f"{at(option)} is missing; with source: provided it is {what}, as PEM text or a file on the controller")
+            problems.append(f"{at(option)} is missing; with source: provided it is {what}, as PEM text or a file on the controller")
         elif source != "provided" and given.get(option):
-            found.append(f"{at(option)} goes with source: provided; write that too, or leave this out")
-    return found
+            problems.append(f"{at(option)} goes with source: provided; write that too, or leave this out")
+    return problems
 
 
 RULES: dict[str, Rule] = {

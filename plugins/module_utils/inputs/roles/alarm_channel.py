@@ -23,42 +23,42 @@ def mail(where: str, value: Any) -> list[str]:
     """Mail: recipients, server, and no password without encryption."""
     if not value:
         return []
-    found = [] if value.get("to") else [f"{where}.to is missing; write to: [ops@example.com]"]
+    problems = [] if value.get("to") else [f"{where}.to is missing; write to: [ops@example.com]"]
     addresses = [(f"{where}.to[{n}]", item) for n, item in enumerate(value.get("to") or [])]
     addresses += [(f"{where}.from", value["from"])] if "from" in value else []
-    found += [f"{at} must be an e-mail address such as ops@example.com" for at, item in addresses if not re.fullmatch(EMAIL, item)]
+    problems += [f"{at} must be an e-mail address such as ops@example.com" for at, item in addresses if not re.fullmatch(EMAIL, item)]
     if not value.get("server"):
-        return found + [f"{where}.{key} goes with a server; add server: smtp.example.com, or leave it out"
-                        for key in ("server", "port", "security", "username", "password") if key in value]
+        return problems + [f"{where}.{key} goes with a server; add server: smtp.example.com, or leave it out"
+                           for key in ("server", "port", "security", "username", "password") if key in value]
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.:-]*", value["server"]) or "://" in value["server"]:
-        found.append(f"{where}.server must be a name or address such as smtp.example.com; the port has a key of its own")
+        problems.append(f"{where}.server must be a name or address such as smtp.example.com; the port has a key of its own")
     if not 1 <= int(value.get("port", 587)) <= 65535:
-        found.append(f"{where}.port must be a port, 1 to 65535")
+        problems.append(f"{where}.port must be a port, 1 to 65535")
     if bool(value.get("username")) != bool(value.get("password")):
-        found.append(f"{where}.username and {where}.password belong together; give both or none")
+        problems.append(f"{where}.username and {where}.password belong together; give both or none")
     if value.get("password") and value.get("security") == "none":
-        found.append(f"{where}.security: none would send the password in the clear; use starttls or tls")
-    return found
+        problems.append(f"{where}.security: none would send the password in the clear; use starttls or tls")
+    return problems
 
 
 def webhook(where: str, value: Any) -> list[str]:
     """A webhook. Its URL can be a secret, so no message repeats it."""
     if not value:
         return []
-    url, secret, found = str(value.get("url", "")), value.get("secret"), []
+    url, secret, problems = str(value.get("url", "")), value.get("secret"), []
     if not re.fullmatch(r"https?://[!-~]+", url):
-        found.append(f"{where}.url must be the https:// address that takes JSON by POST")
+        problems.append(f"{where}.url must be the https:// address that takes JSON by POST")
     elif "@" in urlsplit(url).netloc:
-        found.append(f"{where}.url has a user or password in it; write them as header and secret")
+        problems.append(f"{where}.url has a user or password in it; write them as header and secret")
     elif secret and url.startswith("http://"):
-        found.append(f"{where}.url would send the secret in the clear; use https://")
+        problems.append(f"{where}.url would send the secret in the clear; use https://")
     if "header" in value and not secret:
-        found.append(f"{where}.header goes with a secret; add it, or leave the header out")
+        problems.append(f"{where}.header goes with a secret; add it, or leave the header out")
     if not re.fullmatch(r"[A-Za-z0-9-]+", value.get("header", "Authorization")):
-        found.append(f"{where}.header must be a header's name, such as Authorization")
+        problems.append(f"{where}.header must be a header's name, such as Authorization")
     if secret and not re.fullmatch(r"[ -~]+", secret):
-        found.append(f"{where}.secret must be one line of ASCII, such as Bearer …")
-    return found
+        problems.append(f"{where}.secret must be one line of ASCII, such as Bearer …")
+    return problems
 
 
 def sites(where: str, value: Any) -> list[str]:

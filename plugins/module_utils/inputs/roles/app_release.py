@@ -33,13 +33,13 @@ NAME = r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?"
 
 def download_credentials(where: str, value: Mapping[str, Any]) -> list[str]:
     """Tokens and passwords by host. No value is part of a message."""
-    found = []
+    problems = []
     for host, given in value.items():
         if not re.fullmatch(r"[A-Za-z0-9.-]+", str(host)):
-            found.append(f"{where}: '{str(host).rpartition('@')[2]}' must be a host alone, such as pypi.example.com")
+            problems.append(f"{where}: '{str(host).rpartition('@')[2]}' must be a host alone, such as pypi.example.com")
         elif not isinstance(given, str) or not given or re.search(r"\s", given):
-            found.append(f"{where}.{host} must be a token or user:password, without spaces and lines; keep it in a vault")
-    return found
+            problems.append(f"{where}.{host} must be a token or user:password, without spaces and lines; keep it in a vault")
+    return problems
 
 
 RULES: dict[str, Rule] = {

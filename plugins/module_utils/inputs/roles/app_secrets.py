@@ -18,24 +18,24 @@ def generated(where: str, value: Any) -> list[str]:
     """Names of values that are generated on the host, with or without their kinds."""
     if not isinstance(value, (list, Mapping)):
         return [f"{where} must be a list of names, such as [FLASK_SECRET_KEY], or a mapping to kinds, such as {{API_TOKEN: hex}}"]
-    found = [f"{where}: every name has letters, digits and _, and no digit first" for name in value
-             if not ENV_NAME.fullmatch(str(name))]
+    problems = [f"{where}: every name has letters, digits and _, and no digit first" for name in value
+                if not ENV_NAME.fullmatch(str(name))]
     kinds = value.items() if isinstance(value, Mapping) else ()
-    found += [f"{where}.{name} must be one of {', '.join(KINDS)}" for name, kind in kinds if str(kind) not in KINDS]
-    return list(dict.fromkeys(found))
+    problems += [f"{where}.{name} must be one of {', '.join(KINDS)}" for name, kind in kinds if str(kind) not in KINDS]
+    return list(dict.fromkeys(problems))
 
 
 def credentials(where: str, value: Any) -> list[str]:
     """Secrets that are passed as files."""
-    found = []
+    problems = []
     for name, held in value.items():
         if not CREDENTIAL.fullmatch(str(name)):
-            found.append(f"{where}: a credential's name is that of a file: up to 100 letters, digits, ., - and _, no dot first")
+            problems.append(f"{where}: a credential's name is that of a file: up to 100 letters, digits, ., - and _, no dot first")
         elif held is None or isinstance(held, (bool, int, float, list, Mapping)):
-            found.append(f"{where}.{name} must be a text; put it in quotes")
+            problems.append(f"{where}.{name} must be a text; put it in quotes")
         elif len(str(held).encode(errors="replace")) > CREDENTIAL_MAX_BYTES:
-            found.append(f"{where}.{name} is longer than the 1 MiB that systemd passes on")
-    return list(dict.fromkeys(found))
+            problems.append(f"{where}.{name} is longer than the 1 MiB that systemd passes on")
+    return list(dict.fromkeys(problems))
 
 
 RULES: dict[str, Rule] = {

@@ -26,31 +26,31 @@ def ssh_ports(where: str, value: Any) -> list[str]:
 
 def ssh_settings(where: str, value: Mapping[str, Any]) -> list[str]:
     """Settings of sshd by name. sshd itself validates them."""
-    found = []
+    problems = []
     for name, given in value.items():
         at = f"{where}.{name}"
         if not re.fullmatch(r"[A-Za-z0-9]+", str(name)):
-            found.append(f"{where}: every name is one of sshd_config(5), such as AllowTcpForwarding")
+            problems.append(f"{where}: every name is one of sshd_config(5), such as AllowTcpForwarding")
         elif str(name).lower() in ("port", "allowusers", "allowgroups", "match", "include"):
             instead = {"port": "host_access_ssh_ports", "allowusers": "host_access_ssh_users", "allowgroups": "host_access_ssh_groups"}
-            found.append(f"{at} has no place here; " + (f"write {instead[str(name).lower()]}" if str(name).lower() in instead
-                         else "write a file of yours in /etc/ssh/sshd_config.d"))
+            problems.append(f"{at} has no place here; " + (f"write {instead[str(name).lower()]}" if str(name).lower() in instead
+                                                           else "write a file of yours in /etc/ssh/sshd_config.d"))
         elif isinstance(given, bool):
-            found.append(f'{at} was read as true or false; put it in quotes: "yes" or "no"')
+            problems.append(f'{at} was read as true or false; put it in quotes: "yes" or "no"')
         elif not isinstance(given, (str, int)) or CONTROL.search(str(given)) or not str(given).strip():
-            found.append(f"{at} must be one line, as in sshd_config")
-    return found
+            problems.append(f"{at} must be one line, as in sshd_config")
+    return problems
 
 
 def outgoing_ports(where: str, value: Mapping[str, Any]) -> list[str]:
     """Ports by account."""
-    found = []
+    problems = []
     for account, ports in value.items():
         if not ACCOUNT.fullmatch(str(account)):
-            found.append(f"{where}: every name is an account's, such as shop")
+            problems.append(f"{where}: every name is an account's, such as shop")
         elif not isinstance(ports, list) or not all(re.fullmatch(r"\d+", str(port)) for port in ports) or not are_ports(ports):
-            found.append(f"{where}.{account} must be a list of ports, such as [443, 5432]")
-    return found
+            problems.append(f"{where}.{account} must be a list of ports, such as [443, 5432]")
+    return problems
 
 
 def agreement(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:

@@ -20,13 +20,13 @@ from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives im
 
 def sysctl(where: str, value: Mapping[str, Any]) -> list[str]:
     """Kernel settings by name."""
-    found = []
+    problems = []
     for name, setting in value.items():
         if not re.fullmatch(r"[a-z0-9_]+([./][\w*./-]+)+", str(name)):
-            found.append(f"{where}: {name} is not the name of a setting; write it like net.ipv4.tcp_syncookies")
+            problems.append(f"{where}: {name} is not the name of a setting; write it like net.ipv4.tcp_syncookies")
         elif isinstance(setting, bool) or not isinstance(setting, (str, int, type(None))) or CONTROL.search(str(setting)):
-            found.append(f"{where}.{name} must be a number or one line of text, or null to leave it as it is")
-    return found
+            problems.append(f"{where}.{name} must be a number or one line of text, or null to leave it as it is")
+    return problems
 
 
 RULES: dict[str, Rule] = {

@@ -24,10 +24,10 @@ def probe(where: str, value: Mapping[str, Any]) -> list[str]:
         return []
     if set(value) != {"path", "allow"} or not isinstance(value["allow"], list) or not value["allow"]:
         return [f"{where} must have path and allow, a list of networks, such as {{path: /up, allow: [10.0.0.0/8]}}"]
-    found = client_networks(f"{where}.allow", value["allow"])
+    problems = client_networks(f"{where}.allow", value["allow"])
     if not isinstance(value["path"], str) or not PROBE_PATH.fullmatch(value["path"]):
-        found.append(f"{where}.path must be a path without a query, such as /up")
-    return found
+        problems.append(f"{where}.path must be a path without a query, such as /up")
+    return problems
 
 
 RULES: dict[str, Rule] = {

@@ -12,20 +12,20 @@ from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives im
 
 def ignores(where: str, value: Any) -> list[str]:
     """Ignored advisories; each needs a reason and a last day."""
-    found, seen = [], Counter(str(rule["id"]).upper() for rule in value)
+    problems, seen = [], Counter(str(rule["id"]).upper() for rule in value)
     for n, rule in enumerate(value):
         at = f"{where}[{n}]"
         if not re.fullmatch(r"[A-Za-z0-9]+(-[A-Za-z0-9]+)+", rule["id"]):
-            found.append(f"{at}.id must be one advisory's name, such as CVE-2025-47278 or GHSA-4grg-w6v8-c28g")
+            problems.append(f"{at}.id must be one advisory's name, such as CVE-2025-47278 or GHSA-4grg-w6v8-c28g")
         if not rule["reason"].strip():
-            found.append(f"{at}.reason is empty; write why this advisory does not apply")
+            problems.append(f"{at}.reason is empty; write why this advisory does not apply")
         try:
             if len(str(rule["until"])) != 10:
                 raise ValueError
             date.fromisoformat(str(rule["until"]))
         except ValueError:
-            found.append(f"{at}.until must be the last day on which it is ignored, such as 2027-01-31")
-    return found + [f"{where}: {name} is there {n} times; keep one" for name, n in seen.items() if n > 1]
+            problems.append(f"{at}.until must be the last day on which it is ignored, such as 2027-01-31")
+    return problems + [f"{where}: {name} is there {n} times; keep one" for name, n in seen.items() if n > 1]
 
 
 RULES: dict[str, Rule] = {
