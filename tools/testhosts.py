@@ -43,7 +43,7 @@ PEBBLE = """{"pebble": {"listenAddress": "0.0.0.0:%(port)d", "managementListenAd
 """
 # The second CA requires external account binding.
 ACME_SERVERS = {"ca.pem": {"port": 14000, "management": 15000, "bound": "false"},
-               "ca-eab.pem": {"port": 14001, "management": 15001, "bound": "true"}}
+                "ca-eab.pem": {"port": 14001, "management": 15001, "bound": "true"}}
 
 
 @dataclass(frozen=True)
@@ -152,8 +152,8 @@ def provisioned(plain: dict[str, str]) -> dict[str, str]:
             podman("commit", "--quiet", hosts.container(host.name), tags[host.release])
         hosts.down()
         # Those of earlier locks go; one that a container uses stays.
-        made = podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=localhost/bulwark-*:*-*").split()
-        for tag in set(made) - set(tags.values()):
+        tags_of_images = podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=localhost/bulwark-*:*-*").split()
+        for tag in set(tags_of_images) - set(tags.values()):
             podman("rmi", tag, check=False)
     return tags
 

@@ -25,7 +25,7 @@ def hello() -> str:
 @app.get("/hello/<name>")
 def hello_name(name: str) -> str:
     """Greet the user by name, escaped: the name comes from the URL."""
-    app.logger.info("greeting a visitor")
+    app.logger.info("greeting a client")
     return f"<!doctype html><title>Hello</title><p>Hello, {escape(name)}."
 
 

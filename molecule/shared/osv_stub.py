@@ -5,7 +5,7 @@ The seed is read again for every question, so that a test changes the answers by
 
   {"mode": "seeded", "advisories": {"jinja2==2.10": [{"id": ..., "affected": [...], ...}]}}
 
-Keys are `name==version`, or `name` for any version. Modes: `seeded` (the default), `clean` (nobody has
+Keys are `name==version`, or `name` for any version. Modes: `seeded` (the default), `clean` (no version has
 anything), `error` (status 500), `garbage` (no JSON), `nonsense` (JSON, but not OSV's), `unreadable` (an
 advisory pip-audit drops) and `slow` (no answer for `delay_seconds`, 60). A first path segment with a
 mode's name wins over the file: http://osv.test/error/v1/query. GET /asked says how many questions came.
@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def do_GET(self) -> None:  # noqa: N802 - the name is the library's
-        """How many questions came so far; also a sign of life."""
+        """the number of requests so far; also a sign of life."""
         self._answer(200, json.dumps({"asked": Handler.asked}).encode())
 
     def do_POST(self) -> None:  # noqa: N802 - the name is the library's

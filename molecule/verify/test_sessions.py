@@ -58,7 +58,7 @@ print(json.dumps({
 '''
 
 # Connections as different accounts and groups, and without a password.
-STRANGERS = r'''
+OTHER_ACCOUNTS = r'''
 import pwd
 PROGRAM = """
 import errno, json, socket, sys
@@ -144,7 +144,7 @@ def test_the_store_runs_as_its_own_account_under_a_filter_and_without_privileges
 
 def test_the_store_has_no_network(store: Any) -> None:
     for process in store["processes"]:
-        assert process["interfaces"] == ["lo"], "a network of its own, with nobody on it"
+        assert process["interfaces"] == ["lo"], "a network of its own"
         assert process["listens"] == []
 
 
@@ -180,11 +180,11 @@ def test_the_store_comes_back_after_a_reboot_and_runs_steadily(store: Any) -> No
 
 
 def test_other_accounts_cannot_connect(site: Any, remember: Callable[..., Any]) -> None:
-    assert set(remember(site, STRANGERS)["outside"].values()) == {"EACCES"}
+    assert set(remember(site, OTHER_ACCOUNTS)["outside"].values()) == {"EACCES"}
 
 
 def test_the_store_requires_a_password(site: Any, remember: Callable[..., Any]) -> None:
-    assert remember(site, STRANGERS)["inside"] == ["-NOAUTH", "-NOAUTH", "-WRONGPASS", "-NOAUTH", "-NOAUTH"]
+    assert remember(site, OTHER_ACCOUNTS)["inside"] == ["-NOAUTH", "-NOAUTH", "-WRONGPASS", "-NOAUTH", "-NOAUTH"]
 
 
 def test_an_application_can_use_only_keys_with_its_name(ask: Callable[..., list[str]]) -> None:

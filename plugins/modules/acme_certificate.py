@@ -150,12 +150,12 @@ def placeholder(module: AnsibleModule, certificate: Certificate) -> bool:
         make_readable(certificate.live)
         certificate.serve(certificate.live)
         return True
-    with tempfile.TemporaryDirectory(dir=certificate.placeholder.parent) as made:
+    with tempfile.TemporaryDirectory(dir=certificate.placeholder.parent) as folder:
         module.run_command(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "90",
              "-subj", "/CN=not issued yet", "-addext", f"subjectAltName={subject_names(module.params['domains'])}",
-             "-keyout", f"{made}/privkey.pem", "-out", f"{made}/fullchain.pem"], check_rc=True, umask=0o077)
-        certificate.take(Path(made))
+             "-keyout", f"{folder}/privkey.pem", "-out", f"{folder}/fullchain.pem"], check_rc=True, umask=0o077)
+        certificate.take(Path(folder))
     return True
 
 

@@ -76,8 +76,8 @@ def systemd_creds(*arguments: str, data: bytes = b"") -> bytes:
     """Run the tool. Values pass through pipes, never through arguments."""
     done = subprocess.run([TOOL, *arguments], input=data, capture_output=True, check=False)
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()
-        raise OSError(f"systemd-creds {arguments[0]}: {said or f'exit code {done.returncode}'}")
+        message = done.stderr.decode(errors="replace").strip()
+        raise OSError(f"systemd-creds {arguments[0]}: {message or f'exit code {done.returncode}'}")
     return done.stdout
 
 

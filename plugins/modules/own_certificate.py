@@ -103,23 +103,23 @@ def wanted(options: dict) -> str:
 def current_self_signed(module: AnsibleModule, certificate: Certificate) -> Optional[Path]:
     """The existing self-signed certificate, if it has the wanted settings and is not due for renewal."""
     for folder in certificate.external.iterdir() if certificate.external.is_dir() else ():
-        made = folder / MADE_OF
-        if is_whole(folder) and made.is_file() and made.read_text(encoding="utf-8") == wanted(module.params):
+        settings = folder / MADE_OF
+        if is_whole(folder) and settings.is_file() and settings.read_text(encoding="utf-8") == wanted(module.params):
             if module.run_command(["openssl", "x509", "-noout", "-checkend", str(RENEW_SECONDS), "-in", str(folder / FILES[0])])[0] == 0:
                 return folder
     return None
 
 
-def self_signed(module: AnsibleModule, made: Path) -> None:
+def self_signed(module: AnsibleModule, folder: Path) -> None:
     """Make a self-signed certificate in a directory."""
     domains = module.params["domains"]
-    request = made / "request"
+    request = folder / "request"
     # A common name has 64 characters at most; clients read the list of names.
     request.write_text(REQUEST.format(name=domains[0][:64], names=subject_names(domains)), encoding="utf-8")
     module.run_command(["openssl", "req", "-x509", "-newkey", *KEYS[module.params["key_type"]], "-nodes", "-days", str(DAYS), "-config",
-                        str(request), "-keyout", str(made / FILES[1]), "-out", str(made / FILES[0])], check_rc=True, umask=0o077)
+                        str(request), "-keyout", str(folder / FILES[1]), "-out", str(folder / FILES[0])], check_rc=True, umask=0o077)
     request.unlink()
-    (made / MADE_OF).write_text(wanted(module.params), encoding="utf-8")
+    (folder / MADE_OF).write_text(wanted(module.params), encoding="utf-8")
 
 
 def place_of(certificate: Certificate, contents: Iterable[bytes]) -> Path:
@@ -132,8 +132,8 @@ def make(module: AnsibleModule, certificate: Certificate, given: list[bytes]) ->
     certificate.prepare()
     for path in (certificate.external.parent, certificate.external):
         directory(path, 0o711)
-    with tempfile.TemporaryDirectory(dir=certificate.external.parent) as made:
-        whole = Path(made, "whole")
+    with tempfile.TemporaryDirectory(dir=certificate.external.parent) as temporary:
+        whole = Path(temporary, "whole")
         directory(whole, 0o700)
         for file, data in zip(FILES, given):
             fs.write_new(whole / file, data)

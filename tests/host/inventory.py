@@ -142,10 +142,10 @@ def read(inventory: str) -> list[Target]:
     for line in done.stdout.splitlines():
         name, separator, answer = line.partition(" | SUCCESS => ")
         if separator:
-            told = json.loads(answer)["msg"]
-            told = json.loads(told) if isinstance(told, str) else told
-            apps = [App(**app) for app in told.pop("apps")]
-            targets.append(Target(name=name, apps=apps, **told))
+            variables = json.loads(answer)["msg"]
+            variables = json.loads(variables) if isinstance(variables, str) else variables
+            apps = [App(**app) for app in variables.pop("apps")]
+            targets.append(Target(name=name, apps=apps, **variables))
     if done.returncode or not targets:
         raise RuntimeError(f"no host could be read from {inventory}:\n{done.stdout}\n{done.stderr}")
     return [target for target in targets if target.apps]

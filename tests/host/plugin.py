@@ -39,7 +39,7 @@ class Example:
 
 EXAMPLES = {
     "shop": Example("/products/1", {"path": "/cart/1", "method": "POST", "body": b"quantity=1"}),
-    "minimal": Example("/hello/" + "x" * 1200, {"path": "/hello/visitor"}),
+    "minimal": Example("/hello/" + "x" * 1200, {"path": "/hello/ann"}),
 }
 
 

@@ -65,9 +65,9 @@ def test_a_client_without_a_cookie_gets_no_session(browser, shelf):
 
 
 def test_an_invented_request_id_is_replaced(browser, shelf):
-    browser.client.set_cookie("__Host-shop", "chosen-by-somebody-else", domain="shop.test")
+    browser.client.set_cookie("__Host-shop", "chosen-by-an-attacker", domain="shop.test")
     browser.form("/products/1", "/cart/1", quantity="1")
-    assert cookie_of(browser).value != "chosen-by-somebody-else"
+    assert cookie_of(browser).value != "chosen-by-an-attacker"
 
 
 def test_a_pickle_in_the_store_is_not_run(app, browser, shelf, tmp_path):

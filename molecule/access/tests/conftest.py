@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 120
 
 
 @dataclass(frozen=True)
-class Way:
+class SshClient:
     """Connections to one host, each a new one."""
 
     server: Any
@@ -67,7 +67,7 @@ class Way:
 class Hosts:
     """All hosts at once: one run of the role serves a test on each of them."""
 
-    ways: dict[str, Way]
+    clients: dict[str, SshClient]
     playbooks: Playbooks
 
     def play(self, *options: str, environment: dict[str, str] | None = None, **variables: Any) -> Run:
@@ -82,12 +82,12 @@ class Hosts:
         """Run it; it succeeds."""
         run = self.play(*options, **variables)
         assert run.rc == 0, run.output
-        for host in self.ways:
+        for host in self.clients:
             assert changes is None or (run.count("changed")[host] > 0) == changes, run.output
 
     def read(self, command: str) -> dict[str, str]:
         """The output of a command on each host."""
-        return {host: way.read(command) for host, way in self.ways.items()}
+        return {host: client.read(command) for host, client in self.clients.items()}
 
     def state(self) -> dict[str, str]:
         """How each is reached."""
@@ -99,15 +99,15 @@ class Hosts:
 
 
 @pytest.fixture
-def way(server: Server) -> Way:
+def client(server: Server) -> SshClient:
     """New connections to the host."""
-    return Way(server)
+    return SshClient(server)
 
 
 @pytest.fixture(scope="session")
 def hosts(servers: list[Server], playbooks: Playbooks) -> Hosts:
     """All of them."""
-    return Hosts({server.name: Way(server) for server in servers}, playbooks)
+    return Hosts({server.name: SshClient(server) for server in servers}, playbooks)
 
 
 @pytest.fixture

@@ -103,9 +103,9 @@ class Neighbour:
 @pytest.fixture(scope="session")
 def neighbours() -> Iterator[dict[str, Neighbour]]:
     """One for each host, gone at the end."""
-    made: dict[str, Neighbour] = {}
-    yield made
-    for neighbour in made.values():
+    neighbours: dict[str, Neighbour] = {}
+    yield neighbours
+    for neighbour in neighbours.values():
         neighbour.server.host.run("ip netns delete neighbour")
 
 
@@ -145,9 +145,9 @@ def test_the_firewall_lets_few_connections_through_to_ssh_at_once(neighbour: Nei
 
 
 @pytest.mark.usefixtures("unbanned")
-def test_ssh_audit_finds_no_fault(way: Any, neighbour: Neighbour, ssh_audit: Path) -> None:
+def test_ssh_audit_finds_no_fault(client: Any, neighbour: Neighbour, ssh_audit: Path) -> None:
     packed = subprocess.run(["tar", "-cz", "ssh_audit"], cwd=ssh_audit, capture_output=True, check=True).stdout
-    way.ssh("mkdir -p /root/grader && tar -xzC /root/grader", stdin=packed)
+    client.ssh("mkdir -p /root/grader && tar -xzC /root/grader", stdin=packed)
     done = neighbour.run("env", "PYTHONPATH=/root/grader", "python3", "-m", "ssh_audit.ssh_audit", "--json", "192.0.2.1")
     found = json.loads(done.stdout)
     notes = {(kind, item["algorithm"]): item["notes"] for kind in ("kex", "key", "enc", "mac") for item in found[kind] if item.get("notes")}
@@ -158,38 +158,38 @@ def test_ssh_audit_finds_no_fault(way: Any, neighbour: Neighbour, ssh_audit: Pat
     assert not found["cves"]
 
 
-def test_a_client_of_today_agrees_on_a_key_no_quantum_computer_opens(server: Any, way: Any) -> None:
-    talk = way.ssh("true", options=("-v",)).stderr
+def test_a_client_of_today_agrees_on_a_key_no_quantum_computer_opens(server: Any, client: Any) -> None:
+    talk = client.ssh("true", options=("-v",)).stderr
     assert re.search("kex: algorithm: (sntrup761x25519-sha512|mlkem768x25519-sha256)", talk), talk
-    offered = way.read("sshd -T | grep ^kexalgorithms")
+    offered = client.read("sshd -T | grep ^kexalgorithms")
     newer = server.host.system_info.release.startswith("13")
     assert ("mlkem768x25519-sha256" in offered) == newer
 
 
-def test_password_login_is_not_offered(way: Any) -> None:
-    refused = way.ssh("true", options=("-o", "PreferredAuthentications=password,keyboard-interactive", "-o", "IdentitiesOnly=yes",
-                                       "-o", "PubkeyAuthentication=no"))
+def test_password_login_is_not_offered(client: Any) -> None:
+    refused = client.ssh("true", options=("-o", "PreferredAuthentications=password,keyboard-interactive", "-o", "IdentitiesOnly=yes",
+                                          "-o", "PubkeyAuthentication=no"))
     assert refused.returncode == 255
     assert "Permission denied (publickey)" in refused.stderr
 
 
 @pytest.mark.usefixtures("unbanned")
-def test_an_agent_has_three_tries(way: Any, tmp_path: Path) -> None:
+def test_an_agent_has_three_tries(client: Any, tmp_path: Path) -> None:
     strange = [tmp_path / f"key{number}" for number in range(3)]
     for path in strange:
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
 
     def after(tries: int) -> subprocess.CompletedProcess[str]:
         """The good key, after so many others."""
-        return way.ssh("true", options=("-o", "IdentitiesOnly=yes", *[word for path in strange[:tries] for word in ("-i", str(path))]))
+        return client.ssh("true", options=("-o", "IdentitiesOnly=yes", *[word for path in strange[:tries] for word in ("-i", str(path))]))
     assert after(2).returncode == 0
     assert "Too many authentication failures" in after(3).stderr
 
 
-def test_a_third_session_gets_a_connection_of_its_own(way: Any, tmp_path: Path) -> None:
+def test_a_third_session_gets_a_connection_of_its_own(client: Any, tmp_path: Path) -> None:
     shared = ("-o", "ControlMaster=auto", "-o", f"ControlPath={tmp_path}/shared")
     # An option that comes first wins over those that ask for no sharing.
-    words = way.words("echo $SSH_CONNECTION; read x")
+    words = client.words("echo $SSH_CONNECTION; read x")
     sessions, ports = [], []
     try:
         for _ in range(3):
@@ -203,9 +203,9 @@ def test_a_third_session_gets_a_connection_of_its_own(way: Any, tmp_path: Path) 
             session.wait()
 
 
-def test_a_dead_connection_is_noticed_inside_it(way: Any) -> None:
+def test_a_dead_connection_is_noticed_inside_it(client: Any) -> None:
     # Others may be older than these settings.
-    found = way.read("set -- $SSH_CONNECTION; ss -Htno state established \"dport = :$2\"; sshd -T | grep -i '^clientalive'")
+    found = client.read("set -- $SSH_CONNECTION; ss -Htno state established \"dport = :$2\"; sshd -T | grep -i '^clientalive'")
     assert ":22 " in found
     # TCP keepalive can be spoofed.
     assert "keepalive" not in found, found
@@ -299,8 +299,8 @@ def test_outgoing_connections_can_be_denied_by_account(hosts: Any) -> None:
         assert all(reaches(hosts, "notes", 14000))
         assert not any([*reaches(hosts, "notes", 8000), *reaches(hosts, "root", 14000)])
         assert set(hosts.read("apt-get update -qq >&2; echo $?").values()) == {"0\n"}
-        for way in hosts.ways.values():
-            assert way.server.outside.https(way.server.target.apps[0].domain, "/").status == 200
+        for client in hosts.clients.values():
+            assert client.server.outside.https(client.server.target.apps[0].domain, "/").status == 200
     finally:
         hosts.plays()
     assert all(reaches(hosts, "notes", 8000))

@@ -42,7 +42,7 @@ KEEPS_TWO_FACTORS = {"KbdInteractiveAuthentication": "yes", "AuthenticationMetho
 def test_a_change_that_closes_the_operators_connection_is_refused(hosts: Any, variables: dict[str, Any], reason: str) -> None:
     before, undone = hosts.state(), hosts.undone()
     done = hosts.play(**variables)
-    for host in hosts.ways:
+    for host in hosts.clients:
         assert NOTHING in done.failure(host)
         assert reason in done.failure(host)
     assert hosts.state() == before
@@ -52,7 +52,7 @@ def test_a_change_that_closes_the_operators_connection_is_refused(hosts: Any, va
 def test_check_mode_names_all_reasons_at_once(hosts: Any) -> None:
     before = hosts.state()
     done = hosts.play("--check", **{key: value for variables, _ in CLOSED.values() for key, value in variables.items()})
-    for host in hosts.ways:
+    for host in hosts.clients:
         assert NOTHING in done.failure(host)
         assert not [reason for _, reason in CLOSED.values() if reason not in done.failure(host)]
     assert hosts.state() == before
@@ -71,14 +71,14 @@ def two_factors(hosts: Any) -> Iterator[None]:
 def test_a_change_that_takes_the_second_factor_of_others_is_refused_with_the_setting_that_keeps_it(hosts: Any) -> None:
     for options in (("--check",), ()):
         done = hosts.play(*options)
-        for host in hosts.ways:
+        for host in hosts.clients:
             assert NOTHING in done.failure(host)
             assert "admin2fa could not log in any more" in done.failure(host)
             assert 'host_access_ssh_settings: {KbdInteractiveAuthentication: "yes", AuthenticationMethods: publickey}' in done.failure(host)
     hosts.plays(host_access_ssh_settings=KEEPS_TWO_FACTORS)
-    for way in hosts.ways.values():
-        assert "authenticationmethods publickey\n" in way.read("sshd -T | grep ^authenticationmethods")
-        assert "authenticationmethods publickey,keyboard-interactive\n" in way.read(
+    for client in hosts.clients.values():
+        assert "authenticationmethods publickey\n" in client.read("sshd -T | grep ^authenticationmethods")
+        assert "authenticationmethods publickey,keyboard-interactive\n" in client.read(
             "sshd -T -C user=admin2fa,host=x,addr=192.0.2.1 | grep ^authenticationmethods")
 
 
@@ -86,7 +86,7 @@ def test_a_change_that_takes_the_second_factor_of_others_is_refused_with_the_set
 def test_a_valid_configuration_that_allows_no_login_is_rolled_back(hosts: Any, variables: dict[str, Any]) -> None:
     before, undone = hosts.state(), hosts.undone()
     done = hosts.play(**variables)
-    for host in hosts.ways:
+    for host in hosts.clients:
         assert "No new connection could be opened after the change. The old state is back." in done.failure(host)
     assert hosts.undone() == {host: count + 1 for host, count in undone.items()}
     assert hosts.state() == before
@@ -95,7 +95,7 @@ def test_a_valid_configuration_that_allows_no_login_is_rolled_back(hosts: Any, v
 def test_the_timer_restores_the_old_state_when_no_connection_is_left(hosts: Any) -> None:
     before, undone = hosts.state(), hosts.undone()
     done = hosts.play(**DEAF, environment={"ANSIBLE_SSH_ARGS": "-o ControlMaster=no -o ControlPath=none"})
-    for host in hosts.ways:
+    for host in hosts.clients:
         assert "The old state is back." in done.failure(host)
     assert hosts.undone() == {host: count + 1 for host, count in undone.items()}
     assert hosts.state() == before
@@ -122,7 +122,7 @@ def family(pid: int) -> list[int]:
 
 def kill_between_change_and_confirmation(hosts: Any, begin: Callable[..., Any], then: str = "", **variables: Any) -> None:
     """Kill a controller between change and confirmation, then run a command through connections that were opened before."""
-    watches = [way.open(WATCH + then) for way in hosts.ways.values()]
+    watches = [client.open(WATCH + then) for client in hosts.clients.values()]
     for watch in watches:
         assert watch.stdout.readline() == "watching\n"
     running = begin(**DEAF, **variables)
@@ -140,8 +140,8 @@ def test_a_controller_that_dies_between_change_and_confirmation_leaves_the_old_s
     before, undone = hosts.state(), hosts.undone()
     kill_between_change_and_confirmation(hosts, begin)
     give_up = time.monotonic() + 120
-    for way in hosts.ways.values():
-        while way.ssh("true").returncode == 255:
+    for client in hosts.clients.values():
+        while client.ssh("true").returncode == 255:
             assert time.monotonic() < give_up, "the old state did not come back"
             time.sleep(1)
     assert hosts.state() == before
@@ -162,7 +162,7 @@ def test_the_next_run_first_undoes_a_change_that_was_never_confirmed(hosts: Any,
     done = hosts.play()
     assert done.rc == 0, done.output
     assert "An earlier change was never confirmed. The old state was restored first." in " ".join(done.output.split())
-    for host in hosts.ways:
+    for host in hosts.clients:
         assert done.count("changed")[host] == 1
     assert hosts.state() == before
 
@@ -183,7 +183,7 @@ def test_a_setting_out_of_effect_fails_a_run_that_has_nothing_to_change(hosts: A
     hosts.read(edit)
     done = [hosts.play(*options) for options in ((), ("--check",))]
     hosts.read(revert)
-    for host, run in itertools.product(hosts.ways, done):
+    for host, run in itertools.product(hosts.clients, done):
         assert NOTHING in run.failure(host)
         assert reason in run.failure(host)
     hosts.plays(changes=False)
@@ -194,7 +194,7 @@ def test_a_second_firewall_is_named(hosts: Any) -> None:
     before = hosts.state()
     done = hosts.play(host_access_tcp_ports=[80, 443, 8443])
     hosts.read("rm -r /etc/ufw")
-    for host in hosts.ways:
+    for host in hosts.clients:
         assert "ufw is active, and packets would have to pass both firewalls" in done.failure(host)
     assert hosts.state() == before
 
@@ -206,7 +206,7 @@ def test_a_service_that_the_firewall_closes_is_named(hosts: Any) -> None:
     opened = hosts.play("--check", host_access_tcp_ports=[80, 443, 8025])
     hosts.read("systemctl stop other-service")
     assert done.rc == 0 and opened.rc == 0, done.output + opened.output
-    for host in hosts.ways:
+    for host in hosts.clients:
         assert f"{host}: the firewall closes the ports of these services: tcp 8025 (python3)" in " ".join(done.output.split())
     assert "8025 (python3)" not in opened.output
 
@@ -217,12 +217,12 @@ def test_a_port_moves_in_two_steps(hosts: Any) -> None:
 
     moved = {"ansible_port": 2222, "ansible_ssh_extra_args": "-o " + alias("{{ ansible_host }}")}
     hosts.plays(host_access_ssh_ports=[22, 2222])
-    for way in hosts.ways.values():
-        assert way.ssh("true", options=("-p", "2222", "-o", alias(way.server.target.address))).returncode == 0
+    for client in hosts.clients.values():
+        assert client.ssh("true", options=("-p", "2222", "-o", alias(client.server.target.address))).returncode == 0
     hosts.plays(host_access_ssh_ports=[2222], **moved)
-    for way in hosts.ways.values():
-        assert way.ssh("true").returncode == 255
+    for client in hosts.clients.values():
+        assert client.ssh("true").returncode == 255
     hosts.plays(host_access_ssh_ports=[22, 2222], **moved)
     hosts.plays()
-    for way in hosts.ways.values():
-        assert way.ssh("true").returncode == 0
+    for client in hosts.clients.values():
+        assert client.ssh("true").returncode == 0

@@ -28,7 +28,7 @@ def by_themselves(request: pytest.FixtureRequest, receiver: Receiver) -> dict[st
         channel.clear()
         # The very command of the entry, at the next full minute instead of its own.
         channel.sh("sed -n 's/^[0-9* ]*pip-audit/* * * * * pip-audit/p' /etc/cron.d/pip-audit-shop "
-                   f"| sed 's#--scheduled#--json >>{CRON} 2>\\&1#' >/etc/cron.d/verify; rm -f {CRON}; alarm-channel send verify/alone 'nobody pushed'; "
+                   f"| sed 's#--scheduled#--json >>{CRON} 2>\\&1#' >/etc/cron.d/verify; rm -f {CRON}; alarm-channel send verify/alone 'by the timer'; "
                    "systemd-run --quiet --collect --unit=verify-install --setenv=DEBIAN_FRONTEND=noninteractive sh -c 'apt-get update -qq && "
                    f"apt-get install -qq -y --no-install-recommends {MAIL_SYSTEMS[channel.server.name]}'")
     found = {}

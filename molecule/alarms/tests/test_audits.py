@@ -9,7 +9,7 @@ from channel import Channel, Receiver
 from host.playbooks import Playbooks
 
 FLASK = "audit/shop/flask/CVE-2025-47278"
-# A release as it is before it goes live, with the versions that advisories were published about.
+# A release as it is before it is activated, with the versions that advisories were published about.
 OLD = """
 set -eu
 packages=/srv/shop/releases/verify-old/venv/lib/python3.12/site-packages
@@ -46,7 +46,7 @@ def test_a_finding_and_its_end_are_each_reported_once_with_failed_audits_in_betw
     assert audit(channel) == 0
     assert not [key for key in channel.check() if key.startswith("audit/")]
     channel.deliver()
-    told = receiver.events(channel.server, FLASK)
+    events = receiver.events(channel.server, FLASK)
     since = channel.now()
     advisories()
     for _ in range(2):
@@ -60,12 +60,12 @@ def test_a_finding_and_its_end_are_each_reported_once_with_failed_audits_in_betw
     assert audit(channel) == 1
     assert "audit/shop/could-not-audit" not in channel.check()
     channel.deliver()
-    assert receiver.events(channel.server, FLASK) == [*told, "raised"]
+    assert receiver.events(channel.server, FLASK) == [*events, "raised"]
     advisories(mode="clean")
     assert audit(channel) == 0
     assert not [key for key in channel.check() if key.startswith("audit/")]
     channel.deliver()
-    assert receiver.events(channel.server, FLASK) == [*told, "raised", "resolved"]
+    assert receiver.events(channel.server, FLASK) == [*events, "raised", "resolved"]
     mails = [mail["body"] for mail in receiver.mails(channel.server) if FLASK in mail["body"]]
     assert "fixed in 3.1.1" in mails[-2]
     journal = channel.sh(f"journalctl -t pip-audit-shop --output=cat --no-pager --since='{since}'")

@@ -34,7 +34,7 @@ TABLE = Path(__file__).parents[3] / "build/applications.md"
 
 @pytest.fixture(scope="session")
 def results() -> Iterator[dict[tuple[str, str], str]]:
-    """Whether each application of each host works in the browser; written as a table at the end. One run makes all of it live."""
+    """Whether each application of each host works in the browser; written as a table at the end. One run activates all of them."""
     found: dict[tuple[str, str], str] = {}
     yield found
     entries = yaml.safe_load(INVENTORY.read_text(encoding="utf-8"))["all"]["children"]["web"]["vars"]["flask_apps"]

@@ -35,6 +35,6 @@ def again(servers: list[Server], playbooks: Playbooks) -> Callable[[], str]:
 @pytest.fixture
 def person(server: Server) -> str:
     """An account of a person."""
-    done = server.host.run("id visitor >/dev/null 2>&1 || useradd --create-home --shell /bin/sh visitor")
+    done = server.host.run("id person >/dev/null 2>&1 || useradd --create-home --shell /bin/sh person")
     assert done.rc == 0, done.stderr
-    return "visitor"
+    return "person"

@@ -40,8 +40,8 @@ def test_settings_are_in_effect_or_named(server: Server, converge_log: bytes) ->
     in_effect = [name for name, found in settings.items() if found["is"] and set(found["is"].values()) == {found["wanted"]}]
     assert len([name for name in in_effect if name.startswith("net.")]) >= 10
     for name, found in settings.items():
-        said = [line for line in log.splitlines() if f"{name} = {found['wanted']}: " in line]
-        assert (name in in_effect) != bool(said), (name, found, said)
+        messages = [line for line in log.splitlines() if f"{name} = {found['wanted']}: " in line]
+        assert (name in in_effect) != bool(messages), (name, found, messages)
 
 
 def test_the_operators_settings_win(server: Server) -> None:
@@ -59,7 +59,7 @@ def test_services_that_do_not_run_are_reported(server: Server, converge_log: byt
 
 
 @pytest.mark.parametrize("folder", ["/tmp", "/dev/shm", "/var/tmp"])
-def test_nothing_runs_from_where_everybody_writes(server: Server, folder: str, again: Callable[[], str]) -> None:
+def test_nothing_runs_from_a_directory_that_all_may_write(server: Server, folder: str, again: Callable[[], str]) -> None:
     again()
     path = f"{folder}/baseline-program"
     run(server, "rm -f %s && cp /bin/true %s && chmod 755 %s", path, path, path)
@@ -158,7 +158,7 @@ def test_a_forgotten_shell_ends(server: Server, person: str) -> None:
     assert run(server, "TMUX=x bash -c %s", ". /etc/profile; echo ${TMOUT:-stays}").strip() == "stays"
 
 
-@pytest.mark.parametrize(("password", "good"), [("Summer2026!", False), ("visitor-visitor", False), ("characteristically", False),
+@pytest.mark.parametrize(("password", "good"), [("Summer2026!", False), ("person-person", False), ("characteristically", False),
                                                 ("copper kettle, seven moons", True)])
 def test_a_person_chooses_no_weak_password(server: Server, person: str, password: str, good: bool) -> None:
     run(server, "echo %s | chpasswd", f"{person}:first")
@@ -174,13 +174,13 @@ def test_a_file_that_changes_is_recorded_once_and_by_name(server: Server) -> Non
     path, look = "/etc/systemd/system/baseline-stays.service", "systemctl start host-baseline-changes.service"
     since = run(server, "rm -f %s && " + look + " && date +@%%s.%%N", path).strip()
     run(server, "echo [Service] > %s && " + look + " && " + look, path)
-    said = run(server, "journalctl --quiet --output=cat --unit=host-baseline-changes --since=%s", since)
-    assert said.count(path) == 1, said
+    messages = run(server, "journalctl --quiet --output=cat --unit=host-baseline-changes --since=%s", since)
+    assert messages.count(path) == 1, messages
     # The contents of a file are not compared.
-    assert "[Service]" not in said
+    assert "[Service]" not in messages
     run(server, "echo ExecStart=/bin/true >> %s && " + look, path)
-    said = run(server, "journalctl --quiet --output=cat --unit=host-baseline-changes --since=%s", since)
-    assert said.count(path) == 2, said
+    messages = run(server, "journalctl --quiet --output=cat --unit=host-baseline-changes --since=%s", since)
+    assert messages.count(path) == 2, messages
     run(server, "rm %s && " + look, path)
 
 

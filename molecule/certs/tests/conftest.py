@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from authority import Authority
+from acme_server import AcmeServer
 from host.playbooks import Run
 from host.plugin import Server, Site
 from provided_files import make_certificates
@@ -29,10 +29,10 @@ def clients(sites: list[Any]) -> list[SteadyClient]:
 
 
 @pytest.fixture(scope="session")
-def authority(step: Callable[[str], Run]) -> Authority:
+def acme_server(step: Callable[[str], Run]) -> AcmeServer:
     """One that asks our name server, for hosts that have a certificate of another."""
     step("issued")
-    return Authority(list(HOSTS))
+    return AcmeServer(list(HOSTS))
 
 
 @pytest.fixture(scope="session")

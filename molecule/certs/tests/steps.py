@@ -35,7 +35,7 @@ def renew(name: str) -> Callable[[Any], None]:
 
 
 def break_web_server(hosts: Any) -> None:
-    """Somebody's file that nginx does not accept, and a new certificate."""
+    """A file of another program that nginx does not accept, and a new certificate."""
     renew("third")(hosts)
     for host in hosts:
         host.run("echo 'nonsense;' > %s", OTHER_SITE)
@@ -49,7 +49,7 @@ def mend_web_server(hosts: Any) -> None:
 
 @dataclass(frozen=True)
 class Step:
-    """One run of the playbook on both hosts: the settings of the certificate, what happened before, more names, the authority, the kind
+    """One run of the playbook on both hosts: the settings of the certificate, what happened before, more names, the CA, the kind
     of an address that the site has too."""
 
     shop: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +69,7 @@ STEPS = {
     "mended": Step(PROVIDED, mend_web_server),
     "self-signed": Step({"source": "self_signed"}),
     "self-signed again": Step({"source": "self_signed"}),
-    "authority again": Step(),
+    "CA again": Step(),
 }
 
 

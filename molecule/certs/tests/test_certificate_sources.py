@@ -86,8 +86,8 @@ def test_a_provided_certificate_replaces_that_of_the_ca(step: Callable[..., Any]
         assert presented(site).serial_number == made("first")
         assert trusted(site, str(FILES / "root.pem"))
     assert [site.ask(KEPT)["nginx"] for site in sites] == before, "the web server was restarted"
-    assert [told["with_key"] for told in watched] == [0, 0], "the key was in an argument or an environment"
-    assert all(told["seen"] > 50 and told["lines"] for told in watched)
+    assert [watcher["with_key"] for watcher in watched] == [0, 0], "the key was in an argument or an environment"
+    assert all(watcher["seen"] > 50 and watcher["lines"] for watcher in watched)
 
 
 def test_an_external_certificate_near_its_end_is_an_alert(step: Callable[..., Any], sites: list[Any]) -> None:
@@ -181,8 +181,8 @@ def test_another_run_keeps_a_self_signed_one(step: Callable[..., Any]) -> None:
 
 def test_a_return_to_the_ca_needs_no_request(step: Callable[..., Any], sites: list[Any], clients: list[Any]) -> None:
     issued = {client.site.server.name: [cert for cert in map(x509.load_der_x509_certificate, dict.fromkeys(client.presented))
-                                         if "Pebble" in cert.issuer.rfc4514_string()] for client in clients}
-    assert step("authority again").count("failed") == dict.fromkeys(HOSTS, 0)
+                                        if "Pebble" in cert.issuer.rfc4514_string()] for client in clients}
+    assert step("CA again").count("failed") == dict.fromkeys(HOSTS, 0)
     for site in sites:
         assert [presented(site).serial_number] == [cert.serial_number for cert in issued[site.server.name]]
         kept = site.ask(KEPT)
@@ -191,7 +191,7 @@ def test_a_return_to_the_ca_needs_no_request(step: Callable[..., Any], sites: li
 
 
 def test_every_connection_got_a_valid_certificate(step: Callable[..., Any], clients: list[Any]) -> None:
-    step("authority again")
+    step("CA again")
     for client in clients:
         client.stopped.set()
         client.join()

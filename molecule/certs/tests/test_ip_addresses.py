@@ -71,7 +71,7 @@ def refused(site: Any) -> bool:
 @pytest.fixture(scope="module")
 def ipv4(step: Any, sites: list[Any]) -> Run:
     """A site whose own name is an address."""
-    step("authority again")
+    step("CA again")
     assert all(refused(site) for site in sites)
     return play(Step(address="IPv4"), playbook=SITES)
 

@@ -55,7 +55,7 @@ def serials(site: Any, kinds: dict[str, tuple[str, ...]]) -> list[Optional[int]]
 @pytest.fixture(scope="module")
 def before(step: Callable[..., Any], sites: list[Any]) -> list[Any]:
     """The connections that still have the previous certificate."""
-    step("authority again")
+    step("CA again")
     return [serials(site, ECDSA) for site in sites]
 
 

@@ -9,9 +9,9 @@ PLAY = "ANSIBLE_NOCOLOR=1 ansible-playbook -i inventory.yml bulwark.flask.site"
 
 
 def test_it_is_the_newest_ansible_that_is_promised(controller: Any) -> None:
-    told = controller("ansible --version").stdout
-    assert "core 2.21." in told
-    assert re.search(r"python version = 3\.1[2-9]", told)
+    versions = controller("ansible --version").stdout
+    assert "core 2.21." in versions
+    assert re.search(r"python version = 3\.1[2-9]", versions)
 
 
 def test_the_installed_collection_makes_a_whole_host(controller: Any, servers: Any) -> None:

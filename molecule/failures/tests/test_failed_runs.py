@@ -19,7 +19,7 @@ print(json.dumps({"nginx": properties("nginx.service", "MainPID", "ActiveState")
 '''
 
 # Both journals and the log of certbot, which a person may copy into a question to others.
-TOLD = r'''
+TRACES = r'''
 sys.stdout.buffer.write(json.dumps({
     "journal": output("journalctl", "--namespace=*", "--output=export", "--no-pager").decode("utf-8", "replace"),
     "log": "".join(open(path, errors="replace").read() for path in glob.glob("/var/log/acme-cert/*")),
@@ -156,9 +156,9 @@ def test_the_same_command_recovers_it(step: Callable[..., Any], at: Callable[...
 def test_the_key_of_an_account_binding_is_shown_nowhere(step: Callable[..., Any], at: Callable[..., Any]) -> None:
     key = EAB_KEY.read_text(encoding="utf-8").strip()
     assert key not in step("corrected").output
-    told = at("debian13").ask(TOLD)
-    assert [place for place in ("journal", "log") if key in told[place]] == []
-    assert sorted(told["kept"]) == ["/etc/acme-cert/hostile.ini", "/etc/acme-cert/shop.ini"]
+    traces = at("debian13").ask(TRACES)
+    assert [place for place in ("journal", "log") if key in traces[place]] == []
+    assert sorted(traces["kept"]) == ["/etc/acme-cert/hostile.ini", "/etc/acme-cert/shop.ini"]
 
 
 def test_another_run_changes_nothing(step: Callable[..., Any]) -> None:

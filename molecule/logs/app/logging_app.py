@@ -14,7 +14,7 @@ app.config.from_mapping(MAX_CONTENT_LENGTH=4 << 20, SESSION_COOKIE_SECURE=True)
 app.config.from_prefixed_env()
 
 
-def told() -> str:
+def text() -> str:
     """The text to say: UTF-8 with lone surrogates for bytes that are none."""
     return base64.b64decode(request.get_data()).decode("utf-8", "surrogateescape")
 
@@ -28,7 +28,7 @@ def healthz() -> dict:
 @app.post("/log")
 def log() -> dict:
     """By the logging module."""
-    app.logger.warning("told: %s", told())
+    app.logger.warning("told: %s", text())
     return {}
 
 
@@ -36,28 +36,28 @@ def log() -> dict:
 def named() -> dict:
     """As the name of a logger, with an exception that has it as its text."""
     try:
-        raise ValueError(told())
+        raise ValueError(text())
     except ValueError:
-        logging.getLogger(told()).exception("failed")
+        logging.getLogger(text()).exception("failed")
     return {}
 
 
 @app.post("/print")
 def printed() -> dict:
     """Past the logging module."""
-    print(told())
-    print(told(), file=sys.stderr)
+    print(text())
+    print(text(), file=sys.stderr)
     sys.stdout.write("no newline")
-    request.environ["wsgi.errors"].write(told() + "\n")
+    request.environ["wsgi.errors"].write(text() + "\n")
     return {}
 
 
 @app.post("/misuse")
 def misuse() -> dict:
     """A message whose arguments do not fit, a warning, a thread that fails."""
-    app.logger.warning("%d of %s", told())
-    warnings.warn(told(), stacklevel=1)
-    thread = threading.Thread(target=int, args=(told(),))
+    app.logger.warning("%d of %s", text())
+    warnings.warn(text(), stacklevel=1)
+    thread = threading.Thread(target=int, args=(text(),))
     thread.start()
     thread.join()
     return {}
@@ -74,7 +74,7 @@ def descriptor() -> dict:
 def flood(lines: int, size: int) -> dict:
     """Many lines that cannot be compressed."""
     for number in range(lines):
-        app.logger.info("flood %s %d %s", told(), number, os.urandom(size // 2).hex())
+        app.logger.info("flood %s %d %s", text(), number, os.urandom(size // 2).hex())
     return {}
 
 

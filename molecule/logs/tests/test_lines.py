@@ -119,20 +119,20 @@ def test_output_outside_of_the_logging_module_is_logged_too(site: Any) -> None:
 
 def test_one_id_runs_through_nginx_gunicorn_and_the_application(site: Any) -> None:
     position, cursor = site.ask(POSITION), site.ask(CURSOR)
-    told = tell(site, "log", b"x")["X-Request-ID"]
+    request_id = tell(site, "log", b"x")["X-Request-ID"]
     broken = site.get("/broken?q=1")
     assert broken.status in (500, 503)
     lines = [parsed(entry["MESSAGE"]) for entry in site.ask(ENTRIES, cursor=cursor)]
-    assert [line["source"] for line in lines if line["request_id"] == told] == ["app"]
+    assert [line["source"] for line in lines if line["request_id"] == request_id] == ["app"]
     failed = [line for line in lines if line["request_id"] == broken["X-Request-ID"]]
     assert [line["source"] for line in failed] == ["gunicorn"] and "outside of Flask" in failed[0]["exception"]
     seen = {line["request_id"]: line for line in access(site, position)}
-    assert {told, broken["X-Request-ID"]} <= set(seen)
+    assert {request_id, broken["X-Request-ID"]} <= set(seen)
     assert {line["source"] for line in seen.values()} == {"nginx"}
     assert {line["application"] for line in [*lines, *seen.values()]} == {site.name}
     stamp = r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d"
     assert all(re.fullmatch(stamp, line["time"]) for line in [*lines, *seen.values()])
-    assert seen[told]["level"] == "info" and seen[broken["X-Request-ID"]]["level"] == "error"
+    assert seen[request_id]["level"] == "info" and seen[broken["X-Request-ID"]]["level"] == "error"
 
 
 def test_no_secret_of_a_request_is_in_any_log_or_at_the_collector(site: Any, collector: Any) -> None:

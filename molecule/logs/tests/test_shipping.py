@@ -70,7 +70,7 @@ def numbered(found: list[str], word: str, before: str) -> list[int]:
 
 
 def test_a_collector_that_was_down_gets_every_line_in_order(site: Any, collector: Any) -> None:
-    word, count, told = mark(), 60, []
+    word, count, request_ids = mark(), 60, []
     for number in range(count):
         if number == 20:
             collector.wait(word, 2 * number)
@@ -78,14 +78,14 @@ def test_a_collector_that_was_down_gets_every_line_in_order(site: Any, collector
             refused(site, "Connection refused")
         if number == 40:
             site.ask(RESTART)
-        told.append(site.get(f"/{word}-{number}.", method="GET")["X-Request-ID"])
+        request_ids.append(site.get(f"/{word}-{number}.", method="GET")["X-Request-ID"])
         tell(site, "log", f"{word}-{number}.".encode())
     collector.start()
     found = collector.wait(word, 2 * count)
     for before in ('"path":"/', "told: "):
         numbers = numbered(found, word, before)
         assert list(dict.fromkeys(numbers)) == list(range(count)), "all, in order"
-    assert [one for one in told if not any(one in line for line in found)] == [], "with their ids"
+    assert [one for one in request_ids if not any(one in line for line in found)] == [], "with their ids"
 
 
 def test_lines_that_are_rotated_away_meanwhile_arrive_too(site: Any, collector: Any) -> None:
@@ -116,7 +116,7 @@ def test_nothing_is_sent_in_the_clear(site: Any, collector: Any) -> None:
     collector.until_heard(lambda: tell(site, "log", b"the last ones under way"))
     tell(site, "log", word.encode())
     heard = collector.heard()
-    assert heard.startswith(b"\x16\x03"), "a handshake, which nobody answers"
+    assert heard.startswith(b"\x16\x03"), "a TLS handshake without a response"
     assert word.encode() not in heard and b"message" not in heard
     collector.start()
     assert collector.wait(word, 1), "it waited for the right one"

@@ -10,7 +10,7 @@ from pathlib import Path
 from flask import Flask, Response, make_response, redirect, request
 from flask_sock import Sock
 
-PATIENCE_SECONDS = 20
+LONGEST_WAIT_SECONDS = 20
 app = Flask(__name__)
 app.config.from_mapping(MAX_CONTENT_LENGTH=64 << 20, SESSION_COOKIE_SECURE=True)
 app.config.from_prefixed_env()
@@ -23,8 +23,8 @@ def flag(name: str) -> Path:
 
 
 def waited(path: Path) -> bool:
-    """Whether it came while somebody might still be there."""
-    end = time.monotonic() + PATIENCE_SECONDS
+    """Whether the message comes within the longest wait."""
+    end = time.monotonic() + LONGEST_WAIT_SECONDS
     while not path.exists() and time.monotonic() < end:
         time.sleep(0.05)
     return path.exists()
@@ -76,7 +76,7 @@ def nonce() -> Response:
 
 @app.get("/broken")
 def broken() -> Response:
-    """No answer at all."""
+    """No response at all."""
     request.environ["gunicorn.socket"].shutdown(socket.SHUT_RDWR)
     return make_response("")
 
@@ -89,14 +89,14 @@ def events() -> Response:
 
     def stream():
         yield f"data: {name}\n\n"
-        yield "data: seen\n\n" if waited(flag(name)) else "data: nobody came\n\n"
+        yield "data: seen\n\n" if waited(flag(name)) else "data: no confirmation\n\n"
 
     return Response(stream(), mimetype="text/event-stream")
 
 
 @app.post("/seen/<name>")
 def seen(name: str) -> dict:
-    """Somebody has seen it."""
+    """Confirm the event."""
     flag(name).touch()
     return {}
 

@@ -15,15 +15,15 @@ def sites(request: pytest.FixtureRequest) -> dict[tuple[str, str], Any]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`edge` and `plain` are these sites, on each host in turn."""
-    if {"edge", "plain"} & set(metafunc.fixturenames):
+    """`proxied` and `plain` are these sites, on each host in turn."""
+    if {"proxied", "plain"} & set(metafunc.fixturenames):
         metafunc.parametrize("on", [server.name for server in chosen(metafunc.config)], scope="session")
 
 
 @pytest.fixture
-def edge(sites: dict[tuple[str, str], Any], on: str) -> Any:
+def proxied(sites: dict[tuple[str, str], Any], on: str) -> Any:
     """The site with everything switched on; the controller is its proxy."""
-    return sites[on, "edge"]
+    return sites[on, "proxied"]
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def plain(sites: dict[tuple[str, str], Any], on: str) -> Any:
 
 
 @pytest.fixture
-def maintained(edge: Any) -> Any:
+def maintained(proxied: Any) -> Any:
     """The site during maintenance."""
-    flag = f"/etc/nginx/maintenance/{edge.name}.on"
-    edge.server.host.check_output("touch %s", flag)
-    yield edge
-    edge.server.host.check_output("rm %s", flag)
+    flag = f"/etc/nginx/maintenance/{proxied.name}.on"
+    proxied.server.host.check_output("touch %s", flag)
+    yield proxied
+    proxied.server.host.check_output("rm %s", flag)

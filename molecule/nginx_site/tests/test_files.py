@@ -18,40 +18,40 @@ FOREVER = "max-age=31536000, immutable"
 @pytest.mark.parametrize(("path", "kept"), [
     ("/static/app.3f2a9c1b.js", FOREVER), ("/static/assets/index-BfG3kdQs.js", FOREVER), ("/static/page.css", "max-age=3600"),
     ("/static/report-20260131.css", "max-age=3600"), ("/static/facade2020.css", "max-age=3600")])
-def test_files_with_a_hash_in_their_name_are_cached_for_a_year(edge: Any, path: str, kept: str) -> None:
-    answer = edge.get(path)
+def test_files_with_a_hash_in_their_name_are_cached_for_a_year(proxied: Any, path: str, kept: str) -> None:
+    answer = proxied.get(path)
     assert answer.status == 200
     assert answer["Cache-Control"] == kept
-    again = edge.get(path, headers={"If-None-Match": answer["ETag"]})
+    again = proxied.get(path, headers={"If-None-Match": answer["ETag"]})
     assert (again.status, again["Cache-Control"]) == (304, kept)
 
 
-def test_files_that_are_not_for_all_are_kept_by_browsers_only(edge: Any) -> None:
-    assert edge.get("/office/static/page.css", headers=new_client("198.51.100"))["Cache-Control"] == "private, max-age=3600"
+def test_files_that_are_not_for_all_are_kept_by_browsers_only(proxied: Any) -> None:
+    assert proxied.get("/office/static/page.css", headers=new_client("198.51.100"))["Cache-Control"] == "private, max-age=3600"
 
 
 @pytest.mark.parametrize("path", ["/static/no.3f2a9c1b.js", "/heard"])
-def test_missing_files_and_pages_get_no_cache_control(edge: Any, path: str) -> None:
-    assert edge.get(path, headers=new_client()).all("Cache-Control") == []
+def test_missing_files_and_pages_get_no_cache_control(proxied: Any, path: str) -> None:
+    assert proxied.get(path, headers=new_client()).all("Cache-Control") == []
 
 
 # --- compressed ----------------------------------------------------------------------------------
-def test_files_are_compressed_as_a_browser_takes_them(edge: Any) -> None:
+def test_files_are_compressed_as_a_browser_takes_them(proxied: Any) -> None:
     for accepted, coding in (("gzip", "gzip"), ("gzip, br", "br"), ("identity", None)):
-        answer = edge.get("/static/long.css", headers={"Accept-Encoding": accepted})
+        answer = proxied.get("/static/long.css", headers={"Accept-Encoding": accepted})
         assert answer.all("Content-Encoding") == ([coding] if coding else [])
         assert answer["Vary"] == "Accept-Encoding"
         assert len(answer.body) < 1000 or not coding
 
 
-def test_files_that_the_build_has_compressed_are_served(edge: Any, plain: Any) -> None:
-    answer = edge.get("/static/ready.css", headers={"Accept-Encoding": "gzip"})
+def test_files_that_the_build_has_compressed_are_served(proxied: Any, plain: Any) -> None:
+    answer = proxied.get("/static/ready.css", headers={"Accept-Encoding": "gzip"})
     assert gzip.decompress(answer.body) == b"/* gzip */\n"
     assert plain.get("/static/ready.css", headers={"Accept-Encoding": "gzip, br"}).body == b"/* plain */\n"
 
 
-def test_pages_are_not_compressed_with_brotli_either(edge: Any) -> None:
-    answer = edge.get("/heard", headers=new_client() | {"Accept-Encoding": "gzip, br", "X-Long": "x" * 2000})
+def test_pages_are_not_compressed_with_brotli_either(proxied: Any) -> None:
+    answer = proxied.get("/heard", headers=new_client() | {"Accept-Encoding": "gzip, br", "X-Long": "x" * 2000})
     assert len(answer.body) > 2000 and answer.all("Content-Encoding") == []
 
 
@@ -65,11 +65,11 @@ def by_http3(site: Any, path: str) -> list[str]:
     return scenario().execute("pebble", script, (STATE / "ca.pem").read_bytes()).split()[-3:]
 
 
-def test_http3_is_spoken_where_nginx_has_it_and_offered_by_name(edge: Any) -> None:
-    has_it = edge.server.host.run("nginx -V 2>&1 | grep -q http_v3_module").rc == 0
-    assert has_it is (edge.server.name == "debian13")
-    assert edge.get("/heard", headers=new_client()).all("Alt-Svc") == (['h3=":443"; ma=86400'] if has_it else [])
-    assert by_http3(edge, "/heard") == (["3", "200", "max-age=63072000"] if has_it else NONE)
+def test_http3_is_spoken_where_nginx_has_it_and_offered_by_name(proxied: Any) -> None:
+    has_it = proxied.server.host.run("nginx -V 2>&1 | grep -q http_v3_module").rc == 0
+    assert has_it is (proxied.server.name == "debian13")
+    assert proxied.get("/heard", headers=new_client()).all("Alt-Svc") == (['h3=":443"; ma=86400'] if has_it else [])
+    assert by_http3(proxied, "/heard") == (["3", "200", "max-age=63072000"] if has_it else NONE)
 
 
 def test_a_site_without_http3_does_not_serve_it(plain: Any) -> None:

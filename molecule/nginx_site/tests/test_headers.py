@@ -44,29 +44,29 @@ def assert_complete(site: Any, answer: Any) -> None:
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_every_response_has_the_headers(edge: Any, case: str) -> None:
+def test_every_response_has_the_headers(proxied: Any, case: str) -> None:
     status, request = ANSWERS[case]
-    answer = edge.get(**{**request, "headers": new_client() | request.get("headers", {})})
+    answer = proxied.get(**{**request, "headers": new_client() | request.get("headers", {})})
     assert answer.status == status
-    assert_complete(edge, answer)
+    assert_complete(proxied, answer)
 
 
-def test_a_file_that_is_known_carries_the_headers(edge: Any) -> None:
-    first = edge.get("/static/page.css")
-    answer = edge.get("/static/page.css", headers={"If-None-Match": first["ETag"]})
+def test_a_file_that_is_known_carries_the_headers(proxied: Any) -> None:
+    first = proxied.get("/static/page.css")
+    answer = proxied.get("/static/page.css", headers={"If-None-Match": first["ETag"]})
     assert answer.status == 304
-    assert_complete(edge, answer)
+    assert_complete(proxied, answer)
 
 
 @pytest.mark.parametrize("request_", [TWO_HOSTS, NOT_HTTP], ids=["two hosts", "not HTTP"])
-def test_a_malformed_request_is_refused_with_the_headers(edge: Any, request_: bytes) -> None:
-    answer = sent(edge, request_.replace(b"DOMAIN", edge.domain.encode()))
+def test_a_malformed_request_is_refused_with_the_headers(proxied: Any, request_: bytes) -> None:
+    answer = sent(proxied, request_.replace(b"DOMAIN", proxied.domain.encode()))
     assert answer.status == 400
-    assert_complete(edge, answer)
+    assert_complete(proxied, answer)
 
 
-def test_a_request_without_a_host_is_refused_with_headers(edge: Any) -> None:
-    answer = sent(edge, NO_HOST)
+def test_a_request_without_a_host_is_refused_with_headers(proxied: Any) -> None:
+    answer = sent(proxied, NO_HOST)
     assert answer.status == 400
     assert answer["Content-Security-Policy"].startswith("default-src 'none'")
     assert answer["X-Content-Type-Options"] == "nosniff"
@@ -78,15 +78,15 @@ def test_maintenance_carries_the_headers(maintained: Any) -> None:
     assert_complete(maintained, answer)
 
 
-def test_a_limit_carries_the_headers(edge: Any) -> None:
+def test_a_limit_carries_the_headers(proxied: Any) -> None:
     client = new_client()
-    answers = [edge.get("/login", headers=client) for _ in range(5)]
+    answers = [proxied.get("/login", headers=client) for _ in range(5)]
     assert answers[-1].status == 429
-    assert_complete(edge, answers[-1])
+    assert_complete(proxied, answers[-1])
 
 
-def test_a_policy_of_the_applications_own_wins_with_its_nonce(edge: Any) -> None:
-    answer = edge.get("/nonce", headers=new_client())
+def test_a_policy_of_the_applications_own_wins_with_its_nonce(proxied: Any) -> None:
+    answer = proxied.get("/nonce", headers=new_client())
     nonce = re.search(rb'nonce="([^"]+)"', answer.body)
     assert nonce and answer["Content-Security-Policy"] == f"script-src 'nonce-{nonce[1].decode()}'"
     assert answer["Content-Security-Policy-Report-Only"]

@@ -15,16 +15,16 @@ def old(site: Any) -> ssl.SSLContext:
     return context
 
 
-def test_a_modern_site_refuses_tls_1_2_beside_a_site_that_allows_it(edge: Any, plain: Any) -> None:
-    with edge.server.outside.tls(edge.domain, old(edge)) as connection:
+def test_a_modern_site_refuses_tls_1_2_beside_a_site_that_allows_it(proxied: Any, plain: Any) -> None:
+    with proxied.server.outside.tls(proxied.domain, old(proxied)) as connection:
         assert connection.version() == "TLSv1.2"
     assert refused_with(lambda: plain.server.outside.tls(plain.domain, old(plain))) == "SSLV3_ALERT_HANDSHAKE_FAILURE"
     assert plain.get("/heard").status == 200
 
 
-def test_a_request_over_the_handshake_of_another_site_is_refused(edge: Any, plain: Any) -> None:
+def test_a_request_over_the_handshake_of_another_site_is_refused(proxied: Any, plain: Any) -> None:
     request = f"GET /heard HTTP/1.1\r\nHost: {plain.domain}\r\nConnection: close\r\n\r\n".encode()
-    for context, status in ((old(edge), b"421"), (edge.server.outside.context(), b"200")):
-        with edge.server.outside.tls(edge.domain, context) as connection:
+    for context, status in ((old(proxied), b"421"), (proxied.server.outside.context(), b"200")):
+        with proxied.server.outside.tls(proxied.domain, context) as connection:
             connection.sendall(request)
             assert connection.recv(64).split(b" ")[1] == status

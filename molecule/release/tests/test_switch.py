@@ -125,10 +125,10 @@ def test_commands_run_once_as_the_application_with_its_environment(servers: list
     lines = 'print(json.dumps([open("/var/lib/shop/before").read().splitlines(), mode("/var/lib/shop/before")]))'
     before = [site.ask(lines) for site in sites(servers)]
     playbooks.good("deploy")
-    for site, (said, owner) in zip(sites(servers), before):
-        assert said[-1] == "['two words', '$HOME']"
+    for site, (arguments, owner) in zip(sites(servers), before):
+        assert arguments[-1] == "['two words', '$HOME']"
         assert owner == "shop:shop 0600"
-        assert site.ask(lines)[0] == said, "a deploy that changes nothing runs no command"
+        assert site.ask(lines)[0] == arguments, "a deploy that changes nothing runs no command"
 
 
 def test_a_rollback_goes_back_and_stays_until_there_is_something_new(servers: list[Any], playbooks: Playbooks, live: str) -> None:
@@ -161,9 +161,9 @@ def test_the_status_is_a_table_and_json(servers: list[Any], playbooks: Playbooks
     import json  # noqa: PLC0415 - here alone
 
     run = playbooks.good("status", json=str(tmp_path / "status.json"))
-    told = json.loads((tmp_path / "status.json").read_text())
+    status = json.loads((tmp_path / "status.json").read_text())
     for site in sites(servers):
-        (app,) = told[site.server.name]
+        (app,) = status[site.server.name]
         assert app["release"] == at_rest(site)["release"]
         assert app["unit"]["state"] == "active" and app["certificate"]["until"] and app["preflight"]["blocking"] == []
         assert app["history"][-1]["result"] == "live"
@@ -180,7 +180,7 @@ def test_the_maintenance_page_turns_on_and_off_immediately(servers: list[Any], p
             assert answer.status == 503 and b"Maintenance" in answer.body, path
             assert int(answer["Retry-After"]) > 0
             assert "default-src" in answer["Content-Security-Policy"]
-        assert site.get("/healthz").status == 200, "whoever watches sees the application"
+        assert site.get("/healthz").status == 200, "the health check reaches the application"
         assert set(playbooks.good("maintenance", state="on").count("changed").values()) == {0}
         assert "maintenance" in playbooks.good("status").output
     finally:

@@ -34,8 +34,8 @@ READINGS = ROOT / "build" / "scanners.json"
 @pytest.fixture(scope="session")
 def scanners(request: pytest.FixtureRequest) -> Callable[..., Scanners]:
     """The scanners, pointed at one host; each scans once."""
-    made: dict[str, Scanners] = {}
-    return lambda server: made.setdefault(server.name, Scanners(Auditor(), server))
+    scanners: dict[str, Scanners] = {}
+    return lambda server: scanners.setdefault(server.name, Scanners(Auditor(), server))
 
 
 @pytest.fixture(scope="session")

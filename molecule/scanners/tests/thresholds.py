@@ -104,9 +104,9 @@ def ssh_warnings(s: Scanners) -> Reading:
 
 
 def gixy(s: Scanners) -> Reading:
-    said = {issue["plugin"]: issue["severity"] for issue in s.gixy if issue["severity"] in ("LOW", "MEDIUM", "HIGH")}
-    found = sorted(f"{plugin} ({severity})" for plugin, severity in said.items() if plugin not in GIXY_UNKNOWN)
-    without = ", ".join(sorted(said.keys() & GIXY_UNKNOWN))
+    severities = {issue["plugin"]: issue["severity"] for issue in s.gixy if issue["severity"] in ("LOW", "MEDIUM", "HIGH")}
+    found = sorted(f"{plugin} ({severity})" for plugin, severity in severities.items() if plugin not in GIXY_UNKNOWN)
+    without = ", ".join(sorted(severities.keys() & GIXY_UNKNOWN))
     return Reading((", ".join(found) or "none") + (f"; what it cannot know left out: {without}" if without else ""), not found)
 
 

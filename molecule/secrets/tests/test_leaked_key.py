@@ -37,10 +37,10 @@ def story(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str,
 
 def test_a_leaked_key_is_replaced_though_the_application_overwrites_its_environment(
         server: Server, story: dict[str, dict[str, Any]]) -> None:
-    told = story[server.name]
-    assert told["hidden"], "the attack did not reach the process"
-    assert told["done"].rc == 0, told["done"].output[-3000:]
-    leaked = told["before"]["file"]["FLASK_SECRET_KEY"]
-    assert told["after"]["file"]["FLASK_SECRET_KEY"] != leaked
-    assert told["after"]["process"]["FLASK_SECRET_KEY"] == told["after"]["file"]["FLASK_SECRET_KEY"]
-    assert told["after"]["instance"] != told["before"]["instance"]
+    observed = story[server.name]
+    assert observed["hidden"], "the attack did not reach the process"
+    assert observed["done"].rc == 0, observed["done"].output[-3000:]
+    leaked = observed["before"]["file"]["FLASK_SECRET_KEY"]
+    assert observed["after"]["file"]["FLASK_SECRET_KEY"] != leaked
+    assert observed["after"]["process"]["FLASK_SECRET_KEY"] == observed["after"]["file"]["FLASK_SECRET_KEY"]
+    assert observed["after"]["instance"] != observed["before"]["instance"]

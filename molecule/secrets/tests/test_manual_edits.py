@@ -74,63 +74,63 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, str], t
 @pytest.fixture(scope="session")
 def story(play: Callable[..., Any], everywhere: Callable[..., Any], sources: Any) -> dict[str, dict[str, Any]]:
     """By host: a name is added and a value edited by hand, and then a value changes in the inventory."""
-    told = everywhere(lambda server: {"server": server, "notes": server.site("notes")})
-    for record in told.values():
+    observed = everywhere(lambda server: {"server": server, "notes": server.site("notes")})
+    for record in observed.values():
         record |= {"before": state(record["server"]), "original": record["notes"].ask(DIGEST)}
         record["edited"] = record["notes"].ask(EDIT, replace=["12345678", "87654321-by-hand"], add='ODD_NAME="hunter2-by-hand"\n')
     refusals = [play(ALONE, "--check"), play(ALONE)]
-    for record in told.values():
+    for record in observed.values():
         record |= {"refusals": refusals, "after_refusal": record["notes"].ask(DIGEST)}
     drift = play(ALONE, "--check", *ALLOWED)
-    for record in told.values():
+    for record in observed.values():
         record |= {"drift": drift, "after_check": record["notes"].ask(DIGEST)}
     change = play(SITE, *ALLOWED, *sources[1], environment=sources[0])
-    for record in told.values():
+    for record in observed.values():
         record |= {"change": change, "after": state(record["server"]), "names": record["notes"].ask(NAMES),
                    "arrived": json.loads(record["notes"].get("/").body)["env"]}
-    return told
+    return observed
 
 
 @pytest.fixture
-def told(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def observed(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The story on one host."""
     return story[server.name]
 
 
-def test_a_name_added_by_hand_is_named_and_not_written_over(told: dict[str, Any]) -> None:
-    for done in told["refusals"]:
+def test_a_name_added_by_hand_is_named_and_not_written_over(observed: dict[str, Any]) -> None:
+    for done in observed["refusals"]:
         assert done.rc != 0
         assert "/etc/flask-secrets/notes.env sets ODD_NAME" in done.output
         assert "Write ODD_NAME into env" in done.output and "remove: [ODD_NAME]" in done.output
-    assert told["after_refusal"] == told["edited"][1]
+    assert observed["after_refusal"] == observed["edited"][1]
 
 
-def test_an_edited_value_is_predicted_and_not_shown(server: Server, told: dict[str, Any]) -> None:
-    assert told["edited"][0], "nothing was edited"
-    assert told["drift"].rc == 0, told["drift"].output[-3000:]
-    assert told["after_check"] == told["edited"][1], "a check has written"
-    changed = re.search(rf"{server.name} +: ok=\d+ +changed=(\d+)", told["drift"].output)
+def test_an_edited_value_is_predicted_and_not_shown(server: Server, observed: dict[str, Any]) -> None:
+    assert observed["edited"][0], "nothing was edited"
+    assert observed["drift"].rc == 0, observed["drift"].output[-3000:]
+    assert observed["after_check"] == observed["edited"][1], "a check has written"
+    changed = re.search(rf"{server.name} +: ok=\d+ +changed=(\d+)", observed["drift"].output)
     assert int(changed[1]) == 2, "the file, and the restart that follows from it"
 
 
-def test_a_name_that_may_be_removed_is_removed(told: dict[str, Any]) -> None:
-    assert told["change"].rc == 0, told["change"].output[-3000:]
-    assert "ODD_NAME" not in told["names"] and "PROBE_CHANGED" in told["names"]
+def test_a_name_that_may_be_removed_is_removed(observed: dict[str, Any]) -> None:
+    assert observed["change"].rc == 0, observed["change"].output[-3000:]
+    assert "ODD_NAME" not in observed["names"] and "PROBE_CHANGED" in observed["names"]
 
 
-def test_a_changed_secret_restarts_only_the_units_that_use_it(told: dict[str, Any]) -> None:
-    before, after = told["before"], told["after"]
+def test_a_changed_secret_restarts_only_the_units_that_use_it(observed: dict[str, Any]) -> None:
+    before, after = observed["before"], observed["after"]
     assert before["apps"]["notes"]["instance"] != after["apps"]["notes"]["instance"]
     assert before["apps"]["shop"] == after["apps"]["shop"]
     assert before["nginx"] == after["nginx"]
 
 
 @pytest.mark.parametrize(("name", "source"), [("PROBE_CHANGED", "vault"), ("PROBE_FROM_SOPS", "sops"), ("PROBE_FROM_ENV", "environment")])
-def test_a_value_arrives_from_its_source(told: dict[str, Any], name: str, source: str) -> None:
-    assert told["arrived"][name] == digest_of(WORD[source])
+def test_a_value_arrives_from_its_source(observed: dict[str, Any], name: str, source: str) -> None:
+    assert observed["arrived"][name] == digest_of(WORD[source])
 
 
-def test_no_edited_value_is_printed(told: dict[str, Any], printed: Callable[[], bytes]) -> None:
+def test_no_edited_value_is_printed(observed: dict[str, Any], printed: Callable[[], bytes]) -> None:
     assert b"ODD_NAME" in printed()
     assert b"by-hand" not in printed()
     assert not [source for source, word in WORD.items() if word[-16:].encode() in printed()]

@@ -23,19 +23,19 @@ def story(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str,
 
 
 @pytest.fixture
-def told(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def observed(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The story on one host."""
     return story[server.name]
 
 
-def test_a_rotation_that_would_sign_everybody_out_is_refused(told: dict[str, Any]) -> None:
-    assert told["refused"].rc != 0
-    assert "Flask 3.0.3, which does not support old keys" in told["refused"].output
-    assert "-e sign_everybody_out=true" in told["refused"].output
-    assert told["before"] == told["between"]
+def test_a_rotation_that_would_sign_everybody_out_is_refused(observed: dict[str, Any]) -> None:
+    assert observed["refused"].rc != 0
+    assert "Flask 3.0.3, which does not support old keys" in observed["refused"].output
+    assert "-e sign_everybody_out=true" in observed["refused"].output
+    assert observed["before"] == observed["between"]
 
 
-def test_a_rotation_that_ends_all_sessions_works_with_an_old_flask(told: dict[str, Any]) -> None:
-    assert told["forced"].rc == 0, told["forced"].output[-3000:]
-    assert told["after"]["process"]["FLASK_SECRET_KEY"] != told["before"]["process"]["FLASK_SECRET_KEY"]
-    assert told["after"]["old"] == []
+def test_a_rotation_that_ends_all_sessions_works_with_an_old_flask(observed: dict[str, Any]) -> None:
+    assert observed["forced"].rc == 0, observed["forced"].output[-3000:]
+    assert observed["after"]["process"]["FLASK_SECRET_KEY"] != observed["before"]["process"]["FLASK_SECRET_KEY"]
+    assert observed["after"]["old"] == []

@@ -87,37 +87,37 @@ def state(server: Server) -> Any:
 @pytest.fixture(scope="session")
 def story(play: Callable[..., Any], everywhere: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     """By host: a rotation under load, one that is interrupted and repeated, and the end of the old keys."""
-    told = everywhere(lambda server: {"server": server, "shop": server.site("shop")})
-    for record in told.values():
+    observed = everywhere(lambda server: {"server": server, "shop": server.site("shop")})
+    for record in observed.values():
         record |= {"first": sign_in(record["shop"]), "before": state(record["server"]), "client": SteadyClient(record["shop"])}
         record["client"].start()
 
     done = play("playbooks/rotate_secrets.yml", "-e", "app=shop")
-    for record in told.values():
+    for record in observed.values():
         record["client"].stop()
         record |= {"rotation": done, "rotated": state(record["server"]), "first_stays": record["first"].is_known(),
                    "second": sign_in(record["shop"])}
 
     # The first half alone: the new key is written and the run ends, as when the connection is lost.
     half = play("molecule/secrets/first_half.yml")
-    for record in told.values():
+    for record in observed.values():
         record |= {"half": half, "halfway": state(record["server"])}
     again = play("playbooks/rotate_secrets.yml", "-e", "app=shop")
-    for record in told.values():
+    for record in observed.values():
         record |= {"again": again, "repeated": state(record["server"]), "third": sign_in(record["shop"])}
         record["both_stay"] = [record[name].is_known() for name in ("first", "second")]
         record["places"] = record["server"].ask(GENERATED, apps=record["server"].app_names)["hits"]
         record["dated"] = record["shop"].ask(BACK_DATE, days=40)
 
     other = play("playbooks/rotate_secrets.yml", "-e", "app=shop", "-e", "names=API_TOKEN,COLUMN_KEY")
-    for record in told.values():
+    for record in observed.values():
         record |= {"other": other, "ended": state(record["server"])}
         record["at_the_end"] = [record[name].is_known() for name in ("first", "second", "third")]
-    return told
+    return observed
 
 
 @pytest.fixture
-def told(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def observed(server: Server, story: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The story on one host."""
     return story[server.name]
 
@@ -127,70 +127,70 @@ def key(found: Any, where: str = "process") -> str:
     return found["apps"]["shop"][where]["FLASK_SECRET_KEY"]
 
 
-def test_a_rotation_gives_the_application_another_key(told: dict[str, Any]) -> None:
-    assert told["rotation"].rc == 0, told["rotation"].output[-3000:]
-    assert key(told["rotated"]) == key(told["rotated"], "file") != key(told["before"])
-    assert told["rotated"]["apps"]["shop"]["old"][0] == key(told["before"])
+def test_a_rotation_gives_the_application_another_key(observed: dict[str, Any]) -> None:
+    assert observed["rotation"].rc == 0, observed["rotation"].output[-3000:]
+    assert key(observed["rotated"]) == key(observed["rotated"], "file") != key(observed["before"])
+    assert observed["rotated"]["apps"]["shop"]["old"][0] == key(observed["before"])
 
 
-def test_sessions_stay_valid(told: dict[str, Any]) -> None:
-    assert told["first_stays"]
+def test_sessions_stay_valid(observed: dict[str, Any]) -> None:
+    assert observed["first_stays"]
 
 
-def test_no_request_fails_while_a_key_is_rotated(told: dict[str, Any]) -> None:
-    assert told["client"].failures == []
-    assert told["client"].answers >= 10
+def test_no_request_fails_while_a_key_is_rotated(observed: dict[str, Any]) -> None:
+    assert observed["client"].failures == []
+    assert observed["client"].answers >= 10
 
 
-def test_a_rotation_restarts_only_the_instances_that_use_the_key(told: dict[str, Any]) -> None:
-    before, after = told["before"], told["rotated"]
+def test_a_rotation_restarts_only_the_instances_that_use_the_key(observed: dict[str, Any]) -> None:
+    before, after = observed["before"], observed["rotated"]
     assert before["apps"]["shop"]["instance"] != after["apps"]["shop"]["instance"]
     assert before["apps"]["notes"] == after["apps"]["notes"]
     assert before["nginx"] == after["nginx"]
 
 
-def test_a_repeated_rotation_goes_on_where_the_first_was_interrupted(told: dict[str, Any]) -> None:
-    assert told["half"].rc == 0, told["half"].output[-3000:]
-    assert key(told["halfway"], "file") != key(told["halfway"]) == key(told["rotated"]), "this was no interruption"
-    assert told["again"].rc == 0, told["again"].output[-3000:]
-    assert key(told["repeated"]) == key(told["halfway"], "file"), "it rotated twice"
+def test_a_repeated_rotation_goes_on_where_the_first_was_interrupted(observed: dict[str, Any]) -> None:
+    assert observed["half"].rc == 0, observed["half"].output[-3000:]
+    assert key(observed["halfway"], "file") != key(observed["halfway"]) == key(observed["rotated"]), "this was no interruption"
+    assert observed["again"].rc == 0, observed["again"].output[-3000:]
+    assert key(observed["repeated"]) == key(observed["halfway"], "file"), "it rotated twice"
 
 
-def test_two_rotations_keep_both_old_keys(told: dict[str, Any]) -> None:
-    assert told["repeated"]["apps"]["shop"]["old"][:2] == [key(told["rotated"]), key(told["before"])]
-    assert told["both_stay"] == [True, True]
+def test_two_rotations_keep_both_old_keys(observed: dict[str, Any]) -> None:
+    assert observed["repeated"]["apps"]["shop"]["old"][:2] == [key(observed["rotated"]), key(observed["before"])]
+    assert observed["both_stay"] == [True, True]
 
 
-def test_old_keys_are_dropped_after_their_time(told: dict[str, Any]) -> None:
-    assert told["dated"] >= 2
-    assert told["ended"]["apps"]["shop"]["old"] == []
-    assert told["at_the_end"] == [False, False, True]
-    assert key(told["ended"]) == key(told["repeated"])
+def test_old_keys_are_dropped_after_their_time(observed: dict[str, Any]) -> None:
+    assert observed["dated"] >= 2
+    assert observed["ended"]["apps"]["shop"]["old"] == []
+    assert observed["at_the_end"] == [False, False, True]
+    assert key(observed["ended"]) == key(observed["repeated"])
 
 
-def test_other_secrets_rotate_by_name(told: dict[str, Any]) -> None:
-    assert told["other"].rc == 0, told["other"].output[-3000:]
-    before, after = (told[name]["apps"]["shop"]["process"] for name in ("repeated", "ended"))
+def test_other_secrets_rotate_by_name(observed: dict[str, Any]) -> None:
+    assert observed["other"].rc == 0, observed["other"].output[-3000:]
+    before, after = (observed[name]["apps"]["shop"]["process"] for name in ("repeated", "ended"))
     assert {name for name in before if name in after and before[name] != after[name]} == {"API_TOKEN", "COLUMN_KEY"}
 
 
-def test_new_and_old_values_are_only_in_their_file_and_their_process(told: dict[str, Any]) -> None:
-    labels = set(told["places"])
+def test_new_and_old_values_are_only_in_their_file_and_their_process(observed: dict[str, Any]) -> None:
+    labels = set(observed["places"])
     assert {"shop FLASK_SECRET_KEY 0", "shop FLASK_SECRET_KEY_FALLBACKS 0", "shop FLASK_SECRET_KEY_FALLBACKS 1"} <= labels
     assert {"shop API_TOKEN 0", "shop COLUMN_KEY 0", "notes FLASK_SECRET_KEY 0"} <= labels
-    for label, hits in told["places"].items():
+    for label, hits in observed["places"].items():
         app = label.split(" ")[0]
         assert hits == [f"/etc/flask-secrets/{app}.generated.env", f"environ of {app}"], label
 
 
-def test_a_dropped_key_is_nowhere(told: dict[str, Any]) -> None:
-    found = told["server"].ask(ANYWHERE, digests=[key(told["before"]), key(told["rotated"])])
+def test_a_dropped_key_is_nowhere(observed: dict[str, Any]) -> None:
+    found = observed["server"].ask(ANYWHERE, digests=[key(observed["before"]), key(observed["rotated"])])
     assert found["searched"] > 100
     assert found["hits"] == []
-    assert told["server"].ask(ANYWHERE, digests=[key(told["ended"])])["hits"], "the search finds nothing at all"
+    assert observed["server"].ask(ANYWHERE, digests=[key(observed["ended"])])["hits"], "the search finds nothing at all"
 
 
-def test_no_key_is_printed(told: dict[str, Any], printed: Callable[[], bytes]) -> None:
-    keys = [told[name]["apps"]["shop"][where].values() for name in ("before", "rotated", "halfway", "repeated", "ended")
+def test_no_key_is_printed(observed: dict[str, Any], printed: Callable[[], bytes]) -> None:
+    keys = [observed[name]["apps"]["shop"][where].values() for name in ("before", "rotated", "halfway", "repeated", "ended")
             for where in ("file", "process")]
     assert not tokens(printed()) & {digest for digests in keys for digest in digests}

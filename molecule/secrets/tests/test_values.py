@@ -98,8 +98,8 @@ def test_encrypted_credentials_arrive_byte_for_byte(arrived: Any, value: str) ->
 
 
 def test_only_the_application_can_read_its_credentials(server: Server, value: str) -> None:
-    told = server.ask(READERS, apps=server.app_names)
-    assert told["found"] == {
+    observed = server.ask(READERS, apps=server.app_names)
+    assert observed["found"] == {
         "shop/plain.key": {"application": digest_of(value), "others": []},
         "notes/sealed.key": {"application": digest_of(value), "others": []},
         "notes/second": {"application": digest_of(value[::-1]), "others": []}}
@@ -155,8 +155,8 @@ def test_an_application_without_credentials_has_nothing_left_of_them(server: Ser
 def test_the_error_of_a_credential_has_no_value(server: Server, changes: dict[str, list[Any]]) -> None:
     before, (done, after) = changes[server.name][3][1], changes[server.name][4]
     assert re.search(rf"{server.name} +: .* failed=1 .* rescued=1 ", done.output), done.output[-3000:]
-    told = " ".join(done.output.split())
-    assert "The credentials in /etc/flask-secrets/notes.credentials could not be written: systemd-creds encrypt: " in told
+    observed = " ".join(done.output.split())
+    assert "The credentials in /etc/flask-secrets/notes.credentials could not be written: systemd-creds encrypt: " in observed
     assert UNWRITTEN not in done.output
     assert after == before
 

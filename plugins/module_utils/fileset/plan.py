@@ -176,13 +176,13 @@ def problems(entries: list[Entry], changes: list[Change], final: bool = True) ->
     Unless `final`, missing accounts and directories are no reason: an earlier task may create them.
     """
     found = []
-    made: set[str] = set()
+    planned: set[str] = set()
     for entry in entries:
         parent = os.path.dirname(entry.dest)
-        if final and entry.kind != "absent" and not os.path.isdir(parent) and parent not in made:
+        if final and entry.kind != "absent" and not os.path.isdir(parent) and parent not in planned:
             found.append(f"{parent}, the directory of {entry.dest}, does not exist: list it before as state: directory")
         if entry.kind == "directory":
-            made.add(entry.dest)
+            planned.add(entry.dest)
     removed: set[str] = set()
     for change in changes:
         now, want, path = change.now, change.want, change.path

@@ -134,8 +134,8 @@ class Command:
 
     def run(self) -> policy.Report:
         """Inspect it and weigh the findings."""
-        with tempfile.TemporaryDirectory() as made:
-            folder = Path(made)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
             (folder / "inspector.zip").write_bytes(packing.inspector_zip())
             (folder / "settings.json").write_text(json.dumps(self._settings()), encoding="utf-8")
             question = {"wsgi": self.wsgi, "source": str(self.source), "domains": self.domains, "proxies": self.policy.get("proxies", 1),

@@ -225,7 +225,7 @@ def log(host: Path) -> str:
     return (host / "log").read_text() if (host / "log").exists() else ""
 
 
-def get(host: Path, text: str = "authority's") -> None:
+def get(host: Path, text: str = "CA's") -> None:
     (host / "etc/acme-cert/live/shop/fullchain.pem").write_text(text)
 
 

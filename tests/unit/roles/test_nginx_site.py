@@ -144,8 +144,8 @@ def test_headers_forged_by_a_client_do_not_reach_the_application(name: str) -> N
 
 
 def test_the_application_gets_address_scheme_and_request_id_from_nginx() -> None:
-    told = values(servers(site())[-1], "proxy_set_header")
-    assert {"Host $host", "X-Forwarded-For $remote_addr", "X-Forwarded-Proto $scheme", "X-Request-ID $request_id"} <= set(told)
+    headers = values(servers(site())[-1], "proxy_set_header")
+    assert {"Host $host", "X-Forwarded-For $remote_addr", "X-Forwarded-Proto $scheme", "X-Request-ID $request_id"} <= set(headers)
 
 
 def test_limits_are_for_the_application_and_not_for_files() -> None:

@@ -38,10 +38,10 @@ def explain(lines: list[str], own: str) -> str:
     """
     entries = [_entry(line) for line in lines]
     shown = next((entry for entry in entries if entry.get("exception")), None)
-    said = [str(entry.get("message", "")) for entry in entries if entry is not shown and (
+    messages = [str(entry.get("message", "")) for entry in entries if entry is not shown and (
         entry.get("source") != "gunicorn" or shown is None and entry.get("level") not in ("debug", "info"))]
     # A worker that ends is started again, and says the same again.
-    last = list(dict.fromkeys(line for line in said if line.strip()))[-TAIL:]
+    last = list(dict.fromkeys(line for line in messages if line.strip()))[-TAIL:]
     if shown is not None:
         return "\n".join([_from_own_code(str(shown["exception"]), own), *last])
     return "\n".join(last or [str(entry.get("message", "")) for entry in entries[-TAIL:]]) or "(no output)"

@@ -142,7 +142,7 @@ def test_settings_of_access_are_checked(tmp_path):
         assert part in text, part
 
 
-def test_a_port_of_ssh_is_not_open_to_everybody_too(tmp_path):
+def test_a_port_of_ssh_is_not_also_open_to_all(tmp_path):
     good, text = check(tmp_path, {"flask_apps": {"shop": GOOD}, "host_access_ssh_ports": [22, 443], "host_access_ssh_from": ["192.0.2.0/24"]})
     assert not good
     assert "host_access_tcp_ports has 443, a port of SSH" in text

@@ -72,10 +72,10 @@ def test_a_key_that_is_written_twice_is_refused(tmp_path: Path) -> None:
 def test_a_value_that_yaml_reads_as_something_else_is_refused(tmp_path: Path, text: str, words: str) -> None:
     """Written as text, as a dump would put it in quotes."""
     inventory = yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": shop(env={"VALUE": "HERE"})}}).replace("HERE", text)
-    good, said = check(tmp_path, inventory)
-    assert good == (not words), said
-    assert words in said
-    assert "0644" not in said and "1.10" not in said
+    good, output = check(tmp_path, inventory)
+    assert good == (not words), output
+    assert words in output
+    assert "0644" not in output and "1.10" not in output
 
 
 def role_after(*first: Any, **variables: Any) -> list[dict[str, Any]]:

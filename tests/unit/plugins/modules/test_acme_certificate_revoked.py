@@ -49,37 +49,37 @@ def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate:
     return made
 
 
-def revoke(certificate: Certificate, monkeypatch: pytest.MonkeyPatch, rc: int = 0, said: str = "") -> tuple[list[str], dict[str, Any]]:
+def revoke(certificate: Certificate, monkeypatch: pytest.MonkeyPatch, rc: int = 0, message: str = "") -> tuple[list[str], dict[str, Any]]:
     """The certificates that were revoked at the CA, and the result of the run."""
-    told = []
+    serials = []
 
     def confined(_: Any, *command: str) -> tuple[int, str, str]:
-        told.append(Path(command[command.index("--cert-path") + 1]).read_text())
-        return rc, "", said
+        serials.append(Path(command[command.index("--cert-path") + 1]).read_text())
+        return rc, "", message
 
     monkeypatch.setattr(acme_certificate, "confined", confined)
     with pytest.raises(Ended) as ended:
         acme_certificate.revoked(Module(), certificate)
-    return told, ended.value.args[0]
+    return serials, ended.value.args[0]
 
 
 def test_the_old_one_is_revoked_and_no_other(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
-    told, result = revoke(certificate, monkeypatch)
-    assert told == ["1"] and result["changed"]
+    serials, result = revoke(certificate, monkeypatch)
+    assert serials == ["1"] and result["changed"]
     assert certificate.marked_for_revocation() == []
 
 
 def test_a_run_after_an_interrupted_one_revokes_the_replaced_certificate(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, result = revoke(certificate, monkeypatch, rc=1, said="the CA is down")
+    _, result = revoke(certificate, monkeypatch, rc=1, message="the CA is down")
     assert "could not be revoked" in result["msg"]
-    told, _ = revoke(certificate, monkeypatch)
-    assert told == ["1", "2"]
+    serials, _ = revoke(certificate, monkeypatch)
+    assert serials == ["1", "2"]
     assert certificate.marked_for_revocation() == []
 
 
 def test_one_that_is_revoked_already_is_done(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
-    told, result = revoke(certificate, monkeypatch, rc=1, said="urn:ietf:params:acme:error:alreadyRevoked")
-    assert told == ["1"] and result["changed"]
+    serials, result = revoke(certificate, monkeypatch, rc=1, message="urn:ietf:params:acme:error:alreadyRevoked")
+    assert serials == ["1"] and result["changed"]
     assert certificate.marked_for_revocation() == []
 
 

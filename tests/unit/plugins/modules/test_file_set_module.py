@@ -245,7 +245,7 @@ def test_sensitive_contents_are_removed_from_the_output_of_a_command(etc: Path, 
             assert "older-secret-8812" not in printed
 
 
-def test_a_file_that_is_removed_and_not_for_everybody_is_not_shown(etc: Path, write: Write) -> None:
+def test_a_removed_file_that_only_some_may_read_is_not_shown(etc: Path, write: Write) -> None:
     (etc / "stray.conf").write_text(CANARY)
     (etc / "stray.conf").chmod(0o640)
     result = write([], diff=True, purge=purge_of(etc))

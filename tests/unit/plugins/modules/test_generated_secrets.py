@@ -60,9 +60,9 @@ def test_applications_that_read_secret_key_have_the_same_key(path: Path, run: Ca
 
 def test_a_key_is_long_random_and_no_number(path: Path, run: Callable[..., Any]) -> None:
     run("A", "B")
-    made = values(path)
-    assert made["A"] != made["B"]
-    for key in made.values():
+    generated = values(path)
+    assert generated["A"] != generated["B"]
+    for key in generated.values():
         assert re.fullmatch(r"k[A-Za-z0-9_-]{64}", key)
         with pytest.raises(ValueError, match="Expecting"):
             json.loads(key)

@@ -141,9 +141,9 @@ def test_a_rotation_without_a_new_instance_is_an_error(run: Any, live: Any) -> N
     run(KEY)
     assert run(KEY, in_effect=["SECRET_KEY"])["changed"] is False
     run(KEY, rotate=KEY)
-    said = run(KEY, in_effect=["SECRET_KEY"])
-    assert said["failed"] is True
-    assert "FLASK_SECRET_KEY was rotated, but the live instance one started before" in said["msg"]
+    result = run(KEY, in_effect=["SECRET_KEY"])
+    assert result["failed"] is True
+    assert "FLASK_SECRET_KEY was rotated, but the live instance one started before" in result["msg"]
     live("3.1.3", "two")
     assert run(KEY, in_effect=["SECRET_KEY"])["changed"] is False
 
@@ -168,10 +168,10 @@ def test_an_application_that_was_never_deployed_is_reported(run: Any) -> None:
 
 def test_all_names_that_cannot_be_rotated_are_reported_at_once(run: Any, live: Any) -> None:
     live("3.1.3")
-    said = run([*KEY, "TOKEN"], rotate=["TOKN", "PASSWORD", *KEY], given=["PASSWORD", "FLASK_SECRET_KEY_FALLBACKS"])["msg"]
+    result = run([*KEY, "TOKEN"], rotate=["TOKN", "PASSWORD", *KEY], given=["PASSWORD", "FLASK_SECRET_KEY_FALLBACKS"])["msg"]
     for part in ("TOKN is not a secret that is generated on the host", "PASSWORD is given in env", "FLASK_SECRET_KEY_FALLBACKS is given",
                  "can be rotated: FLASK_SECRET_KEY, TOKEN"):
-        assert part in said
+        assert part in result
 
 
 def test_a_plain_secret_key_of_that_name_is_meant_when_there_is_one(path: Path, run: Any, live: Any) -> None:
@@ -253,9 +253,9 @@ def test_a_name_that_was_added_by_hand_stops_the_run(path: Path, run: Any) -> No
     env.parent.mkdir()
     env.write_text('# Names from the inventory: MINE GONE\nMINE="a\nNOT_ONE=b\n\\"C=d"\nGONE=1\nODD=hunter2\n  SECOND = x \\\nTHIRD=y\nexport hunter3=4\n')
     for check in (True, False):
-        said = run(["A"], check=check, env_path=str(env), given=["MINE"])["msg"]
-        assert "sets ODD," in said and "sets SECOND," in said and "remove: [ODD]" in said and "line 9 " in said
-        assert "hunter" not in said and "NOT_ONE" not in said and "THIRD" not in said and "GONE" not in said
+        result = run(["A"], check=check, env_path=str(env), given=["MINE"])["msg"]
+        assert "sets ODD," in result and "sets SECOND," in result and "remove: [ODD]" in result and "line 9 " in result
+        assert "hunter" not in result and "NOT_ONE" not in result and "THIRD" not in result and "GONE" not in result
     assert not path.exists()
     env.write_text(env.read_text().replace("export hunter3=4\n", ""))
     assert run(["A"], env_path=str(env), given=["MINE", "SECOND"], remove=["ODD"])["changed"] is True

@@ -15,8 +15,8 @@ from ansible_collections.bulwark.flask.tests.unit.checkout import ROLES
 NAMES = ["shop.example.com", "www.shop.example.com"]
 
 
-def fail(**said: object) -> None:
-    raise SystemExit(str(said["reason"]))
+def fail(**arguments: object) -> None:
+    raise SystemExit(str(arguments["reason"]))
 
 
 class Module:

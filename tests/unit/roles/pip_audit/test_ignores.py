@@ -100,15 +100,15 @@ def test_a_damaged_report_does_not_prevent_an_audit(host: Any, damaged: str) -> 
 
 
 def test_new_findings_are_logged_beside_the_result(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(host.program.syslog, "syslog", lambda level, line: said.append(line))
+    messages: list[str] = []
+    monkeypatch.setattr(host.program.syslog, "syslog", lambda level, line: messages.append(line))
     host.says([JINJA])
     for _ in range(2):
         host.program.log_result(host.audit())
-    assert [line.split(":")[0] for line in said] == ["new finding", "vulnerable", "vulnerable"]
+    assert [line.split(":")[0] for line in messages] == ["new finding", "vulnerable", "vulnerable"]
     host.says([FIXED])
     host.program.log_result(host.audit())
-    assert said[3].startswith("finding gone: jinja2 2.10 PYSEC-2019-217")
+    assert messages[3].startswith("finding gone: jinja2 2.10 PYSEC-2019-217")
 
 
 @pytest.mark.parametrize(("change", "part"), [

@@ -156,16 +156,16 @@ def test_a_package_cannot_forge_a_line_of_the_journal(host: Any) -> None:
     ([FLASK], 0, syslog.LOG_INFO), ([JINJA], 1, syslog.LOG_ERR), ([OWN], 2, syslog.LOG_WARNING)])
 def test_status_and_journal_tell_the_result(host: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
                                             dependencies: list[dict[str, Any]], status: int, priority: int) -> None:
-    said: list[Any] = []
-    monkeypatch.setattr(host.program.syslog, "openlog", lambda ident, *_: said.append(ident))
-    monkeypatch.setattr(host.program.syslog, "syslog", lambda level, line: said.append((level, line)))
+    messages: list[Any] = []
+    monkeypatch.setattr(host.program.syslog, "openlog", lambda ident, *_: messages.append(ident))
+    monkeypatch.setattr(host.program.syslog, "syslog", lambda level, line: messages.append((level, line)))
     monkeypatch.setattr(sys, "argv", ["pip-audit-app", "shop"])
     host.says(dependencies)
     host.audit()
     with host.listening():
         assert host.program.main() == status
-    assert said[0] == "pip-audit-shop"
-    assert said[-1] == (priority, capsys.readouterr().out.strip())
+    assert messages[0] == "pip-audit-shop"
+    assert messages[-1] == (priority, capsys.readouterr().out.strip())
 
 
 @pytest.mark.parametrize("written", ["", "null", "{}", '{"state": "fine"}', "<html>"])

@@ -211,19 +211,19 @@ def test_without_hard_links_everything_is_restored_too(tmp_path: Path, monkeypat
 
 
 def test_files_changed_after_an_interrupted_run_are_kept(tmp_path: Path) -> None:
-    told = 0
+    reported = 0
     for number in range(1, 400, 3):
         (tmp_path / str(number)).mkdir()
         host = Host(tmp_path / str(number))
         if not dies_at(number, host.write):
-            assert told > 15
+            assert reported > 15
             return
         if not list(Path(host.store.folder).rglob("journal.json")):
             continue
         (host.etc / "mended").write_text("by hand")
         os.replace(host.etc / "mended", host.etc / "keep")
         restored, foreign = host.recover()
-        told += str(host.etc / "keep") in foreign
+        reported += str(host.etc / "keep") in foreign
         assert (host.etc / "keep").read_text() == "by hand", f"overwritten after dying at change {number}"
         assert host.leftovers() == [] and str(host.etc / "keep") not in restored
     raise AssertionError("never came through")

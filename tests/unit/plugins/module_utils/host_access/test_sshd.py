@@ -22,7 +22,7 @@ CHANGES = {
                              'host_access_ssh_settings: {PasswordAuthentication: "yes", AuthenticationMethods: publickey}'),
     "a Match block without keys": (DEBIAN | {"pubkeyauthentication": ["no"]}, KEYS | {"pubkeyauthentication": ["no"]},
                                    "set PasswordAuthentication: yes in the Match block"),
-    "no way in before either": (KEYS | SECOND_FACTOR, KEYS | SECOND_FACTOR, ""),
+    "no login possible before either": (KEYS | SECOND_FACTOR, KEYS | SECOND_FACTOR, ""),
 }
 
 
@@ -55,7 +55,7 @@ def test_a_setting_that_another_file_decides_is_named() -> None:
     assert "PasswordAuthentication is yes and not no" in found[0]
 
 
-def test_keywords_of_match_blocks_are_not_for_everybody() -> None:
+def test_keywords_of_match_blocks_are_not_for_all() -> None:
     assert sshd.global_keywords("# Port 1\nPort 22\nPort 23\nX11Forwarding no\nMatch User bob\n  PasswordAuthentication yes\n") == ["Port", "X11Forwarding"]
 
 

@@ -85,9 +85,9 @@ def test_everything_is_hash_checked_and_nothing_compiled_from_source(run: Run, t
 
 
 def test_another_lock_makes_another_venv_and_keeps_one(run: Run, tmp_path: Path) -> None:
-    made = [run(f"a=={number}")[1] for number in (1, 2, 3)]
-    assert current(tmp_path) == made[2]
-    assert [venv.exists() for venv in made] == [False, True, True]
+    venvs = [run(f"a=={number}")[1] for number in (1, 2, 3)]
+    assert current(tmp_path) == venvs[2]
+    assert [venv.exists() for venv in venvs] == [False, True, True]
 
 
 def test_a_return_to_the_previous_venv_needs_no_download(run: Run, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_nothing_breaks_out_of_a_cookie(name: str) -> None:
 
 @pytest.mark.parametrize(("check", "value"), [
     (nginx_site.policy, {"script-src": ["'self'", "https://cdn.example.com:8443/x/", "'sha256-abc+/='", "*.example.com", "data:"],
-                          "upgrade-insecure-requests": [], "img-src": "'self' data:"}),
+                         "upgrade-insecure-requests": [], "img-src": "'self' data:"}),
     (nginx_site.headers, {"Permissions-Policy": 'camera=(self "https://example.com")', "X-Robots-Tag": "", "Reporting-Endpoints": 'csp="/csp"'}),
     (nginx_site.cookie_flags, {"session": ["secure", "httponly", "samesite=lax"], "~^__Host-": ["secure"], "~": ["secure"]}),
     (client_networks, ["192.0.2.7", "192.0.2.0/24", "2001:db8::/32", "2001:DB8::1"]),
@@ -59,7 +59,7 @@ def test_good_values_pass(check: Callable[[str, Any], list[str]], value: Any) ->
     assert problems(check, value) == ""
 
 
-@pytest.mark.parametrize(("check", "value", "said"), [
+@pytest.mark.parametrize(("check", "value", "problem"), [
     (client_networks, ["0.0.0.0/0"], "every address"),
     (client_networks, ["10.0.0.1/8"], "write 10.0.0.0/8"),
     (client_networks, ["10.0.0.1", "10.0.0.1"], "is listed twice"),
@@ -79,8 +79,8 @@ def test_good_values_pass(check: Callable[[str, Any], list[str]], value: Any) ->
     (nginx_site.paths, {"/a": {"methods": []}}, "must be methods"),
     (nginx_site.paths, {"/a": {"allow": []}}, "must be a list"),
 ])
-def test_problems_are_reported(check: Callable[[str, Any], list[str]], value: Any, said: str) -> None:
-    assert said in problems(check, value)
+def test_problems_are_reported(check: Callable[[str, Any], list[str]], value: Any, problem: str) -> None:
+    assert problem in problems(check, value)
 
 
 def test_no_message_repeats_a_password() -> None:

@@ -162,9 +162,9 @@ class Host:
 
 @pytest.fixture(scope="session")
 def host(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    made = Host(venv, tmp_path_factory.mktemp("preflight"))
-    yield made
-    made.interpreter.end()
+    host = Host(venv, tmp_path_factory.mktemp("preflight"))
+    yield host
+    host.interpreter.end()
 
 
 @pytest.fixture(scope="session")

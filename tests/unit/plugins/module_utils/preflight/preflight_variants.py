@@ -100,7 +100,7 @@ VARIANTS = [
     Variant("store-memcached", "session_store", "warning", late(
         "from cachelib import MemcachedCache\nfrom flask_session.cachelib import CacheLibSessionInterface\n"
         "app.session_interface = CacheLibSessionInterface(app, client=MemcachedCache(object()))")),
-    Variant("store-nobody-knows", "session_store", "unknown", late(
+    Variant("store-unknown", "session_store", "unknown", late(
         "from flask.sessions import SecureCookieSession, SessionInterface\n"
         "class Own(SessionInterface):\n"
         "    def open_session(self, app, request):\n        return SecureCookieSession()\n"

@@ -49,25 +49,25 @@ def test_each_check_finds_a_fault_with_its_declared_severity(check):
 
 
 def test_exemptions_and_open_routes_are_reported_by_endpoint(answers):
-    def told(name, check):
+    def finding(name, check):
         return next(f["found"] for f in answers(name)["findings"] if f["check"] == check and f["result"] == "error")
 
-    assert "api.add_review (POST), api.change_cart (PUT)" in told("csrf-exempt-blueprint", "csrf_exemptions")
-    assert told("csrf-exempt-view", "csrf_exemptions") == "exempt: pages.review (POST)"
-    assert "a cross-site request reaches api.change_cart (PUT). Credentials: " in told("csrf-without-put", "csrf_protection")
+    assert "api.add_review (POST), api.change_cart (PUT)" in finding("csrf-exempt-blueprint", "csrf_exemptions")
+    assert finding("csrf-exempt-view", "csrf_exemptions") == "exempt: pages.review (POST)"
+    assert "a cross-site request reaches api.change_cart (PUT). Credentials: " in finding("csrf-without-put", "csrf_protection")
     for name in ("csrf-missing", "csrf-hook-taken-out"):
-        assert "api.add_review (POST), api.change_cart (PUT); 2 check the token of their form" in told(name, "csrf_protection")
+        assert "api.add_review (POST), api.change_cart (PUT); 2 check the token of their form" in finding(name, "csrf_protection")
 
 
 def test_places_are_reported_by_file_and_line(answers):
-    def told(name, check):
+    def finding(name, check):
         return next(f["found"] for f in answers(name)["findings"] if f["check"] == check and f["result"] != "pass")
 
-    assert "shop/local.py:1" in told("key-in-python", "secret_key_in_source")
-    assert ".env:1" in told("key-in-a-dotenv", "secret_key_in_source")
-    assert "templates/about.html:1" in told("safe-in-a-template", "unescaped_output")
-    assert "shop/text.py:5" in told("markup-of-a-variable", "unescaped_output")
-    assert "templates/broken.html:2" in told("template-broken", "autoescape")
+    assert "shop/local.py:1" in finding("key-in-python", "secret_key_in_source")
+    assert ".env:1" in finding("key-in-a-dotenv", "secret_key_in_source")
+    assert "templates/about.html:1" in finding("safe-in-a-template", "unescaped_output")
+    assert "shop/text.py:5" in finding("markup-of-a-variable", "unescaped_output")
+    assert "templates/broken.html:2" in finding("template-broken", "autoescape")
 
 
 def test_a_private_store_passes(host):
@@ -243,19 +243,19 @@ def test_a_domain_that_redirects_is_not_demanded(host):
 
 def test_a_domain_that_is_left_out_is_told_with_the_line_to_write(host):
     code = f"{FLASK}app.config['TRUSTED_HOSTS'] = ['localhost']\n"
-    (told, _more) = [f for f in host.program("left-out", {"web.py": code}, "web:app", domains=["shop.example.com", "*.shop.example.com",
-                                                                                              "www.example.com"])["findings"]
-                     if f["check"] == "trusted_hosts"]
-    assert told["result"] == "error" and "under shop.example.com, .shop.example.com, which" in told["found"]
-    assert told["fix"] == 'config: {TRUSTED_HOSTS: ["shop.example.com", ".shop.example.com"]}'
+    (finding, _more) = [f for f in host.program("left-out", {"web.py": code}, "web:app", domains=["shop.example.com", "*.shop.example.com",
+                                                                                                  "www.example.com"])["findings"]
+                        if f["check"] == "trusted_hosts"]
+    assert finding["result"] == "error" and "under shop.example.com, .shop.example.com, which" in finding["found"]
+    assert finding["fix"] == 'config: {TRUSTED_HOSTS: ["shop.example.com", ".shop.example.com"]}'
 
 
 def test_settings_that_an_old_flask_ignores_are_reported(host):
     metadata = "Metadata-Version: 2.1\nName: Flask\nVersion: 3.0.3\n"
     code = f"{FLASK}app.config.update(SECRET_KEY_FALLBACKS=['7d865e959b2466918c9863afca942d0f'], TRUSTED_HOSTS=['shop.example.com'])\n"
     answer = host.program("old-flask", {"web.py": code, "flask-3.0.3.dist-info/METADATA": metadata}, "web:app")
-    told = [f["found"] for f in answer["findings"] if f["result"] == "warning" and f["found"].startswith("Flask 3.0.3 does not read")]
-    assert [text.split()[5].rstrip(":") for text in told] == ["SECRET_KEY_FALLBACKS", "TRUSTED_HOSTS"]
+    finding = [f["found"] for f in answer["findings"] if f["result"] == "warning" and f["found"].startswith("Flask 3.0.3 does not read")]
+    assert [text.split()[5].rstrip(":") for text in finding] == ["SECRET_KEY_FALLBACKS", "TRUSTED_HOSTS"]
 
 
 def test_routes_no_url_leads_to_are_not_passed_silently(host):

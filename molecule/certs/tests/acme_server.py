@@ -25,7 +25,7 @@ OF_A_HOST = """{host} A {address}
 www.{host} A {address}
 notes.{host} A {address}
 elsewhere.{host} A {pebble}
-silent.{host} A {nobody}
+silent.{host} A {unused}
 empty.{host} TXT "no address"
 forbidden.{host} A {address}
 forbidden.{host} CAA 0 issue "letsencrypt.org"
@@ -71,7 +71,7 @@ FRONT = '''
 import http.server, json, ssl, threading, time, email.utils, urllib.request
 
 class Directory(http.server.BaseHTTPRequestHandler):
-    """The authority's own directory: whom CAA records must name; below /late its clock is an hour behind."""
+    """The directory of the CA, with the name that CAA records must have; below /late its clock is an hour behind."""
     late = False
 
     def do_GET(self):
@@ -90,7 +90,7 @@ class Directory(http.server.BaseHTTPRequestHandler):
         return email.utils.formatdate(time.time() - (3600 if self.late else 0), usegmt=True)
 
 class OtherServer(http.server.BaseHTTPRequestHandler):
-    """Somebody else's web server; for some names it is a front that sends challenges on."""
+    """Another web server; for some names it redirects challenges to the host."""
     def do_GET(self):
         if not self.headers["Host"].startswith("fronted."):
             return self.send_error(404)
@@ -107,8 +107,8 @@ http.server.ThreadingHTTPServer(("0.0.0.0", 80), OtherServer).serve_forever()
 '''
 
 
-class Authority:
-    """Runs in the neighbouring container, on ports of its own."""
+class AcmeServer:
+    """The servers in the container of the ACME servers, on ports of their own."""
 
     def __init__(self, hosts: list[str]) -> None:
         self.hosts = scenario()
@@ -116,7 +116,7 @@ class Authority:
         zone = ZONE.format(pebble=self.address)
         for host in hosts:
             zone += OF_A_HOST.format(host=host, address=self.hosts.address(host), pebble=self.address,
-                                     nobody=self.address.rpartition(".")[0] + ".250")
+                                     unused=self.address.rpartition(".")[0] + ".250")
         self.hosts.execute("pebble", "cat > /tmp/front.py", FRONT.encode())
         pebble = PEBBLE.replace("$key", "none") % {"port": 14002, "management": 15002, "bound": "false"}
         above = ABOVE.format(pebble=self.address)
@@ -128,5 +128,5 @@ class Authority:
         return self.hosts.execute("pebble", "sed -n 's/.*secret \"\\(.*\\)\".*/\\1/p' /etc/bind/certs.key")
 
     def orders(self) -> int:
-        """How often a certificate was asked for."""
+        """The number of orders."""
         return int(self.hosts.execute("pebble", "grep -c 'order-plz' /tmp/asks-dns.log || :"))
