@@ -19,7 +19,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from testhosts import ROOT, SUDO, extra_certificates, image, podman, scenario
+from testhosts import NEWEST, ROOT, SUDO, extra_certificates, image, podman, scenario
 
 BROWSER = "python3,python3-venv,ca-certificates,curl,chromium,chromium-driver"
 PACKAGES = ("systemd,python3,python3-venv,ca-certificates,curl,openssl,procps,iproute2,bsdextrautils,bind9-dnsutils,"
@@ -65,7 +65,7 @@ class Auditor:
     def start(self, packages: str, venvs: Sequence[str]) -> None:
         """Make the container where it is missing, and its environments of Python."""
         TOOLS.mkdir(parents=True, exist_ok=True)
-        tag = image("trixie", packages)
+        tag = image(NEWEST, packages)
         state = podman("inspect", "--format", "{{.State.Running}} {{.Config.Image}}", self.name, check=False)
         if not (state.startswith("true ") and tag in state):
             podman("rm", "--force", "--ignore", self.name)

@@ -2,7 +2,8 @@
 """Write what is generated from the roles' argument specifications and from the checks of the inspection.
 
 The comments of the roles' defaults, the tables of variables in their READMEs, docs/flask_apps.md (every key of an
-inventory), docs/flask_apps.schema.json (the same for editors) and the table of checks in docs/preflight.md.
+inventory), docs/flask_apps.schema.json (the same for editors), the table of checks in docs/preflight.md, and the releases
+of Debian in the roles' metadata.
 
     reference.py            write them
     reference.py --check    exit 1 and name the files that are not current
@@ -23,6 +24,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / ".ansible/collections"))
 
+from ansible_collections.bulwark.flask.plugins.module_utils.distributions import DEBIAN
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.policy import CHECKS
 
 # Ansible's markup for code, values and options; the text can contain one pair of brackets.
@@ -292,11 +294,18 @@ def schema(every: dict[str, Any]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
+def platforms(role: str) -> str:
+    """The role's metadata for Galaxy, with the supported releases of Debian."""
+    text = (ROOT / "roles" / role / "meta/main.yml").read_text(encoding="utf-8")
+    return re.sub(r"(- name: Debian\n +versions: )\[.*\]", rf"\1[{', '.join(DEBIAN.values())}]", text)
+
+
 def wanted() -> dict[Path, str]:
     """Every generated file with its current text."""
     every = specs()
     return {**{ROOT / "roles" / role / "README.md": readme(role, points) for role, points in every.items()},
             **{ROOT / "roles" / role / "defaults/main.yml": defaults(role, points) for role, points in every.items()},
+            **{ROOT / "roles" / role / "meta/main.yml": platforms(role) for role in every},
             ROOT / "docs/preflight.md": preflight(), ROOT / "docs/flask_apps.md": reference(every), ROOT / "docs/flask_apps.schema.json": schema(every)}
 
 

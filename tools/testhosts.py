@@ -28,6 +28,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / ".ansible/collections"))
+
+from ansible_collections.bulwark.flask.plugins.module_utils.distributions import DEBIAN
+
+NEWEST = list(DEBIAN.values())[-1]
 # Prefix of every container and network, so that two checkouts can share a machine.
 PREFIX = os.environ.get("BULWARK_PREFIX", "bulwark")
 SUDO = [] if os.geteuid() == 0 else ["sudo"]
@@ -59,26 +64,26 @@ class Host:
 def demo_hosts() -> list[Host]:
     """One web host, its ports published on this machine only."""
     ports = ["127.0.0.1:8443:443", "127.0.0.1:8080:80"]
-    return [Host("web", os.environ.get("DISTRO", "trixie"), ["demo.localhost"], ports)]
+    return [Host("web", os.environ.get("DISTRO", NEWEST), ["demo.localhost"], ports)]
 
 
 def bench_hosts() -> list[Host]:
     """One web host for measurements."""
-    return [Host("web", os.environ.get("DISTRO", "trixie"), ["demo.localhost"])]
+    return [Host("web", os.environ.get("DISTRO", NEWEST), ["demo.localhost"])]
 
 
 def scenario_hosts() -> list[Host]:
-    """Both supported releases side by side."""
+    """A host of every supported release, the newest first."""
     def names(host: str) -> list[str]:
         return [f"{name}{host}.example.test" for name in ("", "www.", "notes.", "hostile.", "httpbin.", "money.")]
-    return [Host("debian13", "trixie", names("debian13")), Host("debian12", "bookworm", names("debian12"))]
+    return [Host(f"debian{version}", release, names(f"debian{version}")) for version, release in reversed(DEBIAN.items())]
 
 
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
 SETS = {**{name: scenario_hosts for name in (*SCENARIOS, "images")}, "demo": demo_hosts, "bench": bench_hosts,
         "public": lambda: scenario_hosts()[:1]}
 # What a plain host lacks is proved by these hosts, which start from Debian's packages alone.
-START_PLAIN = {"default": ["debian13"], "images": ["debian13", "debian12"], "demo": ["web"], "bench": ["web"]}
+START_PLAIN = {"default": ["debian13"], "images": [f"debian{version}" for version in DEBIAN], "demo": ["web"], "bench": ["web"]}
 # Decides how the image of the others is made.
 PROVISION = [ROOT / path for path in ("molecule/shared/provision.yml", "plugins/module_utils/host_part/venvs.py", "roles/acme_cert/files/certbot.txt",
                                       "roles/app_release/files/uv.txt", "roles/app_release/files/bandit.txt", "roles/pip_audit/files/pip-audit.txt")]
@@ -240,7 +245,7 @@ class Set:
 
     def acme_servers(self) -> None:
         """Two instances of Pebble, Let's Encrypt's test server, with their root certificates."""
-        tag = image("trixie", "ca-certificates,openssl,pebble,python3,curl,procps")
+        tag = image(NEWEST, "ca-certificates,openssl,pebble,python3,curl,procps")
         script = "mkdir -p /etc/pebble; cd /etc/pebble; key=$(openssl rand -base64 32 | tr +/ -_ | tr -d =); echo $key > eab-key; "
         for name, settings in ACME_SERVERS.items():
             script += f"cat > {name}.json <<END\n{PEBBLE % settings}END\n"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ansible_collections.bulwark.flask.plugins.module_utils.distributions import DEBIAN
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs import cross, entry, renamed
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import CONTROL, POSITIVE, Advice, absolute_path, is_whole, setting
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import RULES
@@ -33,7 +34,6 @@ WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", 
          "str": "a text", "path": "an absolute path"}
 # Variables that may have several lines.
 OF_LINES = {("acme_cert", "provided_chain")}
-SUPPORTED = {"Debian": ("12", "13")}
 
 
 def nothing(env: Any) -> list[str]:
@@ -262,9 +262,9 @@ def role_value(where: str, role: str, option: str, value: Any, spec: Spec, unwri
 def distribution(facts: Mapping[str, Any]) -> list[str]:
     """Check the distribution of the host, if it is known."""
     name, version = facts.get("distribution"), str(facts.get("distribution_major_version"))
-    if name is None or version in SUPPORTED.get(name, ()):
+    if name is None or name == "Debian" and version in DEBIAN:
         return []
-    return [f"this host runs {name} {version}, which is not supported; use Debian {' or '.join(SUPPORTED['Debian'])}"]
+    return [f"this host runs {name} {version}, which is not supported; use Debian {' or '.join(DEBIAN)}"]
 
 
 def as_text(problems: Iterable[str], promise: str = "") -> str:

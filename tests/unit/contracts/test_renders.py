@@ -1,6 +1,7 @@
 """Every template of every role renders, whatever form a value is given in."""
 
 import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.distributions import DEBIAN
 from ansible_collections.bulwark.flask.tests.unit import support
 from ansible_collections.bulwark.flask.tests.unit.contracts import role_files
 
@@ -10,7 +11,7 @@ WRITTEN = {"int": [("7", 7)], "bool": [("true", True), ("no", False)]}
 @pytest.mark.parametrize(("role", "template"), role_files.templates())
 def test_a_template_renders_for_an_application_with_the_minimum_of_keys(role, template):
     least = {"name": "shop", "domains": ["shop.example.com"], "source": {"path": "/tmp"}, "wsgi": "shop:app"}
-    for distribution in ("12", "13"):
+    for distribution in DEBIAN:
         facts = {**support.FACTS, "distribution_major_version": distribution}
         found = support.render(role, template, flask_app=least, ansible_facts=facts)
         assert "Ansible managed" in found
