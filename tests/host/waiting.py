@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def wait_until(condition: Callable[[], Any], seconds: float, what: str, interval: float = 1) -> None:
+def wait_until(condition: Callable[[], Any], seconds: float, what: str, interval: float = 0.2) -> None:
     """Check until the condition is true; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -22,14 +22,19 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", 443), 10), serve
 '''
 
 
+def good() -> str:
+    """A new version of the source, without faults."""
+    return f"good-{time.time_ns()}"
+
+
 @pytest.fixture(name="live")
 def _live(servers: list[Any], playbooks: Playbooks) -> str:
-    """A good release is live on all hosts, and the source is that release's; returns its version."""
+    """A release without faults is live on all hosts, and the source is that release's; returns its version."""
     found = {version(site) for site in sites(servers)}
     if len(found) == 1 and min(found).startswith("good-"):
         working_copy.make(min(found))
         return min(found)
-    wanted = f"good-{time.time_ns()}"
+    wanted = good()
     working_copy.make(wanted)
     playbooks.good("deploy", app_release_force=True)
     assert {version(site) for site in sites(servers)} == {wanted}
@@ -37,7 +42,8 @@ def _live(servers: list[Any], playbooks: Playbooks) -> str:
 
 
 def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[Any], playbooks: Playbooks, live: str) -> None:
-    working_copy.make("next")
+    wanted = good()
+    working_copy.make(wanted)
     slow: list[bytes] = []
 
     def ask_slowly(site: Any) -> None:
@@ -61,11 +67,11 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
         load.__exit__()
     assert running.returncode == 0, output
     for site, load in zip(sites(servers), loads):
-        assert version(site) == "next"
+        assert version(site) == wanted
         assert len(load.requests) > 300
         assert load.failed() == []
         at_rest(site)
-    assert len(slow) == len(threads) and set(slow) == {live.encode(), b"next"}, "a slow request was cut off"
+    assert len(slow) == len(threads) and set(slow) == {live.encode(), wanted.encode()}, "a slow request was cut off"
     for step in ("build", "preflight", "pre_activate", "start", "health", "swap", "drain", "stop"):
         assert f"  {step} " in output, f"the step {step} is not said"
     remote = [line for line in output.splitlines() if line.startswith(("ok: [", "changed: ["))]
@@ -132,7 +138,8 @@ def test_commands_run_once_as_the_application_with_its_environment(servers: list
 
 
 def test_a_rollback_goes_back_and_stays_until_there_is_something_new(servers: list[Any], playbooks: Playbooks, live: str) -> None:
-    working_copy.make("regretted")
+    regretted = good()
+    working_copy.make(regretted)
     playbooks.good("deploy")
     left = [at_rest(site)["release"] for site in sites(servers)]
     with Load(sites(servers)[0]) as load:
@@ -148,7 +155,7 @@ def test_a_rollback_goes_back_and_stays_until_there_is_something_new(servers: li
     assert "was rolled back on" in run.words and set(run.count("changed").values()) == {0}, run.output
     assert {version(site) for site in sites(servers)} == {live}
     playbooks.good("deploy", app_release_force=True)
-    assert {version(site) for site in sites(servers)} == {"regretted"}
+    assert {version(site) for site in sites(servers)} == {regretted}
 
 
 def test_an_unknown_application_is_refused_by_name(playbooks: Playbooks) -> None:
