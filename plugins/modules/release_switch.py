@@ -97,7 +97,7 @@ def switch(params: dict[str, Any], predict: bool) -> dict[str, Any]:
         return live.answer(changed=False, previous=None, summary=[])
 
     def target() -> str:
-        return str(before) if restart else live.chosen("" if params["release"] == "previous" else params["release"])
+        return str(before) if restart else live.candidates().choose("" if params["release"] == "previous" else params["release"])
 
     if predict:
         release = target()

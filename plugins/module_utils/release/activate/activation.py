@@ -10,13 +10,10 @@ import grp
 import http.client
 import os
 import pwd
-import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.run import Inspection
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.tools import Facts
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history, symptoms
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import advice
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import advice, tasks
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import HealthCheck
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import (
     Instances,
@@ -34,7 +31,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.ins
 )
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.log_excerpt import explain
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.pages import Pages
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Ran, Units
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.rollback import Candidates
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Units
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder import hints
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import Record
@@ -45,12 +43,10 @@ from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment 
 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
 LOOK_AHEAD_SECONDS = 10
-TASK = ".task"  # ends the name of an instance that runs commands instead of serving
 FAILURE_LOG = "failure.log"
 PAGES = "pages.json"
 LONGEST_OUTPUT = 8000  # characters of an application's output in a message
 LONGEST_PAGE = 2 * 2**20
-OUTPUT_LINES = 40
 
 
 class Activation:
@@ -69,6 +65,7 @@ class Activation:
         self.instances = Instances(self.base, self.gid)
         self.releases = Releases(self.base)
         self.record = Record(self.base)
+        self.tasks = tasks.Tasks(options, self.units, self.instances, self.releases, self.hidden)
         self.shared = Shared(self.name, options.shared, found=history.read(self.base / RECORD).get("found", []))
         self.steps: dict[str, float] = {}
         self.warnings: list[str] = []
@@ -117,37 +114,9 @@ class Activation:
             and self.instances.socket(live).is_socket()
         )
 
-    def rollback_target(self) -> str | None:
-        """The good release that was live last before the present one."""
-        live = self.live_release()
-        found = [(str(self.record.status(name).get("time")), name) for name in self._finished()
-                 if name != live and self.record.state(name) == history.GOOD]
-        return max(found)[1] if found else None
-
-    def _finished(self) -> list[str]:
-        return [str(manifest["release"]) for manifest in self.releases.manifests()]
-
-    def chosen(self, to: str) -> str:
-        """The release `to` names for a rollback: an id, or empty for the one before."""
-        live = self.live_release()
-        if live is None:
-            raise ReleaseError("rollback", "No release is live, so there is nothing to roll back; deploy one.")
-        good = [name for name in self._finished() if self.record.state(name) == history.GOOD and name != live]
-        listed = f"Good ones: {', '.join(good)}." if good else "There is no other good one; deploy instead."
-        if not to:
-            target = self.rollback_target()
-            if target is None:
-                raise ReleaseError("rollback", f"{live} is live, and no good release before it is left; deploy instead.")
-            return target
-        if to not in self._finished():
-            raise ReleaseError("rollback", f"There is no release {to}. {listed}")
-        if to != live and to not in good:
-            status = self.record.status(to)
-            why = {history.ROLLED_BACK: "was rolled back", history.FAILED: "failed"}.get(
-                str(status.get("state")), "has never been live")
-            when = f" on {status['time']} by {status['by']}" if status else ""
-            raise ReleaseError("rollback", f"{to} {why}{when} and cannot be activated by a rollback. {listed}")
-        return to
+    def candidates(self) -> Candidates:
+        """The releases that a rollback can activate."""
+        return Candidates(self.releases, self.record, self.live_release())
 
     # --- after an interruption -------------------------------------------------------------------
 
@@ -167,7 +136,7 @@ class Activation:
 
     def retire(self, instance: str) -> None:
         """Let an instance finish its requests, then stop and remove it."""
-        if not instance.endswith(TASK):
+        if not instance.endswith(tasks.SUFFIX):
             self.drain(instance)
         self.units.stop(instance)
         self.instances.remove(instance)
@@ -176,21 +145,6 @@ class Activation:
         self.record.set_status(release, history.ROLLED_BACK, by, "rolled back")
 
     # --- before a release serves -------------------------------------------------------------------
-
-    @contextmanager
-    def _task(self, release: str) -> Iterator[str]:
-        """An instance of the release that runs commands and serves no clients."""
-        instance = f"{release}{TASK}"
-        if instance in self.instances.all():
-            self.retire(instance)
-        self.instances.create(instance, release)
-        try:
-            yield instance
-        finally:
-            self.retire(instance)
-
-    def _run(self, task: str, argv: list[str], timeout_seconds: int, **environment: str) -> Ran:
-        return self.units.run_once(task, argv, self.instances.folder / task, timeout_seconds, environment)
 
     def inspect(self, release: str, whole: bool) -> None:
         """Refuse a release that the policy does not allow; `whole` includes its source and packages."""
@@ -202,12 +156,12 @@ class Activation:
             inspection.inspect_packages()
         else:
             inspection.remember()
-        with self._task(release) as task:
+        with self.tasks.instance(release) as task:
             folder = self.instances.folder / task
             argv = inspection.prepare(folder)
-            ran = self._run(task, argv, self.options.inspection_timeout_seconds)
+            ran = self.tasks.run(task, argv, self.options.inspection_timeout_seconds)
             while self._keep(release, inspection.places(ran)):
-                ran = self._run(task, argv, self.options.inspection_timeout_seconds)
+                ran = self.tasks.run(task, argv, self.options.inspection_timeout_seconds)
             inspection.read(ran, self.advice)
         self.report, self.facts = inspection.evaluate(), inspection.facts
         self.timed("preflight")
@@ -224,31 +178,20 @@ class Activation:
             return f"\n{error}"
         return ""
 
-    def command(self, release: str, task: str, line: str) -> Ran:
-        """Run one command of the operator in the application's sandbox."""
-        venv = self.base / "releases" / release / "venv" / "bin"
-        path = f"{venv}:/usr/local/bin:/usr/bin:/bin"
-        ran = self._run(task, ["/usr/bin/env", *shlex.split(line)], self.options.command_timeout_seconds,
-                        PATH=path, FLASK_APP=self.options.wsgi, VIRTUAL_ENV=str(venv.parent))
-        ran = replace(ran, output=self.hidden(ran.output), errors=self.hidden(ran.errors))
-        with open(self.releases.folder / release / "commands.log", "a", encoding="utf-8") as log:
-            log.write("\n".join([f"{history.moment()} $ {line}", *filter(None, (ran.output, ran.errors)), f"[{ran.result}, exit status {ran.status}]", ""]))
-        return ran
-
     def commands(self, release: str, step: str, failed: Callable[[str], None]) -> None:
         """Run the operator's commands of a step; `failed` is called with a message for each that fails."""
         lines = getattr(self.options, step)
         if not lines:
             return
-        with self._task(release) as task:
+        with self.tasks.instance(release) as task:
             for line in lines:
-                ran = self.command(release, task, line)
+                ran = self.tasks.command(release, task, line)
                 # Only these are safe to repeat.
                 while not ran.ok and step == "prepare" and self._keep(release, self._written(ran.errors)):
-                    ran = self.command(release, task, line)
+                    ran = self.tasks.command(release, task, line)
                 if not ran.ok:
                     failed(f"A command of {step} failed ({ran.result}, exit status {ran.status}): {line}\n"
-                           f"{output_of(ran)}{self.advice(ran.errors)}")
+                           f"{tasks.output_of(ran)}{self.advice(ran.errors)}")
         self.timed(step)
 
     def run_before(self, release: str, step: str) -> None:
@@ -436,7 +379,7 @@ class Activation:
 
     def prune(self) -> list[str]:
         """Remove the releases beyond those to keep; returns them."""
-        keep = {self.rollback_target(), self.live_release()}
+        keep = {self.candidates().previous(), self.live_release()}
         pruned = [name for name in self.instances.releases_to_prune(self.options.keep_releases) if name not in keep]
         for release in pruned:
             shutil.rmtree(self.releases.folder / release)
@@ -449,9 +392,3 @@ class Activation:
         return {"instance": self.instances.live(), "release": release, "steps": self.steps,
                 "report": self.report, "pages": pages, "page_lines": self.page_lines, "warnings": self.warnings,
                 "kept": [str(self.shared.target), *self.shared.found] if self.shared.found else [], **more}
-
-
-def output_of(ran: Ran) -> str:
-    """The last lines of a command's output, indented."""
-    lines = (ran.output.rstrip() + "\n" + ran.errors.rstrip()).strip().splitlines()[-OUTPUT_LINES:]
-    return "\n".join(f"  {line}" for line in lines) or "  (no output)"

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import activation
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import activation, tasks
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import Activation
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.units import Ran
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import FAILED, GOOD, ROLLED_BACK, Record
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
@@ -40,25 +41,25 @@ def with_statuses(live: Activation, monkeypatch: pytest.MonkeyPatch, *statuses: 
 
 def test_the_rollback_target_is_the_good_release_that_was_live_last(live: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
     with_statuses(live, monkeypatch, ("r1", GOOD), ("r5", GOOD), ("r2", GOOD), ("r3", GOOD))
-    assert live.chosen("") == "r2"
+    assert live.candidates().choose("") == "r2"
     with_statuses(live, monkeypatch, ("r2", ROLLED_BACK))
-    assert live.chosen("") == "r5"
+    assert live.candidates().choose("") == "r5"
 
 
 @pytest.mark.parametrize(("state", "words"), [(ROLLED_BACK, "was rolled back on"), (FAILED, "failed on"), ("", "has never been live")])
 def test_a_rollback_to_a_bad_release_is_refused(live: Activation, monkeypatch: pytest.MonkeyPatch, state: str, words: str) -> None:
     with_statuses(live, monkeypatch, ("r1", GOOD), ("r3", GOOD), *([("r2", state)] if state else []))
     with pytest.raises(ReleaseError, match=words) as refused:
-        live.chosen("r2")
+        live.candidates().choose("r2")
     assert "Good ones: r1" in str(refused.value)
 
 
 def test_without_an_earlier_good_release_a_rollback_is_refused(live: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
     with_statuses(live, monkeypatch, ("r3", GOOD), ("r4", FAILED))
     with pytest.raises(ReleaseError, match="no good release before it"):
-        live.chosen("")
+        live.candidates().choose("")
     with pytest.raises(ReleaseError, match="There is no release r9"):
-        live.chosen("r9")
+        live.candidates().choose("r9")
 
 
 def test_the_rollback_target_is_not_pruned(live: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,9 +124,9 @@ def test_places_that_were_found_are_kept_in_later_releases(tmp_path: Path, make_
 
 
 def test_the_end_of_a_commands_output_is_shown() -> None:
-    ran = activation.Ran(1, "exit-code", "".join(f"line {n}\n" for n in range(100)), "boom\n")
-    assert activation.output_of(ran).splitlines()[-2:] == ["  line 99", "  boom"]
-    assert activation.output_of(activation.Ran(1, "timeout", "", "")) == "  (no output)"
+    ran = Ran(1, "exit-code", "".join(f"line {n}\n" for n in range(100)), "boom\n")
+    assert tasks.output_of(ran).splitlines()[-2:] == ["  line 99", "  boom"]
+    assert tasks.output_of(Ran(1, "timeout", "", "")) == "  (no output)"
 
 
 def test_an_instance_whose_socket_was_deleted_is_replaced(live: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
