@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write what is generated from the roles' argument specifications and from the checks of the inspection.
 
-The comments of the roles' defaults, the tables of variables in their READMEs, docs/flask_apps.md (every key of an
+The comments and values of the roles' defaults, the tables of variables in their READMEs, docs/flask_apps.md (every key of an
 inventory), docs/flask_apps.schema.json (the same for editors), the table of checks in docs/preflight.md, and the releases
 of Debian in the roles' metadata.
 
@@ -29,6 +29,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.policy imp
 
 # Ansible's markup for code, values and options; the text can contain one pair of brackets.
 MARKED = re.compile(r"[CVO]\(((?:[^()]|\([^()]*\))*)\)")
+# A default that is nothing but the key of an entry and a value.
+FROM_ENTRY = re.compile(r"\{\{ (flask_app(?:\.\w+)+) \| default\(('[^']*'|\[[^\]]*\]|\{[^}]*\}|-?[\d.]+|true|false)\) \}\}")
 BEGIN, END = "<!-- variables: begin -->", "<!-- variables: end -->"
 CHECKS_BEGIN, CHECKS_END = "<!-- checks: begin -->", "<!-- checks: end -->"
 # The keys of an entry that several roles read: the role whose specification describes each, and an example.
@@ -181,15 +183,59 @@ def comment(option: dict[str, Any]) -> str:
     return "\n".join(textwrap.wrap(text, 118, initial_indent="# ", subsequent_indent="# ", break_long_words=False, break_on_hyphens=False))
 
 
+def literal(value: Any) -> str:
+    """A value as Jinja writes it."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def default_line(name: str, role: str, per_app: bool, value: Any) -> str:
+    """A variable with its default; for a role of applications, what the entry says comes first."""
+    if not per_app:
+        return f"{name}: {yaml.safe_dump([value], default_flow_style=True, width=1000).strip()[1:-1]}"
+    short = name[len(role) + 1:]
+    return f'{name}: "{{{{ flask_app.{short if is_key(role, short) else f"{role}.{short}"} | default({literal(value)}) }}}}"'
+
+
+def current_block(block: list[str], name: str, role: str, option: dict[str, Any], per_app: bool) -> list[str]:
+    """The lines of a variable, with the default of the specification. A computed default stays as it is."""
+    value = yaml.safe_load("\n".join(block))[name]
+    if "default" not in option:
+        return block
+    if isinstance(value, str) and (found := FROM_ENTRY.fullmatch(value)):
+        return [f'{name}: "{{{{ {found.group(1)} | default({literal(option["default"])}) }}}}"']
+    is_computed = isinstance(value, str) and "{{" in value
+    return block if is_computed or value == option["default"] else [default_line(name, role, per_app, option["default"])]
+
+
 def defaults(role: str, points: dict[str, Any]) -> str:
-    """A role's defaults/main.yml with current comments; order, values and headings stay."""
-    lines: list[str] = []
-    for line in (ROOT / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8").splitlines():
+    """A role's defaults/main.yml: comments and defaults of the specification; order, headings and computed values stay.
+
+    A variable that is missing is added after the one before it in the specification.
+    """
+    options, per_app = points["main"]["options"], f"{role}_name" in points["main"]["options"]
+    text = (ROOT / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8")
+    blocks: list[tuple[str, list[str]]] = []  # a variable and its lines; other lines have no variable
+    for line in text.splitlines():
         if found := re.match(r"(\w+):", line):
+            blocks.append((found.group(1), [line]))
+        elif line.startswith(" ") and blocks and blocks[-1][0]:
+            blocks[-1][1].append(line)
+        else:
+            blocks.append(("", [line]))
+    before = ""
+    for name, option in options.items():
+        names = [known for known, _lines in blocks]
+        if name not in names and before in names and "default" in option and (role, name[len(role) + 1:]) not in OF_A_RUN:
+            blocks.insert(names.index(before) + 1, (name, [default_line(name, role, per_app, option["default"])]))
+        before = name if name in [known for known, _lines in blocks] else before
+    lines: list[str] = []
+    for name, block in blocks:
+        if name:
             while lines[-1].startswith("#"):
                 lines.pop()
-            lines += [""] * bool(lines[-1]) + [comment(points["main"]["options"][found.group(1)])]
-        lines.append(line)
+            lines += [""] * bool(lines[-1]) + [comment(options[name])]
+            block = current_block(block, name, role, options[name], per_app)
+        lines += block
     return "\n".join(lines) + "\n"
 
 
