@@ -6,9 +6,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import support
+from ansible_collections.bulwark.flask.tests.unit import support
+from ansible_collections.bulwark.flask.tests.unit.checkout import ROLES
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
 SCRIPTS = sorted(path for path in ROLES.glob("*/templates/**/*.j2") if path.read_text(encoding="utf-8").startswith(("#!/bin/sh", "#!/bin/bash")))
 
 
