@@ -53,5 +53,4 @@ def test_nothing_is_packed_that_is_no_file_of_the_repository(packed: set[str], t
 
 def test_every_file_of_the_collection_is_packed(packed: set[str], tracked: set[str]) -> None:
     development = {name for name in tracked if name.startswith(DEVELOPMENT) or name in DEVELOPMENT_FILES}
-    ignored = {name for name in tracked if name.startswith("tests/sanity/")}
-    assert (tracked - development) | ignored == packed
+    assert tracked - development == packed
