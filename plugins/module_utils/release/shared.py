@@ -101,7 +101,7 @@ def _can_be_kept(root: Path, path: Path) -> bool:
     parents = [parent for parent in path.parents if root in parent.parents]
     if any(parent.is_symlink() or parent.exists() and not parent.is_dir() for parent in parents) or path.suffix in CODE:
         return False
-    return not path.is_dir() or not any(PurePosixPath(file).suffix in CODE for _unused, _unused, files in os.walk(path) for file in files)
+    return not path.is_dir() or not any(PurePosixPath(file).suffix in CODE for _folder, _folders, files in os.walk(path) for file in files)
 
 
 class Shared:
