@@ -87,13 +87,18 @@ applications: hosts  ## Own and public applications, deployed with few lines and
 	@cat build/applications.md build/public.md
 
 .PHONY: bench
-bench: hosts  ## Wall time and tasks of a first and of a no-op run; releases under load, for ten minutes
+bench: hosts  ## What a host serves beside a common stack; a first and a no-op run; releases under load
+	@tools/bench_serving.py
 	@tools/bench.py
 	@PYTHONPATH=tests:molecule/release/tests tools/bench_release.py
 
 .PHONY: faults
 faults: hosts  ## Break a host, one fault at a time, and run the playbook: a table of what is served and repaired, half an hour
 	@tools/faults.py
+
+.PHONY: bench-quick
+bench-quick: hosts  ## What a host serves beside a common stack, measured for a minute; it keeps its hosts
+	@tools/bench_serving.py --quick --keep
 
 .PHONY: test
 test: hosts  ## Lint, sanity, unit tests and the sample, side by side

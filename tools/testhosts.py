@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Plain Debian hosts and an ACME server in containers, for the demo and the tests.
 
-    testhosts.py up demo|bench|SCENARIO         make what is missing, start what is stopped
-    testhosts.py down demo|bench|SCENARIO       remove all of it
-    testhosts.py down molecule                  the same for every scenario
+    testhosts.py up demo|bench|serving|SCENARIO      make what is missing, start what is stopped
+    testhosts.py down demo|bench|serving|SCENARIO    remove all of it
+    testhosts.py down molecule                       the same for every scenario
 
-State is below build/demo/, build/bench/ and build/molecule/<scenario>/: the SSH key, known_hosts,
+State is below build/demo/, build/bench/, build/serving/ and build/molecule/<scenario>/: the SSH key, known_hosts,
 each host's address, the CA's root certificate (ca.pem) and the certificate of its own listener. Every set
 has containers and a network of its own. BULWARK_PREFIX begins their names, for two checkouts on one
 machine. Needs podman, mmdebstrap and root (or sudo).
@@ -72,6 +72,11 @@ def bench_hosts() -> list[Host]:
     return [Host("web", os.environ.get("DISTRO", NEWEST), ["demo.localhost"])]
 
 
+def serving_hosts() -> list[Host]:
+    """What is measured while it serves, and the stack it is compared with."""
+    return [Host("ours", NEWEST, ["ours.test"]), Host("common", NEWEST, ["common.test"])]
+
+
 def scenario_hosts() -> list[Host]:
     """A host of every supported release, the newest first."""
     def names(host: str) -> list[str]:
@@ -81,7 +86,7 @@ def scenario_hosts() -> list[Host]:
 
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
 SETS = {**{name: scenario_hosts for name in (*SCENARIOS, "images")}, "demo": demo_hosts, "bench": bench_hosts,
-        "public": lambda: scenario_hosts()[:1]}
+        "serving": serving_hosts, "public": lambda: scenario_hosts()[:1]}
 # What a plain host lacks is proved by these hosts, which start from Debian's packages alone.
 START_PLAIN = {"default": ["debian13"], "images": [f"debian{version}" for version in DEBIAN], "demo": ["web"], "bench": ["web"]}
 # Decides how the image of the others is made.
@@ -169,7 +174,7 @@ class Set:
     def __init__(self, name: str) -> None:
         self.name = name
         self.hosts = SETS[name]()
-        self.folder = ROOT / "build" / ("" if name in ("demo", "bench") else "molecule") / name
+        self.folder = ROOT / "build" / ("" if name in ("demo", "bench", "serving") else "molecule") / name
         self.network = f"{PREFIX}-{name}"
 
     def container(self, host: str) -> str:
@@ -311,7 +316,7 @@ class Set:
 
     def down(self) -> None:
         """Remove everything."""
-        for name in ["pebble", "auditor", *[host.name for host in self.hosts]]:
+        for name in ["pebble", "auditor", "client", *[host.name for host in self.hosts]]:
             podman("rm", "--force", "--ignore", "--time", "2", self.container(name))
         podman("network", "rm", "--force", self.network, check=False)
         self.take_back()

@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""Measure what a host serves, beside the stack of common tutorials on the same machine.
+
+    bench_serving.py [--quick] [--keep]
+
+Two containers of one image: one converged by site.yml, the other set up by tools/bench/common-stack.sh. wrk, in a
+third container, measures them in turn, several times, and the medians are compared. A figure under its bar is named.
+`--quick` measures for less time. `--keep` leaves the hosts for the next run. Writes build/bench-serving.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import testhosts
+from testhosts import ROOT, Set, podman
+
+HERE = ROOT / "tools" / "bench"
+APP = ROOT / "build" / "bench-app"
+HOSTS = {"common": "common.test", "ours": "ours.test"}
+INVENTORY = """\
+all:
+  hosts:
+    ours:
+      ansible_host: {address}
+      ansible_user: root
+      ansible_ssh_private_key_file: {folder}/id_ed25519
+      ansible_ssh_common_args: -o UserKnownHostsFile={folder}/known_hosts
+  vars:
+    acme_cert_email: ops@ours.test
+    acme_cert_directory_url: https://pebble:14000/dir
+    acme_cert_ca_bundle: /usr/local/share/acme-listener.pem
+    pip_audit_osv_url: http://pebble:8000/clean/v1/query
+    flask_apps:
+      tiny:
+        domains: [ours.test]
+        source: {{path: {app}}}
+        wsgi: minimal:app
+        static: {{/static/: static}}
+        health_path: /healthz
+        # All requests come from one address.
+        nginx_site: {{rate_limit_exempt: ["{client}"]}}
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk requests."""
+
+    path: str
+    clients: int
+    headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table. `better` is 1 where more is better, -1 where less is; `bar` is the ratio to reach."""
+
+    name: str
+    load: Load
+    value: Callable[[dict[str, float]], float]
+    better: int
+    bar: float
+
+    def met(self, ratio: float) -> bool:
+        """Whether a ratio reaches the bar."""
+        return ratio >= self.bar if self.better > 0 else ratio <= self.bar
+
+
+def rate(run: dict[str, float]) -> float:
+    """Requests per second."""
+    return run["requests"] / run["seconds"]
+
+
+def p99(run: dict[str, float]) -> float:
+    """Milliseconds within which 99 of 100 requests were answered."""
+    return run["p99_ms"]
+
+
+def cpu(run: dict[str, float]) -> float:
+    """Microseconds of the host's processors per request."""
+    return run["cpu_us"] / run["requests"]
+
+
+def size(run: dict[str, float]) -> float:
+    """Bytes received per request."""
+    return run["bytes"] / run["requests"]
+
+
+DYNAMIC = {clients: Load("/", clients) for clients in (8, 32, 200)}
+STATIC = Load("/static/picture.png", 8)
+TEXT = Load("/static/text.css", 8, ("Accept-Encoding: gzip",))
+CONNECTION = Load("/static/picture.png", 8, ("Connection: close",))
+FIGURES = [
+    Figure("tiny page, 8 clients: requests/s", DYNAMIC[8], rate, 1, 1.3),
+    Figure("tiny page, 8 clients: p99 (ms)", DYNAMIC[8], p99, -1, 1.0),
+    Figure("tiny page, 8 clients: CPU per request (µs)", DYNAMIC[8], cpu, -1, 0.8),
+    Figure("tiny page, 32 clients: requests/s", DYNAMIC[32], rate, 1, 1.3),
+    Figure("tiny page, 200 clients: requests/s", DYNAMIC[200], rate, 1, 1.2),
+    Figure("file of 20 KB: requests/s", STATIC, rate, 1, 1.2),
+    Figure("text of 40 KB, gzip: requests/s", TEXT, rate, 1, 1.0),
+    Figure("text of 40 KB, gzip: bytes", TEXT, size, -1, 1.0),
+    Figure("connection per request: requests/s", CONNECTION, rate, 1, 1.25),
+    Figure("connection per request: CPU per request (µs)", CONNECTION, cpu, -1, 0.8),
+]
+# Memory that is not shared, or the share of it (PSS), by program.
+MEMORY = r"""
+total() { for pid in $(pgrep -f "$1"); do cat /proc/$pid/smaps_rollup 2>/dev/null || :; done | awk '/^Pss:/ {sum += $2} END {print int(sum / 1024)}'; }
+echo $(($(total '^nginx:') + $(total 'bin/(python.* -m )?gunicorn')))
+"""
+
+
+def application() -> bytes:
+    """Write the application: the smallest example, with two files. Returns a tar archive of it and gunicorn's lock."""
+    shutil.rmtree(APP, ignore_errors=True)
+    shutil.copytree(ROOT / "examples" / "minimal", APP)
+    (APP / "static").mkdir()
+    (APP / "static" / "picture.png").write_bytes(bytes(number * number % 251 for number in range(20_000)))
+    lines = (f".part-{number} > a:hover {{ margin: {number % 7}px; color: #{number * 7919 % 4096:03x} }}\n" for number in range(2000))
+    (APP / "static" / "text.css").write_text("".join(lines)[:40_000], encoding="ascii")
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.add(APP, ".")
+        tar.add(ROOT / "roles" / "app_release" / "files" / "gunicorn.txt", "gunicorn.txt")
+    return archive.getvalue()
+
+
+class Bench:
+    """The hosts and the client."""
+
+    def __init__(self) -> None:
+        self.hosts = Set("serving")
+        self.client = self.hosts.container("client")
+
+    def up(self) -> None:
+        """Bring up what is missing. Both hosts serve the application afterwards."""
+        archive = application()
+        self.hosts.up()
+        self.hosts.execute("common", f"cat > /root/setup.sh <<'SETUP'\n{(HERE / 'common-stack.sh').read_text(encoding='utf-8')}SETUP")
+        self.hosts.execute("common", "sh /root/setup.sh", archive)
+        tag = testhosts.image(testhosts.NEWEST, "wrk")
+        podman("rm", "--force", "--ignore", "--time", "0", self.client)
+        podman("run", "--detach", "--name", self.client, "--network", self.hosts.network, *testhosts.RIGHTS[2:], tag, "sleep", "infinity")
+        self.hosts.execute("client", "cat > /report.lua", (HERE / "report.lua").read_bytes())
+        client = podman("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.client)
+        inventory = self.hosts.folder / "inventory.yml"
+        inventory.write_text(INVENTORY.format(address=self.hosts.address("ours"), folder=self.hosts.folder, app=APP, client=client), encoding="utf-8")
+        done = subprocess.run(["ansible-playbook", "-i", str(inventory), "playbooks/site.yml"], capture_output=True, text=True, check=False, cwd=ROOT)
+        if done.returncode:
+            sys.exit(done.stdout[-3000:])
+
+    def run(self, host: str, load: Load, seconds: float) -> dict[str, float]:
+        """Put a load on a host, and return what wrk reports and the host's CPU time."""
+        headers = [part for header in load.headers for part in ("--header", header)]
+        before = self._cpu(host)
+        out = podman("exec", self.client, "wrk", "--threads=1", f"--connections={load.clients}", f"--duration={seconds:g}s", "--script=/report.lua",
+                     *headers, f"https://{HOSTS[host]}:443{load.path}")
+        found: dict[str, float] = json.loads(out.splitlines()[-1])
+        if found["failed"]:
+            sys.exit(f"{host}: {found['failed']} of {found['requests']} requests of {load} failed\n{out}")
+        return {**found, "cpu_us": (self._cpu(host) - before) / 1000}
+
+    def _cpu(self, host: str) -> int:
+        """The CPU time of a host so far, in nanoseconds."""
+        return int(podman("stats", "--no-stream", "--format", "{{.CPUNano}}", self.hosts.container(host)))
+
+    def memory(self, host: str) -> int:
+        """Memory of nginx and gunicorn, in MiB."""
+        return int(self.hosts.execute(host, MEMORY))
+
+
+def measure(bench: Bench, rounds: int, seconds: float) -> list[dict[str, object]]:
+    """The lines of the table. Each load runs on both hosts in turn, which begin alternately."""
+    memory = {host: float(bench.memory(host)) for host in HOSTS}
+    runs: dict[Load, dict[str, list[dict[str, float]]]] = {}
+    for load in dict.fromkeys(figure.load for figure in FIGURES):
+        runs[load] = {host: [] for host in HOSTS}
+        for number in range(rounds):
+            for host in (list(HOSTS), list(reversed(HOSTS)))[number % 2]:
+                runs[load][host].append(bench.run(host, load, seconds))
+    lines = []
+    for figure in FIGURES:
+        values = {host: statistics.median(figure.value(run) for run in runs[figure.load][host]) for host in HOSTS}
+        ratio = values["ours"] / values["common"]
+        lines.append({"figure": figure.name, **values, "ratio": ratio, "bar": f"{'≥' if figure.better > 0 else '≤'} {figure.bar}", "met": figure.met(ratio)})
+    ratio = memory["ours"] / memory["common"]
+    lines.append({"figure": "memory at rest: nginx and gunicorn (MiB)", **memory, "ratio": ratio, "bar": "≤ 1.0", "met": ratio <= 1})
+    return lines
+
+
+def table(lines: list[dict[str, object]]) -> str:
+    """The lines as a table, and the names of those under their bar."""
+    rows = [f"{'':46}{'common':>10}{'ours':>10}{'ratio':>8}  bar"]
+    rows += [f"{line['figure']:46}{line['common']:>10,.1f}{line['ours']:>10,.1f}{line['ratio']:>8.2f}  {line['bar']:6}{'' if line['met'] else '  not met'}"
+             for line in lines]
+    under = [str(line["figure"]) for line in lines if not line["met"]]
+    return "\n".join([*rows, "", f"Under the bar: {'; '.join(under) or 'none'}"])
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="three rounds of one second")
+    parser.add_argument("--keep", action="store_true", help="leave the hosts for the next run")
+    given = parser.parse_args()
+    bench, began = Bench(), time.monotonic()
+    try:
+        bench.up()
+        print(f"both hosts serve after {time.monotonic() - began:.0f} s", flush=True)
+        lines = measure(bench, *((3, 1) if given.quick else (5, 4)))
+    finally:
+        if not given.keep:
+            bench.hosts.down()
+    (ROOT / "build" / "bench-serving.json").write_text(json.dumps(lines, indent=2) + "\n", encoding="utf-8")
+    print(table(lines))
+    print(f"{time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()
