@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import contextvars
-import re
-from typing import Any
-
-import pytest
 from ansible_collections.bulwark.flask.tests.unit import support
 
 
@@ -60,25 +54,3 @@ def test_memory_and_processors_of_the_host_are_readable_and_its_command_line_is_
     hidden = " ".join(line for line in lines if line.startswith("InaccessiblePaths=")).split()
     assert not [path for path in hidden if path.endswith(("/meminfo", "/stat", "/cpuinfo"))]
     assert {"-/proc/kallsyms", "-/proc/modules"} <= set(hidden)
-
-
-@pytest.fixture
-def from_web_server() -> Any:
-    """The class that is put around an application, out of the rendered configuration."""
-    wanted = ("FromWebServer", "WELL_FORMED", "ADDRESS", "REQUEST_ID")
-    tree = ast.parse(support.render("gunicorn_app", "gunicorn.conf.py.j2"))
-    tree.body = [node for node in tree.body if getattr(node, "name", None) in wanted
-                 or isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) in wanted]
-    names: dict[str, Any] = {"re": re, "contextvars": contextvars}
-    exec(compile(tree, "gunicorn.conf.py", "exec"), names)
-    return names["FromWebServer"]
-
-
-@pytest.mark.parametrize(("peer", "sent", "seen"), [
-    ("", "203.0.113.7", "203.0.113.7"), ("", "2001:db8::1", "2001:db8::1"), ("", "", ""), ("", "203.0.113.7, 10.0.0.1", ""),
-    ("", "<script>", ""), ("127.0.0.1", "203.0.113.7", "127.0.0.1")])
-def test_the_client_address_comes_from_nginx_for_a_peer_without_one(
-        from_web_server: Any, peer: str, sent: str, seen: str) -> None:
-    environ = {"REMOTE_ADDR": peer, "HTTP_X_FORWARDED_FOR": sent}
-    from_web_server(lambda environ, start_response: environ["REMOTE_ADDR"])(environ, None)
-    assert environ["REMOTE_ADDR"] == seen
