@@ -346,9 +346,10 @@ def test_files_with_a_hash_in_their_name_are_immutable(path: str, forever: bool)
     pytest.fail("a file that is kept for no time")
 
 
-def test_brotli_and_compressed_files_are_optional() -> None:
-    assert "brotli" not in site(static_precompressed=True) and values(site(static_precompressed=True), "gzip_static") == ["on"]
-    text = site(brotli=True, static_precompressed=True)
+def test_brotli_takes_the_place_of_files_compressed_with_gzip() -> None:
+    assert "brotli" not in site() and values(location(site(), "^~ /static/"), "gzip_static") == ["on"]
+    text = site(brotli=True)
+    assert "gzip_static" not in text
     assert values(location(text, "^~ /static/"), "brotli") == ["on"] and "brotli_static" not in text
     assert values(location(text, "/ {"), "brotli") == ["off"] and values(location(site(brotli=True, gzip_responses=True), "/ {"), "brotli") == ["on"]
 

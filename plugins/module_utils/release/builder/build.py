@@ -302,6 +302,9 @@ class Build:
             links = finish.copy_static(finish.find_static(roots, wanted), target / finish.static_target(prefix))
             if links:
                 self.warnings.append(f"links among the static files are not served: {', '.join(links[:5])}")
+        replaced = finish.compress(target)
+        if replaced:
+            self.warnings.append(f"not what their names say, and compressed anew: {', '.join(replaced[:5])}")
         finish.publish(target, self.gid)
 
     def _manifest(self, release: Path, found: str) -> dict[str, Any]:

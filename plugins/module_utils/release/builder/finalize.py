@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import stat
 import subprocess
+import zlib
 from pathlib import Path, PurePosixPath
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
+
+# Kinds of files that get a compressed one beside them, from this size on (bytes).
+TEXTS = frozenset({".css", ".csv", ".htm", ".html", ".js", ".json", ".map", ".mjs", ".svg", ".txt", ".wasm", ".webmanifest", ".xml"})
+SHORTEST = 1000
 
 
 def static_target(prefix: str) -> str:
@@ -45,6 +51,34 @@ def copy_static(source: Path, destination: Path) -> list[str]:
             shutil.copyfile(item.path, destination / item.name, follow_symlinks=False)
             shutil.copystat(item.path, destination / item.name, follow_symlinks=False)
     return left_out
+
+
+def compress(root: Path) -> list[str]:
+    """Compress texts below a directory once, as the web server sends `X.gz` for X to clients that take gzip.
+
+    :returns: files `X.gz` of the source that were not the compressed X, and were replaced by it
+    """
+    replaced = []
+    for folder, _unused, names in os.walk(root):
+        for path in (Path(folder, name) for name in sorted(names)):
+            packed = path.with_name(f"{path.name}.gz")
+            if packed.is_file() and not _holds(packed, path):
+                replaced.append(str(packed))
+            elif packed.exists() or path.suffix.lower() not in TEXTS or path.stat().st_size < SHORTEST:
+                continue
+            packed.write_bytes(gzip.compress(path.read_bytes(), 9, mtime=0))
+            shutil.copystat(path, packed)
+    return replaced
+
+
+def _holds(packed: Path, path: Path) -> bool:
+    """Whether a compressed file has the contents of another one."""
+    data = path.read_bytes()
+    try:
+        with gzip.open(packed) as file:
+            return file.read(len(data) + 1) == data
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def publish(root: Path, gid: int) -> None:

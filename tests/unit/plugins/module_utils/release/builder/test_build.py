@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gzip
 import os
 import stat
 import sys
@@ -201,6 +202,30 @@ def test_links_among_static_files_are_not_followed(tmp_path: Path) -> None:
     left_out = finish.copy_static(tmp_path / "s", tmp_path / "out/static")
     assert sorted(Path(path).name for path in left_out) == ["etc", "passwd"]
     assert [path.name for path in (tmp_path / "out").rglob("*")] == ["static", "css", "a.css"]
+
+
+def test_texts_are_compressed_once_for_the_web_server(tmp_path: Path) -> None:
+    text = b"a { color: red }\n" * 200
+    for name, data in (("css/a.css", text), ("b.JS", text), ("short.css", b"a {}"), ("photo.jpg", text), ("own.csv", text)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "own.csv.gz").write_bytes(gzip.compress(text, 1))
+    own = (tmp_path / "own.csv.gz").read_bytes()
+    os.utime(tmp_path / "css/a.css", (1, 1))
+    assert finish.compress(tmp_path) == []
+    assert sorted(path.name for path in tmp_path.rglob("*.gz")) == ["a.css.gz", "b.JS.gz", "own.csv.gz"]
+    assert gzip.decompress((tmp_path / "css/a.css.gz").read_bytes()) == text
+    assert (tmp_path / "css/a.css.gz").stat().st_mtime == 1, "Last-Modified is the same for both"
+    assert (tmp_path / "own.csv.gz").read_bytes() == own
+
+
+@pytest.mark.parametrize("stale", [gzip.compress(b"b {}"), gzip.compress(b"a { }" * 2), gzip.compress(b"a { }")[:-9], b"no gzip", b""],
+                         ids=["other", "longer", "cut off", "another format", "empty"])
+def test_a_compressed_file_of_another_text_is_replaced(tmp_path: Path, stale: bytes) -> None:
+    (tmp_path / "a.bin").write_bytes(b"a { }")
+    (tmp_path / "a.bin.gz").write_bytes(stale)
+    assert finish.compress(tmp_path) == [str(tmp_path / "a.bin.gz")]
+    assert gzip.decompress((tmp_path / "a.bin.gz").read_bytes()) == b"a { }"
 
 
 @pytest.mark.parametrize("wanted", ["../x", "/etc", "gone", "link"])
