@@ -58,6 +58,24 @@ for mark in GIVEN["marks"]:
 print(json.dumps(found))
 '''
 
+# Lines that accounts of the host try to write to the application's journal, past every unit.
+FORGED = r'''
+PROGRAM = """
+import socket, sys
+for name, kind in (("socket", socket.SOCK_DGRAM), ("stdout", socket.SOCK_STREAM)):
+    try:
+        with socket.socket(socket.AF_UNIX, kind) as s:
+            s.connect("/run/systemd/journal.%s/%s" % (sys.argv[1], name))
+            s.sendall(b"MESSAGE=x\\n" if name == "socket" else b"")
+            print(name)
+    except PermissionError:
+        pass
+"""
+accounts = ["nobody", "www-data", GIVEN["app"] + "-build", GIVEN["app"]]
+print(json.dumps({account: output("runuser", "-u", account, "--", "python3", "-c", PROGRAM, GIVEN["app"]).decode().split()
+                  for account in accounts}))
+'''
+
 FILES = r'''
 app = GIVEN["app"]
 journal = "/var/log/journal/%s.%s" % (open("/etc/machine-id").read().strip(), app)
@@ -158,3 +176,7 @@ def test_logs_are_private_limited_and_rotated(site: Any, remember: Callable[...,
     assert files["journal"], "its journal is not kept on disk"
     assert "SystemMaxUse=" in files["limits"] and "MaxRetentionSec=" in files["limits"]
     assert files["rotation"] == 0
+
+
+def test_only_the_account_of_the_application_can_write_to_its_journal(site: Any) -> None:
+    assert site.ask(FORGED) == {"nobody": [], "www-data": [], f"{site.name}-build": [], site.name: ["socket", "stdout"]}

@@ -116,6 +116,46 @@ accounts = ["www-data", "nobody"] + GIVEN["others"]
 print(json.dumps({"mode": mode(path), "reaches": {account: reaches(account) for account in accounts}}))
 '''
 
+# Every unix socket that the service can connect to: those of its file system, and abstract ones of its network.
+REACHABLE = AS_THE_SERVICE + r'''
+PROGRAM = """
+import json, os, socket, stat
+def connects(path):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
+        with socket.socket(socket.AF_UNIX, kind) as client:
+            try:
+                client.connect(path)
+                return True
+            except OSError:
+                continue
+    return False
+found = []
+for folder, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if os.path.join(folder, name) not in ("/proc", "/sys", "/usr")]
+    found += [path for path in (os.path.join(folder, name) for name in names)
+              if len(path) < 108 and stat.S_ISSOCK(os.lstat(path).st_mode) and connects(path)]
+names = {line.split()[7] for line in open("/proc/net/unix") if len(line.split()) == 8}
+found += sorted(name for name in names if name.startswith("@") and connects("\\0" + name[1:]))
+print(json.dumps(found))
+"""
+print(json.dumps(as_the_service(GIVEN["app"], PROGRAM)))
+'''
+
+# Paths that the unit hides and the host has, and those of them that the live instance sees.
+HIDDEN = r'''
+unit = live(GIVEN["app"])[1]
+shown = properties(unit, "InaccessiblePaths", "MainPID")
+hidden = [path for path in (word.lstrip("-") for word in shown["InaccessiblePaths"].split()) if os.path.exists(path)]
+mounts = {line.split()[4] for line in open("/proc/%s/mountinfo" % shown["MainPID"])}
+print(json.dumps({"hidden": hidden, "seen": [path for path in hidden if os.path.realpath(path) not in mounts]}))
+'''
+
+# Units that have failed, at the boot or since. A container loads no kernel modules.
+FAILED = '''
+lines = output("systemctl", "list-units", "--failed", "--no-legend", "--plain").decode().splitlines()
+print(json.dumps([line for line in lines if not line.startswith("systemd-modules-load.service ")]))
+'''
+
 ACCOUNT = r'''
 import pwd
 account = pwd.getpwnam(GIVEN["app"])
@@ -224,6 +264,26 @@ def test_it_cannot_see_files_of_other_applications(site: Any, tries: Any) -> Non
 def test_it_reaches_no_system_bus(tries: Any) -> None:
     for path in ("/run/dbus/system_bus_socket", "/run/systemd/private"):
         assert tries["connect"][path] in ("EACCES", "ENOENT", "ECONNREFUSED"), path
+
+
+# The start of a service is reported to systemd, and the journal is the application's own. Databases have access controls of their own.
+REACHABLE_SOCKETS = ("/run/systemd/notify", "/run/systemd/journal/", "/run/session-store/", "/run/postgresql/", "/run/mysqld/")
+
+
+def test_it_connects_to_no_socket_beyond_a_list(site: Any, remember: Callable[..., Any]) -> None:
+    found = remember(site, REACHABLE)
+    assert "/run/systemd/notify" in found, "it found none"
+    assert [path for path in found if not path.startswith(REACHABLE_SOCKETS)] == []
+
+
+def test_what_is_hidden_from_it_was_there_before_it(site: Any, remember: Callable[..., Any]) -> None:
+    found = remember(site, HIDDEN)
+    assert "/etc/flask-secrets" in found["hidden"]
+    assert found["seen"] == [], "these were made after its start, and it sees them"
+
+
+def test_no_unit_of_the_host_has_failed(server: Any) -> None:
+    assert server.ask(FAILED) == []
 
 
 def test_it_cannot_see_processes_of_other_accounts(processes: Any, tries: Any) -> None:

@@ -44,6 +44,7 @@ BELOW_OURS = (
     "/var/lib/acme-cert/placeholder/{name}", "/var/lib/systemd/timers/stamp-acme-cert-renew@{name}.timer", "/var/lib/pip-audit/{name}",
     f"{UNITS}/gunicorn-{{name}}@.service.d", f"{UNITS}/acme-cert-renew@{{name}}.service.d",
     f"{UNITS}/acme-cert-renew@{{name}}.rsa.service.d", f"{UNITS}/flask-logs-{{name}}.service",
+    f"{UNITS}/systemd-journald@{{name}}.socket.d",
 )
 # Units of an application, as patterns of systemctl.
 RUNNING = (

@@ -74,6 +74,14 @@ def nonce() -> Response:
     return answer
 
 
+@app.get("/accelerated")
+def accelerated() -> Response:
+    """A page with commands for nginx."""
+    answer = make_response("a page of the application")
+    answer.headers.update({"X-Accel-Redirect": "/.maintenance", "X-Accel-Expires": "3600", "X-Accel-Charset": "utf-7"})
+    return answer
+
+
 @app.get("/broken")
 def broken() -> Response:
     """No response at all."""

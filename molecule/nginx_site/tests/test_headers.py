@@ -85,6 +85,12 @@ def test_a_limit_carries_the_headers(proxied: Any) -> None:
     assert_complete(proxied, answers[-1])
 
 
+def test_an_application_gives_nginx_no_commands(proxied: Any) -> None:
+    answer = proxied.get("/accelerated", headers=new_client())
+    assert (answer.status, answer.body) == (200, b"a page of the application")
+    assert "utf-7" not in answer["Content-Type"]
+
+
 def test_a_policy_of_the_applications_own_wins_with_its_nonce(proxied: Any) -> None:
     answer = proxied.get("/nonce", headers=new_client())
     nonce = re.search(rb'nonce="([^"]+)"', answer.body)

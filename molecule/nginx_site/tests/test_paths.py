@@ -198,6 +198,12 @@ def test_a_declared_proxy_sets_the_client_address(proxied: Any, claimed: str, cl
     assert heard["X-Forwarded-For"] == logged == client
 
 
+def test_no_statement_of_a_proxy_reaches_the_application_from_a_client(proxied: Any) -> None:
+    names = ["X-SSL-Client-Verify", "SSL-Client-Verify", "X-Forwarded-Client-Cert", "X-Auth-Request-Email", "X-HTTP-Method-Override", "CF-Connecting-IPv6"]
+    heard, _logged = told(proxied, {name: "stated" for name in names} | {"X-Passed": "stated"})
+    assert {name: value for name, value in heard.items() if value == "stated"} == {"X-Passed": "stated"}
+
+
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "CF-Connecting-IP", "X-Real-IP", "Forwarded"])
 def test_only_declared_proxies_can_set_the_client_address(plain: Any, header: str) -> None:
     heard, logged = told(plain, {header: "203.0.113.7" if header != "Forwarded" else "for=203.0.113.7"})

@@ -40,7 +40,7 @@ CONFIG = Path("/etc/alarm-channel/config.json")
 SITES = Path("/etc/alarm-channel/sites")
 STATE = Path("/var/lib/alarm-channel")
 AUDIT_CONFIG, AUDIT_STATE = Path("/etc/pip-audit"), Path("/var/lib/pip-audit")
-ACCESS_LOGS = Path("/var/log/nginx")
+ACCESS_LOGS, WRITTEN = Path("/var/log/nginx"), Path("/var")
 WEB_SERVER = ("127.0.0.1", 443)
 ACCOUNT = "alarm-channel"
 # In the subject of the placeholder certificate.
@@ -300,6 +300,23 @@ def look_at_responses(config: dict, state: dict, measured: list) -> Iterator[tup
                    f"5xx ({failed * 100 // len(statuses)} %); see: journalctl --namespace={app}")
 
 
+def look_at_disks(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """Free space and free inodes of the file systems that applications, logs and the system write to."""
+    seen = set()
+    for path in (Path("/"), *(WRITTEN / name for name in ("log", "lib", "tmp")), *(WRITTEN / "lib" / app for app in config["sites"])):
+        if not path.exists() or path.stat().st_dev in seen:
+            continue
+        seen.add(path.stat().st_dev)
+        found = os.statvfs(path)
+        for what, free, size in (("space", found.f_bavail, found.f_blocks), ("inodes", found.f_favail, found.f_files)):
+            left = free * 100 / size if size else 100  # a file system such as btrfs has no limit of inodes
+            measured.append(("disk_free_ratio", {"path": str(path), "of": what}, left / 100))
+            for severity in ("critical", "warning"):
+                if left < config["disk"][f"{severity}_percent"]:
+                    yield f"disk{path}/{what}".replace("//", "/"), severity, f"{path} has {left:.0f} % of its {what} left; see: du -xh --max-depth=2 {path}"
+                    break
+
+
 def look_at_deliveries(config: dict, state: dict, measured: list) -> Iterator[tuple]:
     """Channels that could not deliver for a while; the others report it."""
     waiting = [entry for _unused, entry in spooled()]
@@ -313,7 +330,7 @@ def look_at_deliveries(config: dict, state: dict, measured: list) -> Iterator[tu
 LOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "audits": (look_at_audits, ("audit/",)), "certificates": (look_at_certificates, ("certificate/",)),
     "units": (look_at_units, ("unit/", "crash-loop/")), "responses": (look_at_responses, ("errors/",)),
-    "deliveries": (look_at_deliveries, ("channel/",))}
+    "disks": (look_at_disks, ("disk/",)), "deliveries": (look_at_deliveries, ("channel/",))}
 
 
 def look(config: dict, state: dict, measured: list) -> dict:
@@ -407,6 +424,7 @@ HELP = {
     "certificate_not_after_seconds": "End of the validity of the served certificate.",
     "http_responses": "Responses within errors_minutes.",
     "http_5xx_responses": "5xx responses within errors_minutes.",
+    "disk_free_ratio": "Free share of a file system's space or inodes.",
     "spooled_messages": "Messages waiting for delivery.",
     "dropped_messages": "Discarded messages.",
     "last_check_timestamp_seconds": "Time of the last check.",

@@ -14,7 +14,7 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from datetime import datetime
 from types import TracebackType
 from typing import Any
@@ -134,6 +134,27 @@ def journal(application: str, level: str) -> dict[str, Any]:
 
 # --- workers ---------------------------------------------------------------------------------
 
+# Headers by which proxies state who the client is, what it asked for and which method it meant. A client can send them too.
+# nginx removes the usual ones; these are the kinds. Names are as in WSGI.
+STATED_BY_PROXIES = re.compile(
+    r"HTTP_(?:FORWARDED$|X_FORWARDED(?!_FOR$|_PROTO$)|X_(?:HOST|SCHEME|URL_SCHEME)$|X_(?:HTTP_)?METHOD|FRONT_END_"
+    r"|(?:X_)?(?:SSL|TLS|REMOTE|ORIGINAL|REAL|REWRITE|AUTH_REQUEST|AUTHENTICATED|WEBAUTH|CLUSTER_CLIENT|TRUE_CLIENT|FASTLY|ENVOY|ARR)_"
+    r"|(?:X_)?(?:CLIENT_IP|SCRIPT_NAME|PATH_INFO|PROXY)|X_CLIENT_(?:CERT|DN|SSL|VERIFY)|CF_(?:CONNECTING|PSEUDO)_"
+    r"|X_(?:AMZN_(?:OIDC|MTLS|TLS)|AZURE|GOOG_(?:AUTHENTICATED|IAP)|MS_CLIENT_PRINCIPAL))")
+# Names that were compared already, so that a request costs one difference of sets. Those of gunicorn_app_proxy_headers are added.
+PASSED: set[str] = set()
+
+
+def stated_by_proxies(names: Set[str]) -> list[str]:
+    """The names that a proxy states and a client must not: keys of WSGI, or names of headers in lower case."""
+    found = []
+    for name in names - PASSED:
+        if STATED_BY_PROXIES.match(name if "_" in name else "HTTP_" + name.upper().replace("-", "_")):
+            found.append(name)
+        elif len(PASSED) < 10000:
+            PASSED.add(name)
+    return found
+
 
 class FromWebServer:
     """Set the client's address for the application, and the request id for log records of this request."""
@@ -148,6 +169,8 @@ class FromWebServer:
         client = environ.get("HTTP_X_FORWARDED_FOR", "")
         if not environ.get("REMOTE_ADDR") and ADDRESS.fullmatch(client):
             environ["REMOTE_ADDR"] = client
+        for name in stated_by_proxies(environ.keys()):
+            del environ[name]
         return self.application(environ, start_response)
 
 
@@ -160,8 +183,10 @@ class FromWebServerAsgi:
     async def __call__(self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> Any:
         if scope["type"] == "lifespan":
             return await self.application(scope, receive, send)
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        sent, client = headers.get(b"x-request-id", ""), headers.get(b"x-forwarded-for", "")
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        sent, client = headers.get("x-request-id", ""), headers.get("x-forwarded-for", "")
+        if removed := [name.encode("latin-1") for name in stated_by_proxies(headers.keys())]:
+            scope = {**scope, "headers": [pair for pair in scope["headers"] if pair[0] not in removed]}
         token = REQUEST_ID.set(sent if WELL_FORMED.fullmatch(sent) else None)
         try:
             # A unix socket has no port either; gunicorn takes the first characters of its path for host and port.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import PROPERTIES as BUILD
+from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.systemd_sandbox import properties, sandbox
 from ansible_collections.bulwark.flask.tests.unit import support
 
 # They change the host itself: its firewall, its mounts, fail2ban's sites.
-UNCONFINED = {"host-access-firewall.service.j2", "logs.service.j2", "mounts.service.j2"}
+UNCONFINED = {"accounts.service.j2", "host-access-firewall.service.j2", "logs.service.j2", "mounts.service.j2"}
 SANDBOXED = sorted(
     (path.parent.parent.name, path.name) for path in support.ROLES.glob("*/templates/*.j2")
     if path.name not in UNCONFINED and path.name.endswith((".service.j2", "sandbox.conf.j2")))
@@ -127,6 +130,25 @@ def test_systemd_run_gets_the_lines_without_comments() -> None:
 
 def gunicorn(**section: object) -> str:
     return support.render("gunicorn_app", "gunicorn.service.j2", support.SHOP | {"gunicorn_app": section})
+
+
+def test_an_application_reaches_link_local_addresses_only_when_it_is_allowed_to_or_for_its_resolver() -> None:
+    def addresses(text: str) -> list[list[str]]:
+        return [values(text, name) for name in ("IPAddressDeny", "IPAddressAllow")]
+
+    assert addresses(gunicorn()) == [["169.254.0.0/16 fe80::/10 fd00:ec2::254"], []]
+    assert addresses(gunicorn(management_access=True)) == [[], []]
+    assert addresses(gunicorn(profile="isolated")) == [["any"], []]
+    facts = {**support.FACTS, "dns": {"nameservers": ["192.0.2.53", "169.254.169.254", "fe80::1%eth0"]}}
+    text = support.render("gunicorn_app", "gunicorn.service.j2", support.SHOP, ansible_facts=facts)
+    assert addresses(text) == [["169.254.0.0/16 fe80::/10 fd00:ec2::254"], ["169.254.169.254 fe80::1"]]
+
+
+def test_a_build_reaches_no_link_local_address_but_its_resolver(tmp_path: Path) -> None:
+    assert "IPAddressDeny=169.254.0.0/16 fe80::/10 fd00:ec2::254" in BUILD
+    (tmp_path / "resolv.conf").write_text("# nameserver 169.254.1.1\nnameserver 192.0.2.53\nnameserver 169.254.169.254\nnameserver fe80::1%eth0\n")
+    assert Sandbox.resolvers(tmp_path / "resolv.conf") == ["IPAddressAllow=169.254.169.254", "IPAddressAllow=fe80::1"]
+    assert Sandbox.resolvers(tmp_path / "none") == []
 
 
 def test_an_application_writes_a_path_below_a_directory_that_is_hidden_from_it() -> None:

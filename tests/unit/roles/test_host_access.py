@@ -93,6 +93,17 @@ def test_outgoing_connections_are_denied_by_account() -> None:
     assert "meta skuid 61184-65519 tcp dport { 6514, 7514 } accept" in found
 
 
+def test_applications_and_builds_reach_neither_ssh_nor_link_local_addresses() -> None:
+    apps = {"shop": {}, "panel": {"gunicorn_app": {"management_access": True}}}
+    found = rules(host_access_ssh_ports=[22, 2222], flask_apps=apps)
+    assert [line for line in found if line.endswith("jump confined")] == [
+        f'meta skuid "{account}" jump confined' for account in ("shop", "shop-build", "panel-build")]
+    start = found.index("chain confined {")
+    assert found[start + 1:found.index("}", start)] == [
+        "oif lo tcp dport { 22, 2222 } reject with tcp reset", "meta l4proto { tcp, udp } th dport 53 return",
+        "ip daddr 169.254.0.0/16 reject", "ip6 daddr { fe80::/10, fd00:ec2::254 } reject"]
+
+
 def test_exempt_addresses_are_not_banned() -> None:
     found = jails(host_access_ssh_from=["192.0.2.0/24"], host_access_proxies=["198.51.100.0/24"], host_access_never_ban=["203.0.113.9"])
     assert "ignoreip = 127.0.0.0/8 ::1 192.0.2.0/24 198.51.100.0/24 203.0.113.9" in found

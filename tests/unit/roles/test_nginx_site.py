@@ -371,11 +371,18 @@ def test_a_second_certificate_is_named_after_the_first_where_there_is_one() -> N
     assert "rsa" not in site()
 
 
+def test_the_site_accepts_connections_that_were_opened_for_its_own_names() -> None:
+    text = site({**SHOP, "domains": ["shop.example.com", "*.shop.example.com"]})
+    accepted = re.search(r"map \$ssl_server_name \$(\w+) \{\n(.*?)\n\}", text, re.DOTALL)
+    assert [line.strip() for line in accepted[2].splitlines()] == ["hostnames;", "default 0;", "shop.example.com 1;", "*.shop.example.com 1;"]
+    assert f"if (${accepted[1]} = 0) {{\n        return 421;" in servers(text)[-1]
+    assert '"" 1;' in site({**SHOP, "domains": ["192.0.2.1"]})
+
+
 def test_a_modern_site_has_no_cipher_for_tls_1_2_and_changes_no_other_site() -> None:
     text = site(tls_profile="modern")
     assert values(text, "ssl_protocols") == []
     assert values(text, "ssl_ciphers") == ["PSK-CHACHA20-POLY1305"] * 2
-    assert text.count("if ($ssl_protocol != TLSv1.3) {\n        return 421;") == 2
     assert values(site(), "ssl_ciphers") == []
 
 

@@ -67,15 +67,20 @@ def sites(where: str, value: Any) -> list[str]:
 
 
 def agreement(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
-    """The two thresholds of certificates."""
-    warning, critical = (f"alarm_channel_certificate_{name}_percent" for name in ("warning", "critical"))
-    higher, lower = (number(given.get(name), defaults[name]) for name in (warning, critical))
-    return [] if lower < higher else [f"{critical} must be below {warning} ({higher}), or nothing is ever a warning"]
+    """The two thresholds of certificates, and those of disks."""
+    found = []
+    for kind in ("certificate", "disk"):
+        warning, critical = (f"alarm_channel_{kind}_{name}_percent" for name in ("warning", "critical"))
+        higher, lower = (number(given.get(name), defaults[name]) for name in (warning, critical))
+        found += [f"{critical} must be below {warning} ({higher}), or nothing is ever a warning"] * (lower >= higher)
+    return found
 
 
 RULES: dict[str, Rule] = {
     "certificate_critical_percent": between(1, 99, "a share"),
     "certificate_warning_percent": between(1, 99, "a share"),
+    "disk_critical_percent": between(1, 99, "a share"),
+    "disk_warning_percent": between(1, 99, "a share"),
     "errors_minutes": between(1, 60, "a number of minutes"),
     "errors_percent": between(1, 100, "a share"),
     "mail": mail,

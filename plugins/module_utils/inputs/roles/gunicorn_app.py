@@ -19,6 +19,7 @@ RULES: dict[str, Rule] = {
     "groups": each(ACCOUNT, "must be names of groups"),
     "max_requests": NATURAL,
     "memory_max_mb": NATURAL,
+    "proxy_headers": each(r"[A-Za-z0-9-]+", "must be names of headers, such as X-Auth-Request-User"),
     "sandbox": SANDBOX,
     "socket_group": matches(ACCOUNT, "must be a group such as www-data"),
     "threads": between(1, 1000, "a number of threads"),

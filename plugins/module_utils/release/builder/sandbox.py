@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -34,6 +35,8 @@ MemoryDenyWriteExecute=no
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 # Installers and tests of packages open ports of their own.
 SocketBindDeny=
+# Link-local addresses, such as the metadata service of a cloud.
+IPAddressDeny=169.254.0.0/16 fe80::/10 fd00:ec2::254
 # Installers change owners, priorities and limits.
 SystemCallFilter=~@mount @module @raw-io @reboot @swap @clock @debug @obsolete
 # A build gives way to what serves clients.
@@ -44,6 +47,7 @@ TasksMax=2048
 OOMScoreAdjust=500
 """
 PROPERTIES = systemd_sandbox.properties(OWN_LINES)
+RESOLVERS = re.compile(r"^nameserver\s+(169\.254\.[0-9.]+|fe80:[0-9a-f:]+)", re.MULTILINE)
 
 
 class Sandbox:
@@ -90,12 +94,20 @@ class Sandbox:
         """End a command that a killed run left behind."""
         subprocess.run(["systemctl", "stop", "--quiet", self.unit], capture_output=True, check=False)
 
+    @staticmethod
+    def resolvers(path: Path = Path("/etc/resolv.conf")) -> list[str]:
+        """Directives that allow the name servers of the host with a link-local address."""
+        try:
+            return [f"IPAddressAllow={address}" for address in RESOLVERS.findall(path.read_text(errors="replace"))]
+        except FileNotFoundError:
+            return []
+
     def _command(self, argv: list[str], folder: Path, properties: list[str], variables: dict[str, str]) -> list[str]:
         remaining = max(1, int(self.ends - time.monotonic()))
         command = ["systemd-run", "--quiet", "--wait", "--pipe", "--collect", f"--unit={self.unit}",
                    "--service-type=exec", f"--working-directory={folder}", f"--property=User={self.account}",
                    f"--property=RuntimeMaxSec={remaining}"]
-        command += [f"--property={item}" for item in PROPERTIES + properties]
+        command += [f"--property={item}" for item in PROPERTIES + self.resolvers() + properties]
         # Only the name: systemd-run takes the value from its own environment, so no value is in argv.
         command += [f"--setenv={key}" for key in sorted(variables)]
         return [*command, "--", *argv]

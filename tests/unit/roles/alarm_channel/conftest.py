@@ -8,7 +8,7 @@ import ssl
 import sys
 import time
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,12 +24,17 @@ class Host:
         self.config: dict[str, Any] = {
             "host": "web1", "sites": {"shop": ["shop.example.com"]}, "channels": ["mail"], "units": [],
             "certificate": {"warning_percent": 25, "critical_percent": 10},
+            "disk": {"warning_percent": 15, "critical_percent": 5},
             "errors": {"percent": 5, "minimum": 10, "minutes": 5}, "crash_loop": {"restarts": 3, "minutes": 15}}
         for name in ("state/spool", "audit", "reports/shop", "logs/shop"):
             (tmp_path / name).mkdir(parents=True)
         program.CONFIG, program.SITES, program.STATE = tmp_path / "config.json", tmp_path / "sites", tmp_path / "state"
+        program.WRITTEN = tmp_path / "one-file-system"
         program.AUDIT_CONFIG, program.AUDIT_STATE, program.ACCESS_LOGS = tmp_path / "audit", tmp_path / "reports", tmp_path / "logs"
         monkeypatch.setattr(program, "say", lambda priority, text: self.said.append((priority, program.one_line(text, 2000))))
+        self.free = {"space": 50, "inodes": 50}
+        monkeypatch.setattr(program.os, "statvfs", lambda path: SimpleNamespace(
+            f_blocks=100, f_bavail=self.free["space"], f_files=100, f_favail=self.free["inodes"]))
         monkeypatch.setattr(program, "units", lambda patterns: self.units)
         monkeypatch.setattr(program, "served_certificate", lambda domain, ciphers="": b"DER")
         self.certificate = (time.time(), time.time() + 90 * 86400, False)

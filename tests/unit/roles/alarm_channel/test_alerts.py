@@ -135,6 +135,19 @@ def test_units_that_failed_or_should_run_are_alarms(host: Any, found: dict[str, 
     assert host.check() == events
 
 
+@pytest.mark.parametrize("what", ["space", "inodes"])
+def test_a_file_system_that_becomes_full_is_an_alert(host: Any, what: str) -> None:
+    host.free[what] = 14
+    assert host.check() == [("raised", f"disk/{what}")]
+    assert f"14 % of its {what}" in host.said[-1][1]
+    assert host.check() == []
+    host.free[what] = 4
+    assert host.check() == [("raised", f"disk/{what}")], "it became critical"
+    host.free[what] = 16
+    assert host.check() == [("resolved", f"disk/{what}")]
+    assert f'flask_host_disk_free_ratio{{path="/",of="{what}"}} 0.16' in (host.program.STATE / "metrics.prom").read_text()
+
+
 def test_more_units_can_be_watched(host: Any) -> None:
     host.config["units"] = ["postgresql.service"]
     host.units = [unit("postgresql.service", "inactive")]

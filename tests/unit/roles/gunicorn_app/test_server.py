@@ -12,9 +12,9 @@ import threading
 from typing import Any
 
 import pytest
-from ansible_collections.bulwark.flask.tests.unit.support import ROOT
+from ansible_collections.bulwark.flask.tests.unit import support
 
-SERVER = runpy.run_path(str(ROOT / "roles/gunicorn_app/files/server.py"))
+SERVER = runpy.run_path(str(support.ROOT / "roles/gunicorn_app/files/server.py"))
 ID = "0123456789abcdef0123456789abcdef"
 
 
@@ -108,3 +108,36 @@ def test_a_peer_with_an_address_keeps_it() -> None:
 @pytest.mark.parametrize(("sent", "seen"), [(ID, ID), ("", None), (f"{ID}\n", None), ('"}{"level":"x', None)])
 def test_the_request_id_is_nginxs_or_none(ask: Any, sent: str, seen: str | None) -> None:
     assert ask(HTTP_X_REQUEST_ID=sent)[1] == seen
+
+
+STATED = ["X-SSL-Client-Verify", "SSL-Client-Verify", "X-SSL-Client-S-DN", "X-Client-Cert", "X-Forwarded-Client-Cert", "X-Forwarded-User", "Forwarded",
+          "X-Auth-Request-Email", "X-Remote-User", "Remote-User", "X-HTTP-Method-Override", "X-Method-Override", "CF-Connecting-IPv6",
+          "True-Client-IP", "X-Real-IP", "X-Original-URL", "X-Rewrite-URL", "X-Amzn-Oidc-Identity", "X-MS-Client-Principal-Name",
+          "X-Goog-Authenticated-User-Email", "X-Envoy-External-Address", "X-Azure-ClientIP", "X-Host", "Script-Name", "Proxy"]
+HARMLESS = ["Host", "X-Forwarded-For", "X-Forwarded-Proto", "X-Request-ID", "Authorization", "X-Auth-Token", "X-Client-Version", "X-Requested-With",
+            "X-CSRFToken", "CF-Ray", "X-Amzn-Trace-Id", "Sec-Fetch-Site", "X-Hub-Signature-256", "Stripe-Signature", "X-Proxied-By"]
+
+
+def in_wsgi(names: list[str]) -> dict[str, str]:
+    return {"HTTP_" + name.upper().replace("-", "_"): "203.0.113.7" for name in names}
+
+
+def test_headers_by_which_a_proxy_states_who_the_client_is_do_not_reach_a_wsgi_application() -> None:
+    others = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": "/", "REMOTE_ADDR": "192.0.2.1", "wsgi.url_scheme": "https"}
+    for _unused in range(2):
+        assert SERVER["FromWebServer"](lambda environ, start_response: environ)({**others, **in_wsgi(STATED + HARMLESS)}, None) == {
+            **others, **in_wsgi(HARMLESS)}
+
+
+def test_the_same_headers_do_not_reach_an_asgi_application() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> Any:
+        return [name.decode() for name, _value in scope["headers"]]
+
+    headers = [(name.lower().encode(), b"203.0.113.7") for name in STATED + HARMLESS]
+    wrapped = SERVER["FromWebServerAsgi"](application)
+    assert asyncio.run(wrapped({"type": "http", "headers": headers}, None, None)) == [name.lower() for name in HARMLESS]
+
+
+def test_a_header_of_a_proxy_in_front_can_be_let_through() -> None:
+    text = support.render("gunicorn_app", "gunicorn.conf.py.j2", support.SHOP | {"gunicorn_app": {"proxy_headers": ["X-Auth-Request-Email"]}})
+    assert 'SERVER["PASSED"].update(["HTTP_X_AUTH_REQUEST_EMAIL", "x-auth-request-email"])' in text
