@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +55,6 @@ def test_an_entry_under_the_wrong_name_is_refused(tmp_path: Path) -> None:
 def test_a_slip_of_the_finger_is_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     good, text = check(tmp_path, shop(**changes))
     assert not good and words in text
-
-
-def test_a_key_that_is_written_twice_is_refused(tmp_path: Path) -> None:
-    entry = yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": shop(health_path="/a")}})
-    good, text = check(tmp_path, re.sub(r"( +health_path: )/a", r"\1/a\n\1/b", entry))
-    assert not good and "Found duplicate mapping key 'health_path'" in text
 
 
 @pytest.mark.parametrize(("text", "words"), [
