@@ -157,13 +157,13 @@ def look_at_audits(config: dict, state: dict, measured: list) -> Iterator[tuple]
                      ("audit_findings", {"app": app}, len(report.get("standing", [])))]
         if report["state"] == "could-not-audit":
             yield f"audit/{app}/could-not-audit", "warning", f"{app}: could not audit release {report['release']}: {report['reason']}"
-        for found in report.get("standing", []):
+        for finding in report.get("standing", []):
             # The key of an advisory does not depend on which of its names a service lists first.
-            name = min([n for n in (found["id"], *found["aliases"]) if n.startswith("CVE-")] or [found["id"]])
-            fixed = f"fixed in {', '.join(found['fixed'])}" if found["fixed"] else "no fix yet"
-            yield (f"audit/{app}/{found['package'].lower()}/{name}", "critical",
-                   f"{app}: vulnerable: {found['package']} {found['installed']} has {', '.join([found['id'], *found['aliases']])}, "
-                   f"{fixed}; release {found['release']}")
+            name = min([n for n in (finding["id"], *finding["aliases"]) if n.startswith("CVE-")] or [finding["id"]])
+            fixed = f"fixed in {', '.join(finding['fixed'])}" if finding["fixed"] else "no fix yet"
+            yield (f"audit/{app}/{finding['package'].lower()}/{name}", "critical",
+                   f"{app}: vulnerable: {finding['package']} {finding['installed']} has {', '.join([finding['id'], *finding['aliases']])}, "
+                   f"{fixed}; release {finding['release']}")
 
 
 def served_certificate(domain: str, ciphers: str = "") -> bytes:
@@ -182,21 +182,21 @@ def served_certificate(domain: str, ciphers: str = "") -> bytes:
 
 def served_certificates(domain: str) -> dict[str, bytes]:
     """The certificate of a name, and the RSA certificate for clients without ECDSA, if there is one."""
-    found = {domain: served_certificate(domain)}
+    certificates = {domain: served_certificate(domain)}
     try:
         rsa = served_certificate(domain, "aRSA")
     except ssl.SSLError:
-        return found
-    return found if rsa in found.values() else found | {f"{domain}/rsa": rsa}
+        return certificates
+    return certificates if rsa in certificates.values() else certificates | {f"{domain}/rsa": rsa}
 
 
 def dates(certificate: bytes) -> tuple[float, float, bool]:
     """Begin, end, and whether it is the placeholder certificate."""
     done = subprocess.run(["/usr/bin/openssl", "x509", "-inform", "DER", "-noout", "-dates", "-subject"],
                           input=certificate, capture_output=True, timeout=TIMEOUT, check=True)
-    found = dict(line.split("=", 1) for line in done.stdout.decode(errors="replace").splitlines() if "=" in line)
-    begin, end = (ssl.cert_time_to_seconds(found[name]) for name in ("notBefore", "notAfter"))
-    return begin, end, PLACEHOLDER in found["subject"]
+    fields = dict(line.split("=", 1) for line in done.stdout.decode(errors="replace").splitlines() if "=" in line)
+    begin, end = (ssl.cert_time_to_seconds(fields[name]) for name in ("notBefore", "notAfter"))
+    return begin, end, PLACEHOLDER in fields["subject"]
 
 
 def look_at_certificates(config: dict, state: dict, measured: list) -> Iterator[tuple]:
@@ -307,8 +307,8 @@ def look_at_disks(config: dict, state: dict, measured: list) -> Iterator[tuple]:
         if not path.exists() or path.stat().st_dev in seen:
             continue
         seen.add(path.stat().st_dev)
-        found = os.statvfs(path)
-        for what, free, size in (("space", found.f_bavail, found.f_blocks), ("inodes", found.f_favail, found.f_files)):
+        disk = os.statvfs(path)
+        for what, free, size in (("space", disk.f_bavail, disk.f_blocks), ("inodes", disk.f_favail, disk.f_files)):
             left = free * 100 / size if size else 100  # a file system such as btrfs has no limit of inodes
             measured.append(("disk_free_ratio", {"path": str(path), "of": what}, left / 100))
             for severity in ("critical", "warning"):
@@ -335,15 +335,15 @@ LOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
 
 def look(config: dict, state: dict, measured: list) -> dict:
     """All current alerts. A check that fails is an alert itself and resolves nothing."""
-    found = {key: alert for key, alert in state["alerts"].items() if key.startswith("sent/")}
+    alerts = {key: alert for key, alert in state["alerts"].items() if key.startswith("sent/")}
     for name, (function, prefixes) in LOOKS.items():
         try:
-            found |= {one_line(key, 200): {"severity": severity, "text": one_line(text)}
-                      for key, severity, text in function(config, state, measured)}
+            alerts |= {one_line(key, 200): {"severity": severity, "text": one_line(text)}
+                       for key, severity, text in function(config, state, measured)}
         except Exception as error:  # pylint: disable=broad-exception-caught
-            found |= {key: alert for key, alert in state["alerts"].items() if key.startswith(prefixes)}
-            found[f"check/{name}"] = {"severity": "warning", "text": one_line(f"{name} could not be checked: {type(error).__name__}: {error}")}
-    return found
+            alerts |= {key: alert for key, alert in state["alerts"].items() if key.startswith(prefixes)}
+            alerts[f"check/{name}"] = {"severity": "warning", "text": one_line(f"{name} could not be checked: {type(error).__name__}: {error}")}
+    return alerts
 
 
 # --- announcements: when an alert begins, becomes more severe, and ends
@@ -385,17 +385,17 @@ def spool(channel: str, message: dict) -> None:
 
 def spooled() -> list[tuple[Path, dict]]:
     """Waiting messages, oldest first. A damaged file is removed and reported."""
-    found = []
+    messages = []
     for path in sorted((STATE / "spool").glob("[!.]*.json")):
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
-            found.append((path, {name: entry[name] for name in ("id", "channel", "created", "attempts", "next", "message")}))
+            messages.append((path, {name: entry[name] for name in ("id", "channel", "created", "attempts", "next", "message")}))
         except FileNotFoundError:
             continue
         except (ValueError, TypeError, KeyError) as error:
             say(syslog.LOG_ERR, f"{path.name} in the spool is damaged and was removed: {error}")
             path.unlink(missing_ok=True)
-    return found
+    return messages
 
 
 def trim() -> int:
