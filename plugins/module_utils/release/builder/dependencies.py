@@ -197,14 +197,12 @@ class Installer:
 
     def make_venv(self) -> str:
         """Create an empty venv; returns the installer's name and version."""
-        explain = "The venv could not be made"
         # The venv is empty, so its interpreter runs no code of a package. uv remembers in its cache what that says.
         self.place = self.downloads.running_programs()
-        self.uv("venv", "--quiet", "--allow-existing", "--no-config", "--python", self.options.python, str(self.venv),
-                explain=explain)
-        self.uv("pip", "list", "--quiet", "--no-config", explain=explain)
+        script = '"$1" venv --quiet --allow-existing --no-config --python "$2" "$3" && "$1" pip list --no-config --python "$3/bin/python" >&2 && "$1" --version'
+        _unused, text = self.run(["/bin/sh", "-c", script, "sh", self.options.uv, self.options.python, str(self.venv)], "The venv could not be made")
         self.place = self.downloads
-        return self.uv("--version", explain=explain)[1].split("(")[0].strip()
+        return text.strip().rpartition("\n")[2].partition("(")[0].strip()
 
     def _prefer_wheels(self, *arguments: str, explain: str) -> None:
         """Install from wheels alone; if something has none, again with the code of packages. There is no way back from there."""
