@@ -48,7 +48,9 @@ def is_private_key(path: Path) -> bool:
 
 def _git(root: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False, env=environment)
+    # Programs that the directory's own configuration names are not run.
+    command = ["git", "-C", str(root), "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
+    return subprocess.run([*command, *arguments], capture_output=True, check=False, env=environment)
 
 
 def _in_work_tree(root: Path) -> bool:

@@ -164,3 +164,18 @@ def test_a_packed_directory_is_unpacked_unchanged(tree: Path, tmp_path: Path) ->
 )
 def test_names_that_are_never_deployed(name: str, expected: bool) -> None:
     assert is_left_out(name) is expected
+
+
+def test_git_runs_no_program_that_the_directory_names(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    (tree / "app.py").touch()
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    for argv in (["init", "-q"], ["add", "-A"], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"],
+                 ["config", "core.fsmonitor", str(program)]):
+        subprocess.run(["git", "-C", str(tree), *argv], check=True)
+    entries(tree)
+    git_state(tree)
+    assert not (tmp_path / "ran").exists()
