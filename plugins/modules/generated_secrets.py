@@ -120,6 +120,7 @@ from datetime import datetime, timezone
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import STAMP, file_state
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment import unmanaged
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.generated import ENDING, FLASK_KEY, KEYS, KINDS, PLAIN_KEY, Damaged, Values, kinds_of
 
@@ -224,12 +225,22 @@ class Run:
         except OSError:
             return None
 
+    def awaits_instance(self, name: str, values: Values) -> bool:
+        """Whether a value was rotated after the live instance had started.
+
+        The stamp, which root writes before an instance starts, tells two instances of the same name apart.
+        """
+        live = self.live()
+        stamp = fs.read_json(os.path.join(self.options["current"], STAMP)) if live else None
+        has_file = bool(stamp) and stamp.get(self.path) == file_state([self.path])[self.path]
+        return live is not None and values.rotated.get(name) == live and not has_file
+
     def not_in_effect(self, values: Values) -> list[str]:
         """Values that were rotated after the live instance had started."""
         return [f"{name} was rotated, but the live instance {self.live()} started before and does not have the new value. No other "
                 "instance became live: see the output of the release above, and whether app_release.restart_on_change names the "
                 f"file {self.path}" for name in map(self.meant, self.options["in_effect"])
-                if name in values.rotated and values.rotated[name] == self.live()]
+                if self.awaits_instance(name, values)]
 
     def execute(self) -> dict[str, object]:
         """Bring the file to the requested state. Returns the module's result."""
@@ -239,7 +250,7 @@ class Run:
             self.module.fail_json(msg="Nothing was changed:\n" + "\n".join(f"- {text}" for text in problems))
         generated = [name for name in self.names if name not in values.values]
         live, sign_out = self.live(), self.options["sign_everybody_out"]
-        waiting = [name for name in self.rotate if live and values.rotated.get(name) == live and not sign_out]
+        waiting = [name for name in self.rotate if not sign_out and self.awaits_instance(name, values)]
         rotated = [name for name in self.rotate if name not in generated and name not in waiting]
         for name in generated:
             values.generate(name, self.names[name])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import file_state
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets import generated
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.generated import KINDS, TIME, Damaged, Values
 from ansible_collections.bulwark.flask.plugins.modules import generated_secrets
@@ -105,6 +106,19 @@ def test_an_interrupted_rotation_is_continued_and_not_repeated(path: Path, run: 
     assert old(path) == [first]
     live("3.1.3", "two")
     assert run(KEY, rotate=KEY)["rotated"] == KEY
+
+
+def test_an_instance_that_has_the_name_of_an_earlier_one_has_the_new_value(path: Path, run: Any, live: Any) -> None:
+    current = live("3.1.3")
+    run(KEY)
+    run(KEY, rotate=KEY)
+    # A rollback makes the release of the first instance live again, under the same name.
+    (current / "stamp.json").write_text(json.dumps(file_state([str(path)])))
+    assert run(KEY, in_effect=["SECRET_KEY"])["changed"] is False
+    rotated = key(path)
+    assert run(KEY, rotate=KEY)["rotated"] == KEY
+    assert key(path) != rotated and old(path)[0] == rotated
+    assert run(KEY, rotate=KEY)["waiting"] == KEY
 
 
 def test_a_leaked_key_is_replaced_whatever_the_process_claims_to_have(path: Path, run: Any, live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
