@@ -47,10 +47,8 @@ ENTRY = {
     "health_path": ("app_release", "/healthz"),
     "body_max_mb": ("nginx_site", "16"),
     "header_max_kb": ("nginx_site", "8"),
-    "session_store": ("", "true"),
+    "session_store": ("gunicorn_app", "true"),
 }
-SESSION_STORE = {"type": "bool", "default": False,
-                 "description": "Keep sessions and rate limits of this application in the host's session store (role C(session_store))."}
 # Options of one run, given on the command line.
 OF_A_RUN = {("app_release", "to"), ("app_release", "force"), ("nginx_site", "maintenance")}
 SAMPLES = {"raw": "text", "str": "text", "int": "1", "bool": "true", "float": "1.5", "path": "/srv/file", "list": "[a, b]", "dict": "{key: value}"}
@@ -242,7 +240,7 @@ def defaults(role: str, points: dict[str, Any]) -> str:
 def entry_option(key: str, every: dict[str, Any]) -> dict[str, Any]:
     """The specification of a key of the entry."""
     role = ENTRY[key][0]
-    return every[role]["main"]["options"][f"{role}_{key}"] if role else SESSION_STORE
+    return every[role]["main"]["options"][f"{role}_{key}"]
 
 
 def settings(role: str, every: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The session store: privileges of its process, access to it, and permissions of an application."""
+"""The session store of an application: privileges of its process, access to it, and its commands."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-# The state of the store's process and unit, and its users on disk.
+# The state of the store's process and unit.
 STORE = r'''
-import grp, hashlib, pwd
-unit = "session-store.service"
+import pwd
+app = GIVEN["app"]
+unit = "session-store@%s.service" % app
+state, runtime = "/var/lib/session-stores/" + app, "/run/session-stores/" + app
 found = []
 for pid in processes(unit):
     status = dict(line.split(":\t", 1) for line in open("/proc/%d/status" % pid).read().splitlines() if ":\t" in line)
@@ -35,54 +37,41 @@ def attempt(folder):
         return errno.errorcode[error.errno]
 print(json.dumps({folder: attempt(folder) for folder in sys.argv[1:]}))
 """
-account = pwd.getpwnam("session-store")
+account = pwd.getpwnam(app)
 folders = ["/", "/etc", "/etc/session-store", "/usr", "/var", "/var/lib", "/var/log", "/srv", "/opt", "/home", "/run", "/run/lock", "/dev/shm",
-           "/var/lib/session-store", "/run/session-store"]
+           "/var/lib/" + app, state, runtime]
 wrote = json.loads(output(
     "nsenter", "--target", properties(unit, "MainPID")["MainPID"], "--mount", "--", "setpriv", "--reuid", str(account.pw_uid),
     "--regid", str(account.pw_gid), "--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all",
     "python3", "-c", WRITE, *folders))
-directory, users = "/etc/session-store", open("/etc/session-store/users.acl").read()
-hashes = {}
-for path in glob.glob("/etc/flask-secrets/*.session.env"):
-    password = re.search(r":([\w-]{43,})@", open(path).read()).group(1)
-    hashes[os.path.basename(path).split(".")[0]] = {
-        "mode": mode(path), "hashed": "#" + hashlib.sha256(password.encode()).hexdigest() in users, "plain": password in users}
 exposure = output("systemd-analyze", "security", "--no-pager", unit).decode()
 print(json.dumps({
     "processes": found, "wrote": wrote, "exposure": float(re.search(r"exposure level for [^:]*: ([\d.]+)", exposure).group(1)),
-    "modes": {path: mode(path) for path in ("/run/session-store", "/run/session-store/session-store.sock", "/var/lib/session-store",
-                                            directory + "/users.acl", directory + "/root.password")},
-    "credentials": hashes, "enabled": output("systemctl", "is-enabled", unit).decode().strip(),
-    "restarts": properties(unit, "NRestarts", "ActiveState")}))
+    "modes": [mode(path) for path in (runtime, runtime + "/session-store.sock", state)],
+    "unit": properties(unit, "NRestarts", "ActiveState", "Slice", "UpheldBy")}))
 '''
 
-# Connections as different accounts and groups, and without a password.
-OTHER_ACCOUNTS = r'''
+# Connections as other accounts.
+OTHERS = r'''
 import pwd
 PROGRAM = """
 import errno, json, socket, sys
 try:
     s = socket.socket(socket.AF_UNIX)
-    s.connect("/run/session-store/session-store.sock")
-    answers = []
-    for command in ("PING", "GET shop:x", "AUTH default x", "ACL LIST", "INFO"):
-        s.sendall(command.encode() + b"\\r\\n")
-        answers.append(s.recv(4096).decode().split()[0])
-    print(json.dumps(answers))
+    s.connect("/run/session-stores/%s/session-store.sock" % sys.argv[1])
+    s.sendall(b"PING\\r\\n")
+    print(json.dumps(s.recv(100).decode()))
 except OSError as error:
     print(json.dumps(errno.errorcode[error.errno]))
 """
-def answers(account, *groups):
+def answers(account):
     entry = pwd.getpwnam(account)
-    return json.loads(output("setpriv", "--reuid", str(entry.pw_uid), "--regid", str(entry.pw_gid),
-                             *(groups or ["--clear-groups"]), "python3", "-c", PROGRAM))
-accounts = ["www-data", "nobody", GIVEN["app"], GIVEN["app"] + "-build"]
-print(json.dumps({"outside": {account: answers(account) for account in accounts},
-                  "inside": answers(GIVEN["app"], "--groups", "session-store")}))
+    return json.loads(output("setpriv", "--reuid", str(entry.pw_uid), "--regid", str(entry.pw_gid), "--clear-groups",
+                             "python3", "-c", PROGRAM, GIVEN["app"]))
+print(json.dumps({account: answers(account) for account in ["www-data", "nobody", GIVEN["app"] + "-build", *GIVEN["others"]]}))
 '''
 
-# Permissions of an application, from its own sandbox, with its own address of the store.
+# What an application can do, from its own sandbox, with its own address of the store.
 AS_THE_APPLICATION = r'''
 import pwd
 def ask(app, commands):
@@ -91,29 +80,27 @@ def ask(app, commands):
     account = pwd.getpwnam(app)
     done = subprocess.run(
         ["nsenter", "--target", pid, "--mount", "--", "setpriv", "--reuid", str(account.pw_uid), "--regid", str(account.pw_gid),
-         "--groups", "session-store", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "python3", "-c", PROGRAM],
+         "--clear-groups", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "python3", "-c", PROGRAM],
         input=json.dumps([url, commands]).encode(), stdout=subprocess.PIPE, cwd="/")
     return json.loads(done.stdout)
 PROGRAM = """
-import json, re, socket, sys
+import json, socket, sys
 url, commands = json.load(sys.stdin)
-user, password, path = re.fullmatch(r"unix://([^:]+):([^@]+)@([^?]+)", url).groups()
 s = socket.socket(socket.AF_UNIX)
-s.connect(path)
+s.connect(url.replace("unix://", ""))
 def ask(*words):
     s.sendall(b"*%d\\r\\n" % len(words) + b"".join(b"$%d\\r\\n%s\\r\\n" % (len(w.encode()), w.encode()) for w in words))
     return s.recv(65536).decode().split("\\r\\n")[0]
-print(json.dumps([ask("AUTH", user, password)] + [ask(*command) for command in commands]))
+print(json.dumps([ask(*command) for command in commands]))
 """
 print(json.dumps(ask(GIVEN["app"], GIVEN["commands"])))
 '''
 
 FORBIDDEN = [
-    "KEYS *", "SCAN 0", "RANDOMKEY", "DBSIZE", "FLUSHALL", "FLUSHDB", "SWAPDB 0 1", "CONFIG GET maxmemory", "INFO", "MONITOR",
-    "CLIENT LIST", "CLIENT KILL TYPE normal", "ACL LIST", "ACL SETUSER x on", "EVAL return 0", "EVALSHA x 0", "SCRIPT LOAD x",
-    "FUNCTION LIST", "MODULE LIST", "SAVE", "BGSAVE", "SHUTDOWN NOSAVE", "REPLICAOF x 1", "SYNC", "LATENCY LATEST",
-    "SLOWLOG GET", "PUBLISH x y", "SUBSCRIBE x", "SORT {app}:x", "RESTORE {app}:x 0 x", "DUMP {app}:x", "RENAME {app}:x {app}:y",
-    "COPY {app}:x {app}:y", "OBJECT ENCODING {app}:x", "MIGRATE x 1 x 0 1", "LPUSH {app}:x y",
+    "CONFIG GET maxmemory", "CONFIG SET maxmemory 0", "MONITOR", "CLIENT LIST", "CLIENT KILL TYPE normal", "ACL LIST", "ACL SETUSER x on",
+    "EVAL return 0", "EVALSHA x 0", "SCRIPT LOAD x", "FUNCTION LIST", "MODULE LIST", "SAVE", "BGSAVE", "SHUTDOWN NOSAVE",
+    "REPLICAOF x 1", "SYNC", "LATENCY LATEST", "SLOWLOG GET", "PUBLISH x y", "SUBSCRIBE x", "RESTORE x 0 x",
+    "MIGRATE x 1 x 0 1", "SWAPDB 0 1",
 ]
 
 
@@ -123,18 +110,18 @@ pytestmark = pytest.mark.where(lambda site: site.app.session_store)
 @pytest.fixture
 def store(site: Any, remember: Callable[..., Any]) -> Any:
     """The state of the store in the kernel, in systemd and on disk."""
-    return remember(site.server, STORE)
+    return remember(site, STORE)
 
 
 @pytest.fixture
 def ask(site: Any, remember: Callable[..., Any]) -> Callable[..., list[str]]:
-    """Give commands as the application; the answer to each, the first is that to its password."""
-    return lambda *commands: remember(site, AS_THE_APPLICATION, commands=[command.format(app=site.name).split() for command in commands])
+    """Give commands as the application; the answer to each."""
+    return lambda *commands: remember(site, AS_THE_APPLICATION, commands=[command.split() for command in commands])
 
 
-def test_the_store_runs_as_its_own_account_under_a_filter_and_without_privileges(store: Any) -> None:
+def test_the_store_runs_as_the_application_under_a_filter_and_without_privileges(site: Any, store: Any) -> None:
     for process in store["processes"]:
-        assert process["user"] == "session-store"
+        assert process["user"] == site.name
         assert set(process["groups"]) <= {process["gid"]}
         assert (process["seccomp"], process["no_new_privileges"]) == (2, 1)
         assert process["capabilities"] == [""] * 5
@@ -148,63 +135,42 @@ def test_the_store_has_no_network(store: Any) -> None:
         assert process["listens"] == []
 
 
-def test_the_store_writes_its_two_directories_and_nothing_else(store: Any) -> None:
-    own = {"/var/lib/session-store", "/run/session-store"}
+def test_the_store_writes_its_two_directories_and_nothing_else(site: Any, store: Any) -> None:
+    own = {f"/var/lib/session-stores/{site.name}", f"/run/session-stores/{site.name}"}
     assert {folder for folder, result in store["wrote"].items() if result == "done"} == own
     refused = {folder: result for folder, result in store["wrote"].items() if folder not in own}
     assert {refused[folder] for folder in ("/etc", "/usr", "/var", "/run/lock", "/etc/session-store", "/srv", "/opt")} == {"EROFS"}, refused
+    assert refused[f"/var/lib/{site.name}"] == "ENOENT", "the data of the application"
 
 
 def test_systemd_finds_little_to_say_about_its_sandbox(store: Any) -> None:
     assert store["exposure"] <= 2.0
 
 
-def test_only_its_group_can_use_the_socket_and_only_the_store_its_data(store: Any) -> None:
-    assert store["modes"] == {
-        "/run/session-store": "session-store:session-store 0750",
-        "/run/session-store/session-store.sock": "session-store:session-store 0770",
-        "/var/lib/session-store": "session-store:session-store 0700",
-        "/etc/session-store/users.acl": "session-store:root 0400",
-        "/etc/session-store/root.password": "root:root 0600"}
+def test_only_the_application_can_use_its_socket_and_its_data(site: Any, store: Any) -> None:
+    assert store["modes"] == [f"{site.name}:{site.name} {mode}" for mode in ("0700", "0600", "0700")]
 
 
-def test_passwords_are_roots_alone_and_the_store_has_their_hashes(site: Any, store: Any) -> None:
-    assert set(store["credentials"]) >= {site.name}
-    for found in store["credentials"].values():
-        assert found == {"mode": "root:root 0600", "hashed": True, "plain": False}
-
-
-def test_the_store_comes_back_after_a_reboot_and_runs_steadily(store: Any) -> None:
-    assert store["enabled"] == "enabled"
-    assert store["restarts"] == {"NRestarts": "0", "ActiveState": "active"}
+def test_the_store_runs_with_its_application_within_the_limits_of_all(site: Any, store: Any) -> None:
+    unit = store["unit"]
+    assert (unit["NRestarts"], unit["ActiveState"], unit["Slice"]) == ("0", "active", "flask_apps.slice")
+    assert f"gunicorn-{site.name}@" in unit["UpheldBy"]
 
 
 def test_other_accounts_cannot_connect(site: Any, remember: Callable[..., Any]) -> None:
-    assert set(remember(site, OTHER_ACCOUNTS)["outside"].values()) == {"EACCES"}
+    others = [name for name in site.server.app_names if name != site.name]
+    assert set(remember(site, OTHERS, others=others).values()) == {"EACCES"}
 
 
-def test_the_store_requires_a_password(site: Any, remember: Callable[..., Any]) -> None:
-    assert remember(site, OTHER_ACCOUNTS)["inside"] == ["-NOAUTH", "-NOAUTH", "-WRONGPASS", "-NOAUTH", "-NOAUTH"]
-
-
-def test_an_application_can_use_only_keys_with_its_name(ask: Callable[..., list[str]]) -> None:
-    answers = ask("SET {app}:verify x EX 5", "GET {app}:verify", "INCRBY {app}:verify-count 1", "EXPIRE {app}:verify-count 5 NX",
-                  "MULTI", "EXEC", "TTL {app}:verify", "DEL {app}:verify {app}:verify-count")
-    assert answers == ["+OK", "+OK", "$1", ":1", ":1", "+OK", "*0", ":5", ":2"]
-
-
-def test_an_application_cannot_use_keys_of_another_one(ask: Callable[..., list[str]]) -> None:
-    commands = [f"{command} {key}" for key in ("another:session:x", "{app}", "{app}x:y", "session:x")
-                for command in ("GET", "DEL", "TTL", "SET x:y", "MGET {app}:x")]
-    answers = ask(*commands)
-    assert answers[0] == "+OK"
-    assert {answer.split()[0] for answer in answers[1:]} == {"-NOPERM"}, dict(zip(commands, answers[1:]))
+def test_an_application_uses_its_store(ask: Callable[..., list[str]]) -> None:
+    answers = ask("SET verify x EX 5", "GET verify", "INCRBY verify-count 1", "EXPIRE verify-count 5 NX",
+                  "MULTI", "EXEC", "TTL verify", "DEL verify verify-count")
+    assert answers == ["+OK", "$1", ":1", ":1", "+OK", "*0", ":5", ":2"]
 
 
 # On a store that lets them through these would do harm.
 @pytest.mark.intrusive
 @pytest.mark.parametrize("command", FORBIDDEN)
-def test_an_application_has_no_command_beyond_its_own_keys(command: str, ask: Callable[..., list[str]]) -> None:
-    answers = dict(zip(["AUTH", *FORBIDDEN], ask(*FORBIDDEN)))
-    assert answers["AUTH"] == "+OK"
+def test_an_application_has_no_command_beyond_its_data(command: str, ask: Callable[..., list[str]]) -> None:
+    answers = dict(zip(FORBIDDEN, ask(*FORBIDDEN)))
     assert answers[command].startswith("-NOPERM"), answers[command]

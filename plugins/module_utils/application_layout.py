@@ -35,7 +35,7 @@ FILES = (
 ROLES = ("app_release", "gunicorn_app")
 # Below directories of ours: nothing of others can be there.
 BELOW_OURS = (
-    "/etc/flask-secrets/{name}.env", "/etc/flask-secrets/{name}.generated.env", "/etc/flask-secrets/{name}.session.env",
+    "/etc/flask-secrets/{name}.env", "/etc/flask-secrets/{name}.generated.env", "/var/lib/session-stores/{name}",
     "/etc/flask-secrets/{name}.credentials", "/etc/flask-secrets/{name}.files", "/etc/flask-logs/{name}.conf",
     "/etc/nginx/maintenance/{name}.html", "/etc/nginx/maintenance/{name}.on", "/etc/nginx/users/{name}",
     "/etc/ssl/acme-cert/{name}", "/etc/ssl/acme-cert/{name}.rsa", "/etc/acme-cert/live/{name}", "/etc/acme-cert/live/{name}.rsa",
@@ -48,8 +48,8 @@ BELOW_OURS = (
 )
 # Units of an application, as patterns of systemctl.
 RUNNING = (
-    "gunicorn-{name}@*", "pip-audit-{name}.socket", "pip-audit-{name}@*", "acme-cert-renew@{name}.timer", "acme-cert-renew@{name}.service",
-    "acme-cert-renew@{name}.rsa.service", "flask-logs-{name}.service", "systemd-journald@{name}.socket",
+    "gunicorn-{name}@*", "session-store@{name}.service", "pip-audit-{name}.socket", "pip-audit-{name}@*", "acme-cert-renew@{name}.timer",
+    "acme-cert-renew@{name}.service", "acme-cert-renew@{name}.rsa.service", "flask-logs-{name}.service", "systemd-journald@{name}.socket",
     "systemd-journald-varlink@{name}.socket", "systemd-journald@{name}.service", "systemd-journald-sync@{name}.service",
 )
 PARTS = ("app_release", "app_secrets", "app_logging", "gunicorn_app", "pip_audit", "nginx_site", "acme_cert")

@@ -95,12 +95,13 @@ options:
   units:
     description:
       - Units of systemd by their full name, in the order in which they are started. Each has the keys C(enabled),
-        C(state), C(restart_on), C(reload_on) and C(ports); what is left out is not looked at.
+        C(state), C(restart_on), C(reload_on), C(paths) and C(ports); what is left out is not looked at.
       - C(enabled) is V(true) or V(false). C(state) is V(started), V(stopped) or V(absent), which stops the unit and
         removes its file below C(/etc/systemd/system) and the links to it.
       - A unit that runs is restarted when its own file or a drop-in of it changed, or a path that matches a shell pattern
         of C(restart_on); it is reloaded when one of C(reload_on) did. It is restarted too when systemd has not read its
         files since they changed, or when the path of its socket was deleted.
+      - C(paths) exist while the unit runs, such as the socket of a service. It is restarted when one was deleted.
       - C(ports) are TCP ports that the unit listens on. If another program has one of them, nothing is changed.
       - A unit that does not start and was not enabled before is disabled again.
     type: dict
@@ -131,17 +132,17 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Install, configure and run the store
+- name: Install, configure and run a cache
   bulwark.flask.host_part:
-    name: session_store
+    name: page_cache
     packages: [valkey-tools]
     files:
-      - {dest: /etc/sysusers.d/session-store.conf, template: sysusers.conf.j2}
-      - {dest: /etc/session-store, state: directory}
-      - {dest: /etc/session-store/session-store.conf, template: session-store.conf.j2}
-      - {dest: /etc/systemd/system/session-store.service, template: session-store.service.j2}
+      - {dest: /etc/sysusers.d/page-cache.conf, template: sysusers.conf.j2}
+      - {dest: /etc/page-cache, state: directory}
+      - {dest: /etc/page-cache/page-cache.conf, template: page-cache.conf.j2}
+      - {dest: /etc/systemd/system/page-cache.service, template: page-cache.service.j2}
     units:
-      session-store.service: {enabled: true, state: started, restart_on: [/etc/session-store/session-store.conf]}
+      page-cache.service: {enabled: true, state: started, restart_on: [/etc/page-cache/*], paths: [/run/page-cache/page-cache.sock]}
 
 - name: Write a site
   bulwark.flask.host_part:

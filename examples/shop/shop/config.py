@@ -28,7 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "TRUSTED_HOSTS": None,
     # A token is valid as long as its session.
     "WTF_CSRF_TIME_LIMIT": None,
-    # Where sessions and counters are, such as unix://shop:…@/run/session-store/session-store.sock; without it
+    # Where sessions and counters are, such as unix:///run/session-stores/shop/session-store.sock; without it
     # sessions are signed cookies.
     "SESSION_STORE_URL": "",
     # Reviews and changes of the cart that one address may make.

@@ -5,8 +5,6 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from limits.storage import RedisStorage
 
-from . import sessions
-
 
 class ScriptlessStorage(RedisStorage):
     """Counts without Lua: the store lets applications run no scripts."""
@@ -33,7 +31,7 @@ def init_app(app: Flask) -> None:
         app.config["RATELIMIT_STORAGE_URI"] = url
         app.config["RATELIMIT_STORAGE_OPTIONS"] = {
             "connection_pool": app.extensions["session_store"].connection_pool,
-            "key_prefix": f"{sessions.prefix_of(url)}limits",
+            "key_prefix": "limits",
         }
         app.config["RATELIMIT_IN_MEMORY_FALLBACK_ENABLED"] = True
     else:

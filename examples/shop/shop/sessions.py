@@ -10,7 +10,6 @@ a store that is read with pickle can run code in the application, and Flask-Sess
 import secrets
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, current_app
 from flask.json.tag import TaggedJSONSerializer
@@ -36,12 +35,7 @@ def init_app(app: Flask) -> None:
     store = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2,
                            retry=Retry(NoBackoff(), 1), retry_on_error=[Disconnected])
     app.extensions["session_store"] = store
-    app.session_interface = StoredSessions(store, prefix_of(url))
-
-
-def prefix_of(url: str) -> str:
-    """The prefix of this application's keys: its user may use no others."""
-    return f"{urlsplit(url).username}:"
+    app.session_interface = StoredSessions(store)
 
 
 def check() -> None:
@@ -75,12 +69,12 @@ class Unavailable(Session):
 class StoredSessions(SessionInterface):
     """Flask's way to read a session before a request and to write it afterwards."""
 
-    def __init__(self, store: Redis, prefix: str) -> None:
-        self.store, self.prefix = store, prefix
+    def __init__(self, store: Redis) -> None:
+        self.store = store
 
     def _key(self, sid: str) -> str:
         # Hashed: who reads the store, or a backup of it, learns no id that could be sent as a cookie.
-        return f"{self.prefix}session:{sha256(sid.encode()).hexdigest()}"
+        return f"session:{sha256(sid.encode()).hexdigest()}"
 
     def open_session(self, app: Flask, request: Request) -> Session:
         """The user's session. An id that is not in the store is replaced by a new one."""

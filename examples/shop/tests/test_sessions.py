@@ -5,8 +5,6 @@ from conftest import Browser
 
 from shop import create_app, sessions
 
-URL = "unix://shop:password@/run/session-store/session-store.sock"
-
 
 class Shelf(dict):
     """The store's commands that the application uses, on a dictionary."""
@@ -25,7 +23,7 @@ class Shelf(dict):
 @pytest.fixture
 def shelf(app):
     shelf = Shelf()
-    app.session_interface = sessions.StoredSessions(shelf, sessions.prefix_of(URL))
+    app.session_interface = sessions.StoredSessions(shelf)
     return shelf
 
 
@@ -46,7 +44,7 @@ def test_the_cookie_holds_an_id_and_the_store_a_cart_under_its_hash(browser, she
     assert "49.00" in browser.get("/cart").text
     ((key, text),) = shelf.items()
     sid = cookie_of(browser).value
-    assert key.startswith("shop:session:") and sid not in key and len(sid) >= 43
+    assert key.startswith("session:") and sid not in key and len(sid) >= 43
     assert b'"cart":{"1":2}' in text.replace(b" ", b"")
     assert shelf.seconds[key] == 12 * 3600
 
@@ -89,7 +87,7 @@ def test_a_pickle_in_the_store_is_not_run(app, browser, shelf, tmp_path):
 @pytest.fixture
 def lonely(settings, tmp_path):
     """A shop whose store is not there."""
-    app = create_app(settings | {"SESSION_STORE_URL": f"unix://shop:password@{tmp_path}/nothing.sock"})
+    app = create_app(settings | {"SESSION_STORE_URL": f"unix://{tmp_path}/nothing.sock"})
     app.config["PROPAGATE_EXCEPTIONS"] = False
     return Browser(app)
 

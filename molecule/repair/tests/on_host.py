@@ -27,7 +27,7 @@ def sockets():
     for name in [*UNITS, *output("systemctl", "list-units", "--plain", "--no-legend", "gunicorn-*.socket").decode().split()]:
         if name.endswith(".socket"):
             found |= set(re.findall(r"(/\S+) \(Stream\)", output("systemctl", "show", "--property=Listen", name).decode()))
-    found |= {path for path in glob.glob("/run/*/*.sock") if pwd.getpwuid(os.stat(path).st_uid)[0] in USERS}
+    found |= {path for path in glob.glob("/run/**/*.sock", recursive=True) if pwd.getpwuid(os.stat(path).st_uid)[0] in USERS}
     return sorted(found)
 '''
 

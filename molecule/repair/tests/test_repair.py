@@ -11,7 +11,7 @@ from host.plugin import Server
 from host.waiting import wait_until
 
 # Beside what the records name: certificates, what was generated, the sockets' directories.
-MORE = ["/etc/acme-cert", "/etc/flask-secrets", "/run/session-store", "/run/pip-audit"]
+MORE = ["/etc/acme-cert", "/etc/flask-secrets", "/run/session-stores", "/run/pip-audit"]
 
 
 @pytest.fixture(scope="module")

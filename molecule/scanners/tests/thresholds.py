@@ -171,7 +171,7 @@ THRESHOLDS = [
     Threshold("systemd-analyze, nginx", "≤ 1.5", exposure(1.5, "nginx.service")),
     Threshold("systemd-analyze, certbot", "≤ 2", exposure(2, "acme-cert-renew@shop.service")),
     Threshold("systemd-analyze, audit", "≤ 2", exposure(2, "pip-audit-shop@1.service")),
-    Threshold("systemd-analyze, session store", "≤ 2", exposure(2, "session-store.service")),
+    Threshold("systemd-analyze, session store", "≤ 2", exposure(2, "session-store@shop.service")),
     Threshold("lynis 3.1.4", "≥ 85", lynis),
     # Before ssh-audit, whose connections get its address banned from SSH.
     Threshold("nmap, all TCP ports", "22, 80, 443", ports),

@@ -13,9 +13,9 @@ CLI = "/usr/local/sbin/session-store-cli"
 
 @pytest.fixture
 def cli() -> Callable[..., str]:
-    """Give the store a command as its administrator."""
-    def run(server: Any, *words: str) -> str:
-        return server.host.check_output(" ".join([CLI, *["%s"] * len(words)]), *words).strip()
+    """Give the store of a site a command as root."""
+    def run(site: Any, *words: str) -> str:
+        return site.server.host.check_output(" ".join([CLI, *["%s"] * (len(words) + 1)]), site.name, *words).strip()
     return run
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
 UNITS = "/etc/systemd/system"
-KEYS = ("enabled", "state", "restart_on", "reload_on", "ports")
+KEYS = ("enabled", "state", "restart_on", "reload_on", "paths", "ports")
 PROPERTIES = ("LoadState", "ActiveState", "NeedDaemonReload", "MainPID", "Listen")
 # A file whose time is within this of a process's start may have been read by it.
 CLOCK_SECONDS = 1.0
@@ -26,6 +26,7 @@ class Wanted:
     state: Optional[str] = None  # started, stopped or absent
     restart_on: tuple[str, ...] = ()
     reload_on: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
 
     @property
@@ -68,14 +69,15 @@ def wanted_of(given: dict[str, Any]) -> list[Wanted]:
             problems.append(f"{name}: enabled must be true or false")
         if state not in (None, "started", "stopped", "absent"):
             problems.append(f"{name}: state must be started, stopped or absent")
-        patterns = {key: options.get(key) or [] for key in ("restart_on", "reload_on")}
+        patterns = {key: options.get(key) or [] for key in ("restart_on", "reload_on", "paths")}
         problems += [f"{name}: {key} must be a list of paths or patterns" for key, value in patterns.items()
                      if not isinstance(value, list) or not all(isinstance(one, str) for one in value)]
         ports = options.get("ports") or []
         if not isinstance(ports, list) or not all(isinstance(port, int) and 0 < port < 65536 for port in ports):
             problems.append(f"{name}: ports must be a list of numbers")
         if not problems:
-            wanted.append(Wanted(name, enabled, state, tuple(patterns["restart_on"]), tuple(patterns["reload_on"]), tuple(ports)))
+            wanted.append(Wanted(name, enabled, state, tuple(patterns["restart_on"]), tuple(patterns["reload_on"]),
+                                 tuple(patterns["paths"]), tuple(ports)))
     if problems:
         raise ValueError("\n".join(f"- units, {problem}" for problem in problems))
     return wanted
@@ -180,7 +182,8 @@ def steps(wanted: list[Wanted], states: dict[str, State], changed: set[str], sta
             first.append(["enable", unit.name])
         if unit.enabled is False and state.file in ("enabled", "enabled-runtime"):
             first.append(["disable", unit.name])
-        action = "restart" if unit.name in stale or state.unreachable and unit.state == "started" else unit.touched(changed)
+        unreachable = state.unreachable and unit.state == "started" or not all(map(os.path.exists, unit.paths))
+        action = "restart" if unit.name in stale or unreachable else unit.touched(changed)
         if unit.state == "stopped":
             then += [["stop", unit.name]] * state.runs
         elif state.runs:

@@ -48,7 +48,7 @@ PLACEHOLDER = "not issued yet"
 SEVERITIES = ("warning", "critical")
 PRIORITY = {"warning": syslog.LOG_WARNING, "critical": syslog.LOG_ERR}
 # Units of this collection. A name without a star is checked even when it is not loaded.
-UNITS = ("nginx.service", "cron.service", "session-store.service", "logrotate.timer", "gunicorn-*", "acme-cert-*", "pip-audit-*",
+UNITS = ("nginx.service", "cron.service", "logrotate.timer", "gunicorn-*", "session-store@*", "acme-cert-*", "pip-audit-*",
          "alarm-channel-*", "host-baseline-*", "systemd-journald@*")
 # Limits: messages in the spool and their age, events in a message, alerts raised by `send`, bytes read of a log.
 SPOOL_MAX, SPOOL_DAYS, EVENTS_MAX, SENT_MAX, TAIL_BYTES = 500, 7, 100, 200, 8 << 20

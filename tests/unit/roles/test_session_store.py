@@ -1,4 +1,4 @@
-"""session_store: configuration, and the applications with a user."""
+"""session_store: configuration, and the applications with a store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_there_is_no_network_port() -> None:
 def test_persistence_is_configurable(persistence: str, lines: list[str]) -> None:
     found = config(session_store_persistence=persistence)
     assert [line for line in found if line.startswith(("save ", "appendonly "))] == lines
-    unit = support.render("session_store", "session-store.service.j2", session_store_persistence=persistence)
+    unit = support.render("session_store", "session-store@.service.j2", session_store_persistence=persistence)
     assert ("ExecStartPre=/usr/bin/rm " in unit) == (persistence == "none")
 
 
@@ -37,30 +37,40 @@ def test_replies_that_no_client_reads_have_a_limit_per_client_and_for_all_client
 
 
 def test_the_unit_has_room_for_the_data_a_snapshot_and_connections_and_no_more() -> None:
-    unit = support.render("session_store", "session-store.service.j2")
+    unit = support.render("session_store", "session-store@.service.j2")
     assert "MemoryMax=256M" in unit.splitlines()
 
 
 def test_the_program_is_the_distributions() -> None:
     for distribution, name in (("13", "valkey"), ("12", "redis")):
         facts = {**support.FACTS, "distribution_major_version": distribution}
-        unit = support.render("session_store", "session-store.service.j2", ansible_facts=facts)
-        assert f"ExecStart=@/usr/bin/{name}-check-rdb {name}-server /etc/session-store/session-store.conf" in unit
+        unit = support.render("session_store", "session-store@.service.j2", ansible_facts=facts)
+        assert f"ExecStart=@/usr/bin/{name}-check-rdb {name}-server /etc/session-store/session-store.conf --unixsocket" in unit
 
 
-def test_the_applications_that_ask_for_it_get_a_user() -> None:
+def test_there_is_no_password_and_no_command_beyond_the_applications_data() -> None:
+    (line,) = [line for line in config() if line.startswith("user ")]
+    assert line.startswith("user default on nopass ~* resetchannels -@all ")
+    assert {"-@dangerous", "-@scripting"} < set(line.split())
+    assert "unixsocketperm 600" in config()
+
+
+def test_the_applications_that_ask_for_it_get_a_store() -> None:
     apps = {"shop": {"session_store": True}, "blog": {}, "wiki": {"session_store": False}}
-    assert support.role_vars("session_store", flask_apps=apps)["session_store_apps"] == ["shop"]
+    found = support.role_vars("session_store", flask_apps=apps)
+    assert found["session_store_apps"] == ["shop"]
+    assert found["__session_store_units"] == {
+        "session-store@shop.service": {"restart_on": ["/etc/session-store/session-store.conf"], "paths": ["/run/session-stores/shop/session-store.sock"]}}
     everywhere = support.role_vars("session_store", flask_apps=apps, flask_app_defaults={"session_store": True})
     assert everywhere["session_store_apps"] == ["shop", "blog"]
     assert support.role_vars("session_store")["session_store_apps"] == []
 
 
-def test_a_process_is_in_the_group_of_the_store_if_its_entry_sets_session_store() -> None:
-    def groups(**entry: object) -> list[str]:
+def test_an_application_starts_its_store_and_gets_the_address_if_its_entry_sets_session_store() -> None:
+    def lines(**entry: object) -> list[str]:
         unit = support.render("gunicorn_app", "gunicorn.service.j2", support.SHOP | entry)
-        return [line for line in unit.splitlines() if line.startswith("SupplementaryGroups=")]
+        return [line for line in unit.splitlines() if "session-store" in line]
 
-    assert groups() == groups(session_store=False) == []
-    assert groups(session_store=True) == ["SupplementaryGroups=session-store"]
-    assert groups(session_store=True, gunicorn_app={"groups": ["media"]}) == ["SupplementaryGroups=media"]
+    assert lines() == lines(session_store=False) == []
+    assert lines(session_store=True) == ["Upholds=session-store@shop.service", "After=session-store@shop.service",
+                                         "Environment=FLASK_SESSION_STORE_URL=unix:///run/session-stores/shop/session-store.sock"]

@@ -123,7 +123,7 @@ def test_the_second_certificate_of_a_pair_is_watched_as_the_first(host: Any, mon
     (unit("acme-cert-renew@shop.service", "failed"), [("raised", "unit/acme-cert-renew@shop.service")]),
     (unit("gunicorn-shop@r2.service", "failed"), [("raised", "unit/gunicorn-shop@r2.service")]),
     (unit("cron.service", "inactive"), [("raised", "unit/cron.service")]),
-    (unit("session-store.service", "inactive"), [("raised", "unit/session-store.service")]),
+    (unit("session-store@shop.service", "failed"), [("raised", "unit/session-store@shop.service")]),
     (unit("pip-audit-shop.socket", "failed"), [("raised", "unit/pip-audit-shop.socket")]),
     (unit("acme-cert-renew@shop.timer", "inactive"), [("raised", "unit/acme-cert-renew@shop.timer")]),
     (unit("cron.service", "inactive", UnitFileState="disabled"), []),
