@@ -110,7 +110,7 @@ def test_a_waiver_allows_only_its_check(servers: list[Any], playbooks: Playbooks
     apps = {"shop": {"domains": ["{{ inventory_hostname }}.example.test"], "source": {"path": str(working_copy.COPY)}, "wsgi": "shop:create_app()",
                      "health_path": "/healthz", "body_max_mb": 1, "static": {"/static/": "shop/static"},
                      "env": {"FLASK_TRUSTED_HOSTS": ["{{ inventory_hostname }}.example.test"]},
-                     "app_release": {"policy": policy, "health_timeout_seconds": 10}}}
+                     "app_release": {"policy": policy, "health_timeout_seconds": 30}}}
     run = playbooks.good("deploy", flask_apps=apps)
     assert "an old client, until it is replaced" in run.words
     apps["shop"]["app_release"]["policy"]["waivers"][0]["until"] = "2020-01-01"
