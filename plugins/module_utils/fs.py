@@ -10,10 +10,11 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Optional
+from typing import IO, Any, Optional
 
 # Seconds to wait for a lock. Other runs hold it for less, even on a slow host.
 WAIT_SECONDS = 300
+LONGEST_OUTPUT = 10 * 2**20
 
 
 def unlink(path: str | os.PathLike[str]) -> None:
@@ -105,6 +106,12 @@ def read_regular(path: str | os.PathLike[str]) -> Optional[bytes]:
         raise ValueError(f"{path} is not a regular file")
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
         return stream.read()
+
+
+def read_end(stream: IO[bytes], longest: int = LONGEST_OUTPUT) -> str:
+    """The last bytes of a program's output as text. A program that prints without end must not fill the memory of root."""
+    stream.seek(max(0, stream.seek(0, os.SEEK_END) - longest))
+    return stream.read(longest).decode("utf-8", "replace")
 
 
 def is_private(path: str | os.PathLike[str]) -> bool:

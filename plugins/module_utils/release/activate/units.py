@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 RUNTIME = Path("/run/systemd/system")
@@ -131,7 +132,10 @@ class Units:
         self.systemctl("reset-failed", self.service(instance))
         self.systemctl("start", self.service(instance))
         state = self.properties(self.service(instance))
-        texts = [path.read_text(encoding="utf-8", errors="replace") for path in (output, errors)]
+        texts = []
+        for path in (output, errors):
+            with open(path, "rb") as stream:
+                texts.append(fs.read_end(stream))
         return Ran(int(state.get("ExecMainStatus") or 0), state.get("Result", "unknown"), *texts)
 
     def remove_once(self, instance: str) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ansible_collections.bulwark.flask.plugins.module_utils import systemd_sandbox
+from ansible_collections.bulwark.flask.plugins.module_utils import fs, systemd_sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.hints import hint
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
@@ -132,8 +132,7 @@ class Sandbox:
             except subprocess.TimeoutExpired:
                 rc = 124
                 self.stop_leftover()
-            output.seek(0)
-            text = output.read().decode("utf-8", "replace")
+            text = fs.read_end(output)
         self._write_log(argv, rc, text)
         if rc and time.monotonic() >= self.ends - 0.5:
             raise ReleaseError(step, f"The build was given up after {self.timeout_seconds} s, while it ran "

@@ -118,3 +118,11 @@ def test_a_program_that_is_started_under_a_lock_does_not_keep_it(tmp_path: Path)
         pass
     daemon.kill()
     daemon.wait()
+
+
+def test_of_endless_output_only_the_end_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "output"
+    path.write_bytes(b"x" * 100 + "grüße".encode())
+    with open(path, "rb") as stream:
+        assert fs.read_end(stream, longest=8) == "xgrüße"
+        assert fs.read_end(stream).endswith("xgrüße")
