@@ -3,8 +3,8 @@
 
     bench_serving.py [--quick] [--keep]
 
-Two containers of one image: one converged by site.yml, the other set up by tools/bench/common-stack.sh. wrk, in a
-third container, measures them in turn, several times, and the medians are compared. A figure under its bar is named.
+Two containers of one image: one converged by site.yml, the other set up by tools/bench/common-stack.sh. wrk and
+h2load, in a third container, measure them in turn, several times, and the medians are compared. A figure under its bar is named.
 `--quick` measures for less time. `--keep` leaves the hosts for the next run. Writes build/bench-serving.json.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import re
 import shutil
 import statistics
 import subprocess
@@ -55,11 +56,12 @@ all:
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk requests."""
+    """What a client requests. With `handshakes`, each request has a connection and a full TLS handshake of its own."""
 
     path: str
     clients: int
     headers: tuple[str, ...] = ()
+    handshakes: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def size(run: dict[str, float]) -> float:
 DYNAMIC = {clients: Load("/", clients) for clients in (8, 32, 200)}
 STATIC = Load("/static/picture.png", 8)
 TEXT = Load("/static/text.css", 8, ("Accept-Encoding: gzip",))
-CONNECTION = Load("/static/picture.png", 8, ("Connection: close",))
+CONNECTION = Load("/static/picture.png", 400, handshakes=True)
 FIGURES = [
     Figure("tiny page, 8 clients: requests/s", DYNAMIC[8], rate, 1, 1.3),
     Figure("tiny page, 8 clients: p99 (ms)", DYNAMIC[8], p99, -1, 1.0),
@@ -110,14 +112,37 @@ FIGURES = [
     Figure("file of 20 KB: requests/s", STATIC, rate, 1, 1.2),
     Figure("text of 40 KB, gzip: requests/s", TEXT, rate, 1, 1.0),
     Figure("text of 40 KB, gzip: bytes", TEXT, size, -1, 1.0),
-    Figure("connection per request: requests/s", CONNECTION, rate, 1, 1.25),
-    Figure("connection per request: CPU per request (µs)", CONNECTION, cpu, -1, 0.8),
+    Figure("full handshake and a file: requests/s", CONNECTION, rate, 1, 1.25),
+    Figure("full handshake and a file: CPU per request (µs)", CONNECTION, cpu, -1, 0.8),
 ]
 # Memory that is not shared, or the share of it (PSS), by program.
 MEMORY = r"""
 total() { for pid in $(pgrep -f "$1"); do cat /proc/$pid/smaps_rollup 2>/dev/null || :; done | awk '/^Pss:/ {sum += $2} END {print int(sum / 1024)}'; }
 echo $(($(total '^nginx:') + $(total 'bin/(python.* -m )?gunicorn')))
 """
+
+
+def requests(load: Load, name: str, seconds: float) -> list[str]:
+    """The command of wrk, which prints JSON. It resumes the TLS sessions of its connections."""
+    headers = [part for header in load.headers for part in ("--header", header)]
+    return ["wrk", "--threads=1", f"--connections={load.clients}", f"--duration={seconds:g}s", "--script=/report.lua", *headers,
+            f"https://{name}:443{load.path}"]
+
+
+def handshakes(load: Load, name: str, seconds: float) -> list[str]:
+    """The command of h2load, which resumes no session: again and again, as many connections with one request each."""
+    once = f"h2load --h1 --requests={load.clients} --clients={load.clients} https://{name}{load.path}"
+    return ["sh", "-euc", f"end=$(($(date +%s%N) + {int(seconds * 1e9)})); while [ $(date +%s%N) -lt $end ]; do {once}; done"]
+
+
+def handshakes_of(out: str) -> dict[str, float]:
+    """The sum of what runs of h2load report."""
+    units = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+    took = re.findall(r"^finished in ([\d.]+)(us|ms|s),", out, re.MULTILINE)
+    counts = re.findall(r"^requests: (\d+) total, .* (\d+) succeeded", out, re.MULTILINE)
+    total = sum(int(number) for number, _unused in counts)
+    return {"requests": total, "seconds": sum(float(number) * units[unit] for number, unit in took), "bytes": 0, "p99_ms": 0,
+            "failed": total - sum(int(number) for _unused, number in counts)}
 
 
 def application() -> bytes:
@@ -148,7 +173,7 @@ class Bench:
         self.hosts.up()
         self.hosts.execute("common", f"cat > /root/setup.sh <<'SETUP'\n{(HERE / 'common-stack.sh').read_text(encoding='utf-8')}SETUP")
         self.hosts.execute("common", "sh /root/setup.sh", archive)
-        tag = testhosts.image(testhosts.NEWEST, "wrk")
+        tag = testhosts.image(testhosts.NEWEST, "wrk,nghttp2-client")
         podman("rm", "--force", "--ignore", "--time", "0", self.client)
         podman("run", "--detach", "--name", self.client, "--network", self.hosts.network, *testhosts.RIGHTS[2:], tag, "sleep", "infinity")
         self.hosts.execute("client", "cat > /report.lua", (HERE / "report.lua").read_bytes())
@@ -160,12 +185,10 @@ class Bench:
             sys.exit(done.stdout[-3000:])
 
     def run(self, host: str, load: Load, seconds: float) -> dict[str, float]:
-        """Put a load on a host, and return what wrk reports and the host's CPU time."""
-        headers = [part for header in load.headers for part in ("--header", header)]
+        """Put a load on a host, and return what the client reports and the host's CPU time."""
         before = self._cpu(host)
-        out = podman("exec", self.client, "wrk", "--threads=1", f"--connections={load.clients}", f"--duration={seconds:g}s", "--script=/report.lua",
-                     *headers, f"https://{HOSTS[host]}:443{load.path}")
-        found: dict[str, float] = json.loads(out.splitlines()[-1])
+        out = podman("exec", self.client, *(handshakes if load.handshakes else requests)(load, HOSTS[host], seconds))
+        found: dict[str, float] = handshakes_of(out) if load.handshakes else json.loads(out.splitlines()[-1])
         if found["failed"]:
             sys.exit(f"{host}: {found['failed']} of {found['requests']} requests of {load} failed\n{out}")
         return {**found, "cpu_us": (self._cpu(host) - before) / 1000}

@@ -346,6 +346,10 @@ def test_files_with_a_hash_in_their_name_are_immutable(path: str, forever: bool)
     pytest.fail("a file that is kept for no time")
 
 
+def test_no_link_among_files_is_followed() -> None:
+    assert values(location(site(), "^~ /static/"), "disable_symlinks") == ["on from=$document_root"]
+
+
 def test_brotli_takes_the_place_of_files_compressed_with_gzip() -> None:
     assert "brotli" not in site() and values(location(site(), "^~ /static/"), "gzip_static") == ["on"]
     text = site(brotli=True)
