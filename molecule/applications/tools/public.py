@@ -37,7 +37,7 @@ KEYS = ("app_release", "app_secrets", "body_max_mb", "config", "env", "files", "
         "source", "static", "subdirectory", "wsgi")
 LINE = re.compile(rf"(?:^|[\s`])((?:{'|'.join(KEYS)}): .*?|(?:{'|'.join(KEYS)}):(?:\s*#.*)?)$")
 FATAL = re.compile(r"^fatal: \[[^]]*\]: FAILED! => (\{.*\})$", re.MULTILINE)
-MOST_LINES = 12
+ALL_FAILED = re.compile(r"Failed: ([\w, -]+);")
 
 
 def merged(old: Any, new: Any) -> Any:
@@ -85,14 +85,13 @@ def deploy(entries: dict[str, Any], log: str) -> dict[str, str]:
     done = subprocess.run(["ansible-playbook", f"--inventory={ROOT}/molecule/inventory", f"--inventory={inventory}", f"--limit={HOST}",
                            f"{ROOT}/playbooks/site.yml"], capture_output=True, text=True, check=False, env=environment)
     (STATE / log).write_text(done.stdout + done.stderr, encoding="utf-8")
-    failed = {}
-    for text in FATAL.findall(done.stdout):
-        message = json.loads(text).get("msg", text)
-        name = message.partition(":")[0]
-        if name in entries:
-            failed[name] = message
-        elif not message.startswith("Failed: "):
-            sys.exit(f"The run failed: {message}")
+    failed: dict[str, str] = {}
+    for message in (json.loads(text).get("msg", text) for text in FATAL.findall(done.stdout)):
+        listed = ALL_FAILED.match(message)
+        # One whose message does not name it failed before its release was built.
+        failed |= {name: "see the log" for name in (listed[1].split(", ") if listed else []) if name not in failed}
+        if message.partition(":")[0] in entries:
+            failed[message.partition(":")[0]] = message
     if done.returncode and not failed:
         sys.exit(f"The run failed; see {STATE / log}:\n{done.stdout[-3000:]}")
     return failed
