@@ -37,6 +37,7 @@ KEYS = ("app_release", "app_secrets", "body_max_mb", "config", "env", "files", "
         "source", "static", "subdirectory", "wsgi")
 LINE = re.compile(rf"(?:^|[\s`])((?:{'|'.join(KEYS)}): .*?|(?:{'|'.join(KEYS)}):(?:\s*#.*)?)$")
 FATAL = re.compile(r"^fatal: \[[^]]*\]: FAILED! => (\{.*\})$", re.MULTILINE)
+REFUSED = re.compile(r"a status of (?:403|413|421|5\d\d)")
 ALL_FAILED = re.compile(r"Failed: ([\w, -]+);")
 
 
@@ -105,9 +106,9 @@ def browse(name: str, entry: dict[str, Any], steps: list[dict[str, Any]]) -> dic
 
 
 def own_errors(console: list[str], host: str) -> list[str]:
-    """The messages that the deployment can have caused: blocked by a policy, or refused by this host. Other hosts are out of reach."""
-    return [line for line in console if "/favicon.ico" not in line
-            and ("Content Security Policy" in line or f"https://{host}" in line and "Failed to load resource" in line)]
+    """The messages that the deployment can have caused: blocked by a policy, refused or failed on this host. A page that does not exist is
+    the application's, and other hosts are out of reach here."""
+    return [line for line in console if "Content Security Policy" in line or f"https://{host}" in line and REFUSED.search(line)]
 
 
 def main() -> None:
