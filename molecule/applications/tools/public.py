@@ -37,6 +37,7 @@ KEYS = ("app_release", "app_secrets", "body_max_mb", "config", "env", "files", "
         "source", "static", "subdirectory", "wsgi")
 LINE = re.compile(rf"(?:^|[\s`])((?:{'|'.join(KEYS)}): .*?|(?:{'|'.join(KEYS)}):(?:\s*#.*)?)$")
 FATAL = re.compile(r"^fatal: \[[^]]*\]: FAILED! => (\{.*\})$", re.MULTILINE)
+WIDTH = 120
 REFUSED = re.compile(r"a status of (?:403|413|421|5\d\d)")
 ALL_FAILED = re.compile(r"Failed: ([\w, -]+);")
 
@@ -73,6 +74,12 @@ def printed_lines(message: str) -> dict[str, Any]:
                 found = merged(found, part)
                 break
     return found
+
+
+def lines_of(entry: dict[str, Any]) -> int:
+    """Lines of an entry as a person writes it: a key and its value on one where they fit, a text of several lines below its key."""
+    return sum(1 + (0 if not isinstance(value, dict | str) or "\\n" not in (text := json.dumps(value)) and len(text) <= WIDTH else
+                    lines_of(value) if isinstance(value, dict) else len(value.splitlines())) for value in entry.values())
 
 
 def deploy(entries: dict[str, Any], log: str) -> dict[str, str]:
@@ -136,7 +143,7 @@ def main() -> None:
         used = {} if name in second else browse(name, entry, one.get("steps", [{"tour": 8}]))
         errors = own_errors(used.get("console", []), entry["domains"][0])
         report[name] = {"first": first.get(name, ""), "printed": printed.get(name), "second": second.get(name, ""), "entry": entry, **used}
-        rows.append(f"| {name} | {1 + (name in first)} | {len(yaml.safe_dump(entry, default_flow_style=None, width=150).splitlines())} | {len(waivers)} | "
+        rows.append(f"| {name} | {1 + (name in first)} | {lines_of(entry)} | {len(waivers)} | "
                     f"{'no' if name in second else 'yes'} | {'' if name in second else used['failed'] or 'works'} | {len(errors)} |")
     (STATE / "report.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
     table = "\n".join(rows) + "\n"
