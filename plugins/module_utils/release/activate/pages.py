@@ -66,6 +66,8 @@ class Report:
         """Lines for the operator; empty without problems."""
         wrong = [f"{path} has status {status}" for path, status in self.pages if status >= 400]
         found = [f"Of {len(self.pages)} pages that were fetched, {', '.join(wrong)}"] if wrong else []
+        if self.pages and self.pages[0][1] == 400:
+            found.append("Status 400 of the front page can mean that the application does not accept its own domain; Django reads ALLOWED_HOSTS")
         if self.stopped:
             more = f" and {len(self.stopped) - LISTED} more" if len(self.stopped) > LISTED else ""
             written = ", ".join(f"{name}: [{', '.join(quoted(source) for source in sources)}]" for name, sources in self.needed.items())

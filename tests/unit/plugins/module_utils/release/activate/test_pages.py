@@ -88,3 +88,8 @@ def test_conflicts_with_the_policy_are_reported_once_with_the_setting_to_write(t
 def test_an_applications_own_policy_and_responses_other_than_pages_are_not_checked(tmp_path: Path, header: dict[str, str]) -> None:
     site = Site({"/": (200, {**HTML, **header}, "<script>run()</script>")})
     assert look(site, tmp_path).stopped == []
+
+
+def test_an_application_that_refuses_its_own_domain_is_told() -> None:
+    assert "ALLOWED_HOSTS" in "\n".join(Report([("/", 400)]).lines())
+    assert "ALLOWED_HOSTS" not in "\n".join(Report([("/", 200), ("/search", 400)]).lines())
