@@ -232,7 +232,7 @@ class Run:
         """
         live = self.live()
         stamp = fs.read_json(os.path.join(self.options["current"], STAMP)) if live else None
-        has_file = bool(stamp) and stamp.get(self.path) == file_state([self.path])[self.path]
+        has_file = (stamp or {}).get(self.path, {}) == file_state([self.path])[self.path]
         return live is not None and values.rotated.get(name) == live and not has_file
 
     def not_in_effect(self, values: Values) -> list[str]:
