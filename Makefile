@@ -82,7 +82,7 @@ sample: hosts  ## The scenarios of `make test`: default and failures on both hos
 .PHONY: applications
 applications: hosts  ## Own and public applications, deployed with few lines and used in a browser, on Debian 13: two tables (LIST=FILE: others)
 	@tools/scenario applications debian13
-	@molecule/applications/tools/public.py $(or $(LIST),molecule/applications/public.yml)
+	@molecule/applications/tools/public.py $(or $(LIST),molecule/applications/tools/public.yml)
 	@tools/testhosts.py down public
 	@cat build/applications.md build/public.md
 
