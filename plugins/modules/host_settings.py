@@ -46,7 +46,7 @@ options:
     default: false
 attributes:
   check_mode:
-    description: Predicts what would be set and started.
+    description: Predicts what would be set and enabled.
     support: full
 author:
   - The bulwark.flask authors (@bulwark)
@@ -81,26 +81,33 @@ PAM = Path("/etc/pam.d/common-password")
 APPARMOR = Path("/sys/module/apparmor/parameters/enabled")
 
 
+def look(module, names):
+    """The state of units, by name."""
+    return units.look(names, lambda command: module.run_command(command)[1])
+
+
 def activate(module, running):
     """Enable and start what must run, where it does not. Returns the units that changed, reports, and failures outside of a container."""
     done, reports, failures = [], [], []
     for purpose, candidates in sorted(running.items()):
-        states = units.look(candidates, lambda command: module.run_command(command)[1])
-        unit = next((name for name in candidates if states[name].runs), None) or next(
+        states = look(module, candidates)
+        unit = next((name for name in candidates if states[name].active == "active"), None) or next(
             (name for name in candidates if states[name].load != "not-found"), candidates[0])
         commands = units.steps([units.Wanted(unit, enabled=True, state="started")], states, set())
-        if not commands or module.check_mode:
-            # Before the packages are installed, as check mode finds a new host, nothing is known about their units.
-            done += [unit] * bool(commands and states[unit].load != "not-found")
+        if module.check_mode:
+            # Whether a unit that is stopped would start, and what the packages of a new host bring, is not known.
+            done += [unit] * (states[unit].load != "not-found" and any(command[0] != "start" for command in commands))
             continue
         results = [module.run_command(["systemctl", *command]) for command in commands]
-        state = units.look([unit], lambda command: module.run_command(command)[1])[unit]
-        done += [unit] * (state.runs or "enable" in (command[0] for command in commands))
-        if state.runs:
-            continue
-        reason = next((err.strip() for rc, _out, err in results if rc), f"{state.active}; a condition of the unit is not met")
-        failed = any(result[0] for result in results) and module.run_command(["systemd-detect-virt", "--container", "--quiet"])[0]
-        (failures if failed else reports).append(f"{purpose}: {unit} does not run: {reason}")
+        failed = next((err.strip() for rc, _out, err in results if rc), "")
+        active = look(module, [unit])[unit].active
+        # One that fails may be starting again by itself.
+        runs = active == "active" and not failed
+        done += [unit] * (bool(commands) and runs or ["enable", unit] in commands)
+        if not runs:
+            in_container = module.run_command(["systemd-detect-virt", "--container", "--quiet"])[0] == 0
+            reason = failed or f"{active}; a condition of the unit is not met"
+            (reports if in_container or not failed else failures).append(f"{purpose}: {unit} does not run: {reason}")
     return done, reports, failures
 
 
