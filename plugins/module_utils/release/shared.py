@@ -21,7 +21,7 @@ RECORD = "shared.json"  # below the application's base: paths that deployments h
 PACKAGES = "site-packages"  # the first part of an entry whose path is in a package of the virtual environment
 # What Python says, and what programs such as git and mkdir say.
 READ_ONLY = re.compile(r"(?:\[Errno 30\] Read-only file system: '|\[Errno 13\] Permission denied: '(?=/))(?P<python>[^'\n]+)'|"
-                       r"(?P<program>[\w./+@-]+)['’]?: Read-only file system")
+                       r"(?P<program>[\w./+@-]+)['\u2019]?: Read-only file system")
 BELOW_RELEASE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?(?:src|venv/lib/[^/]+/(?=site-packages/))/?(.+)")
 # An application that could write these could change what it runs.
 CODE = {".py", ".pyc", ".pyd", ".so", ".html", ".htm", ".jinja", ".jinja2", ".j2", ".sh"}
