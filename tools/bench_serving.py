@@ -147,7 +147,8 @@ def handshakes_of(out: str) -> dict[str, float]:
 
 def application() -> bytes:
     """Write the application: the smallest example, with two files. Returns a tar archive of it and gunicorn's lock."""
-    shutil.rmtree(APP, ignore_errors=True)
+    if APP.exists():
+        shutil.rmtree(APP)
     shutil.copytree(ROOT / "examples" / "minimal", APP)
     (APP / "static").mkdir()
     (APP / "static" / "picture.png").write_bytes(bytes(number * number % 251 for number in range(20_000)))

@@ -1,18 +1,17 @@
 #!/usr/bin/env python3
 """Break a host that serves an application, one fault at a time, and run the playbook: what is served meanwhile, and what comes back.
 
-    faults.py [PART OF A NAME]      prints a table and writes it to build/faults.md
+    make faults [FAULT=PART]      the faults whose names have this part, or all; the table is build/faults.md too
 
 Each fault is caused on the host under a steady load of requests. Then site.yml runs twice. The first run must repair the host, the
 second must change nothing, and neither may cost a request of a site that is served. A fault of others, such as a broken file in
 nginx's configuration, is not removed by the run: the run must name it, and everything is as before once it is gone.
 
-The host is that of `testhosts.py up bench`. It stays until the end; `testhosts.py down bench` removes it.
+The host is that of `testhosts.py up bench`, and is removed at the end.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 import subprocess
 import sys
@@ -24,15 +23,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import on_host
+import testinfra
+from host import inside
+from host.outside import Outside
+from host.playbooks import Playbooks
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "molecule/repair/tests"), str(ROOT / "tools")]
-
-import on_host  # noqa: E402
-import testinfra  # noqa: E402
-from host import inside  # noqa: E402
-from host.outside import Outside  # noqa: E402
-from host.playbooks import Playbooks  # noqa: E402
-
 FOLDER = ROOT / "build" / "bench"
 DOMAIN = "demo.localhost"
 REQUESTS_PER_SECOND = 10
@@ -207,22 +204,31 @@ def tool(*command: str) -> None:
     subprocess.run([sys.executable, str(ROOT / "tools" / command[0]), *command[1:]], check=True)
 
 
-def main(wanted: str = "") -> None:
-    """Bring the host up, cause each fault, print the table."""
-    tool("testhosts.py", "up", "bench")
-    tool("demo.py", "inventory", "bench")
-    faults = Faults()
-    faults.playbooks.good("site")
-    faults.playbooks.good("site")
-    results, before = [], faults.state()
-    say = functools.partial(print, flush=True)
+def run(wanted: str) -> list[Result]:
+    """Cause each of these faults on the host."""
+    faults, results = Faults(), []
+    # The first run of a host; the second one has nothing to change.
+    for _unused in range(2):
+        faults.playbooks.good("site")
+    before = faults.state()
     for fault in FAULTS:
         if wanted in fault.name:
             results.append(faults.of(fault, before))
-            say(table(results[-1:]).splitlines()[-1])
+            print(table(results[-1:]).splitlines()[-1], flush=True)
+    return results
+
+
+def main(wanted: str = "") -> None:
+    """Bring the host up, cause the faults, print what was missed."""
+    tool("testhosts.py", "up", "bench")
+    try:
+        tool("demo.py", "inventory", "bench")
+        results = run(wanted)
+    finally:
+        tool("testhosts.py", "down", "bench")
     (ROOT / "build" / "faults.md").write_text(table(results), encoding="utf-8")
     missed = [result.fault.name for result in results if not result.good]
-    say(f"{len(results)} faults; missed: {', '.join(missed) or 'none'}. The table: build/faults.md")
+    print(f"{len(results)} faults; missed: {', '.join(missed) or 'none'}. The table: build/faults.md")
     sys.exit(bool(missed))
 
 

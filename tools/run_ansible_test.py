@@ -47,10 +47,16 @@ sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *options], env=
 """
 
 
+def remove(folder: Path) -> None:
+    """Remove a directory of an earlier run."""
+    if folder.exists():
+        shutil.rmtree(folder)
+
+
 @functools.cache
 def build() -> Path:
     """Build the collection; return the artefact."""
-    shutil.rmtree(BUILD / "artefact", ignore_errors=True)
+    remove(BUILD / "artefact")
     subprocess.run(["ansible-galaxy", "collection", "build", "--output-path", str(BUILD / "artefact"), str(ROOT)],
                    check=True, stdout=subprocess.DEVNULL)
     return next((BUILD / "artefact").glob("*.tar.gz"))
@@ -67,7 +73,7 @@ def import_as_galaxy() -> subprocess.CompletedProcess[str]:
 
 def unpack(tests: str) -> None:
     """Build the collection, unpack it where ansible-test requires it, and copy a directory of tests into it."""
-    shutil.rmtree(TREE, ignore_errors=True)
+    remove(TREE)
     TREE.mkdir(parents=True)
     with tarfile.open(build()) as artefact:
         artefact.extractall(TREE, filter="data")

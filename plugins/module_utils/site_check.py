@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import http.client
-import ipaddress
 import os
 import socket
 import ssl
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import claims, units
+from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address
 
 TIMEOUT_SECONDS = 10
 # Workers of the old configuration may accept a connection shortly after a reload.
@@ -74,15 +75,6 @@ def own_address(family: socket.AddressFamily) -> str:
             return "::1" if family == socket.AF_INET6 else "127.0.0.1"
 
 
-def is_address(domain: str) -> bool:
-    """Whether a domain is an IP address, for which clients send no server name."""
-    try:
-        ipaddress.ip_address(domain)
-    except ValueError:
-        return False
-    return True
-
-
 def certificates(path: str) -> list[bytes]:
     """The certificates, as DER, of the files that a site's configuration names; without their chains."""
     found = []
@@ -95,29 +87,36 @@ def certificates(path: str) -> list[bytes]:
     return found
 
 
-def _get(connection: http.client.HTTPConnection, host: str, path: str) -> tuple[int, str]:
-    connection.request("GET", path, headers={"Host": host, "User-Agent": "bulwark-health", "Connection": "close"})
-    response = connection.getresponse()
-    return response.status, response.getheader("Location") or ""
+def _status(client: http.client.HTTPConnection, host: str, path: str) -> int:
+    client.request("GET", path, headers={"Host": host, "User-Agent": "bulwark-health", "Connection": "close"})
+    return client.getresponse().status
+
+
+@contextmanager
+def connection(web: Web, domain: str) -> Iterator[ssl.SSLSocket]:
+    """A TLS connection to the web server, as clients of a domain open it. Raises OSError where nothing responds."""
+    context = ssl.create_default_context()
+    # The certificate is compared or shown: a new host has a self-signed one.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with socket.create_connection((web.address(domain), web.https), timeout=TIMEOUT_SECONDS) as raw:
+        # Clients of an address send no server name.
+        with context.wrap_socket(raw, server_hostname=None if is_address(domain) else domain) as tls:
+            yield tls
 
 
 def request(web: Web, domain: str, path: str) -> Response:
     """The responses for one domain. Raises OSError where nothing responds."""
-    context = ssl.create_default_context()
-    # The certificate is compared with the file: a new host has a self-signed one.
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    address, host = web.address(domain), f"[{domain}]" if ":" in domain else domain
+    host = f"[{domain}]" if ":" in domain else domain
     try:
-        with socket.create_connection((address, web.https), timeout=TIMEOUT_SECONDS) as raw:
-            with context.wrap_socket(raw, server_hostname=None if is_address(domain) else domain) as tls:
-                certificate = tls.getpeercert(binary_form=True) or b""
-                connection = http.client.HTTPConnection(host)
-                connection.sock = tls
-                status, _location = _get(connection, host, path)
-        plain = http.client.HTTPConnection(address, web.http, timeout=TIMEOUT_SECONDS)
+        with connection(web, domain) as tls:
+            certificate = tls.getpeercert(binary_form=True) or b""
+            encrypted = http.client.HTTPConnection(host)
+            encrypted.sock = tls
+            status = _status(encrypted, host, path)
+        plain = http.client.HTTPConnection(web.address(domain), web.http, timeout=TIMEOUT_SECONDS)
         try:
-            return Response(certificate, status, _get(plain, host, path)[0])
+            return Response(certificate, status, _status(plain, host, path))
         finally:
             plain.close()
     except http.client.HTTPException as error:

@@ -65,8 +65,6 @@ applications:
   elements: dict
 """
 
-import socket
-import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -79,8 +77,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release import sympt
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import log_excerpt
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import Instances
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
-
-WEB_SERVER = ("127.0.0.1", 443)
+from ansible_collections.bulwark.flask.plugins.module_utils.site_check import Web, connection
 
 
 def properties(unit: str) -> dict[str, str]:
@@ -92,12 +89,8 @@ def properties(unit: str) -> dict[str, str]:
 
 def certificate(domain: str) -> dict[str, str] | None:
     """The certificate that nginx serves, read from a connection: the file can be newer."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    server = ("::1", WEB_SERVER[1]) if ":" in domain else WEB_SERVER
     try:
-        with socket.create_connection(server, timeout=5) as raw, context.wrap_socket(raw, server_hostname=domain) as tls:
+        with connection(Web(), domain) as tls:
             found = tls.getpeercert(binary_form=True)
     except OSError:
         return None

@@ -55,7 +55,8 @@ print(json.dumps({
 def hostile_project(state: Path, *attacks: str) -> Path:
     """The hostile application as a project with a build system of its own."""
     source = state / "hostile-build"
-    shutil.rmtree(source, ignore_errors=True)
+    if source.exists():
+        shutil.rmtree(source)
     shutil.copytree(ATTACK / "hostile", source)
     shutil.copytree(ATTACK / "hostile_build", source, dirs_exist_ok=True)
     mirror = hashlib.sha256(REPOSITORY.encode()).hexdigest()[:16] + ".git"

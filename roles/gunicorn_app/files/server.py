@@ -196,6 +196,15 @@ class FromWebServerAsgi:
             REQUEST_ID.reset(token)
 
 
+def load(deployment: Any, preloaded: bool, load_wsgi: Callable[[], None]) -> None:
+    """Import the application with the settings of a deployment, unless it was imported before the fork."""
+    if not preloaded:
+        del sys.argv[1:]  # gunicorn's; an application may parse the command line
+        deployment.install()
+    load_wsgi()
+    deployment.finish()
+
+
 def wsgi_worker(deployment: Any, preloaded: bool) -> type[Any]:
     """gunicorn's worker for WSGI applications, with the settings of a deployment.
 
@@ -208,11 +217,7 @@ def wsgi_worker(deployment: Any, preloaded: bool) -> type[Any]:
         """Records of a thread before it has read a request have no request id."""
 
         def load_wsgi(self) -> None:
-            if not preloaded:
-                del sys.argv[1:]  # gunicorn's; an application may parse the command line
-                deployment.install()
-            super().load_wsgi()
-            deployment.finish()
+            load(deployment, preloaded, super().load_wsgi)
             self.wsgi = FromWebServer(deployment.guarded(self.wsgi))
 
         def handle(self, conn: Any) -> Any:
@@ -230,11 +235,7 @@ def asgi_worker(deployment: Any, preloaded: bool) -> type[Any]:
         """gunicorn's worker."""
 
         def load_wsgi(self) -> None:
-            if not preloaded:
-                del sys.argv[1:]  # gunicorn's; an application may parse the command line
-                deployment.install()
-            super().load_wsgi()
-            deployment.finish()
+            load(deployment, preloaded, super().load_wsgi)
             self.asgi = FromWebServerAsgi(deployment.guarded_asgi(self.asgi))
 
     return Asgi

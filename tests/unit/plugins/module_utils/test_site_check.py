@@ -96,5 +96,23 @@ def test_a_site_without_a_file_is_a_problem(folder: Path, web: Web) -> None:
     assert "does not exist" in problems(folder, web, "absent")
 
 
-def test_clients_of_an_address_send_no_server_name() -> None:
-    assert site_check.is_address("192.0.2.7") and site_check.is_address("2001:db8::7") and not site_check.is_address("shop.example.com")
+def test_clients_of_an_address_send_no_server_name(folder: Path, web: Web) -> None:
+    names: list[str | None] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "shop.pem", folder / "shop.key")
+    context.sni_callback = lambda _socket, name, _context: names.append(name)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        here = Web(listener.getsockname()[1], web.http, web.addresses)
+
+        def serve() -> None:
+            for _unused in range(2):
+                with context.wrap_socket(listener.accept()[0], server_side=True):
+                    pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        for domain in ("shop.example.com", "192.0.2.7"):
+            with site_check.connection(here, domain):
+                pass
+        thread.join()
+    assert names == ["shop.example.com", None]
