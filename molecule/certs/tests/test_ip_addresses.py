@@ -31,12 +31,11 @@ print(json.dumps([answer.status, answer.getheader("Location")]))
 '''
 # The alert's checks of each name of the certificate.
 WATCHED = r"""
-import hashlib, importlib.machinery, importlib.util
+import hashlib
 sys.dont_write_bytecode = True
-loader = importlib.machinery.SourceFileLoader("alarms", "/usr/local/sbin/alarm-channel")
-alarms = importlib.util.module_from_spec(importlib.util.spec_from_loader("alarms", loader))
-loader.exec_module(alarms)
-print(json.dumps([hashlib.sha256(alarms.served_certificate(name)).hexdigest() for name in GIVEN["names"]]))
+sys.path.insert(0, "/usr/local/lib/alarm-channel")
+from alarm_channel import certificates
+print(json.dumps([hashlib.sha256(certificates.served_certificate(name)).hexdigest() for name in GIVEN["names"]]))
 """
 
 

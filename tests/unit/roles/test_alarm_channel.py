@@ -26,6 +26,12 @@ def test_the_domains_of_each_application_are_a_file_of_their_own() -> None:
     assert files == {"/etc/alarm-channel/sites/shop.json": ["shop.example.com"], "/etc/alarm-channel/sites/notes.json": ["notes.example.com"]}
 
 
+def test_every_module_of_the_program_is_installed() -> None:
+    installed = {entry["dest"] for entry in support.role_vars("alarm_channel")["__alarm_channel_package_files"]}
+    modules = (support.ROOT / "roles/alarm_channel/files/alarm_channel").glob("*.py")
+    assert installed == {f"/usr/local/lib/alarm-channel/alarm_channel/{path.name}" for path in modules}
+
+
 def test_without_channels_there_is_still_the_journal() -> None:
     assert rendered("config.json.j2")["channels"] == []
     channels = rendered("channels.json.j2")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import os
 import ssl
 import sys
 import time
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.bulwark.flask.tests.unit.support import ROOT
+from alarm_channel import certificates, checks, commands, delivery, files, journal, spool
 
 
 class Host:
     """A host whose checked state can be set, and whose messages and spool can be read."""
 
-    def __init__(self, tmp_path: Path, program: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.program, self.root, self.said = program, tmp_path, []
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root, self.written = tmp_path, []
         self.units: list[dict[str, str]] = []
         self.config: dict[str, Any] = {
             "host": "web1", "sites": {"shop": ["shop.example.com"]}, "channels": ["mail"], "units": [],
@@ -28,51 +28,48 @@ class Host:
             "errors": {"percent": 5, "minimum": 10, "minutes": 5}, "crash_loop": {"restarts": 3, "minutes": 15}}
         for name in ("state/spool", "audit", "reports/shop", "logs/shop"):
             (tmp_path / name).mkdir(parents=True)
-        program.CONFIG, program.SITES, program.STATE = tmp_path / "config.json", tmp_path / "sites", tmp_path / "state"
-        program.WRITTEN = tmp_path / "one-file-system"
-        program.AUDIT_CONFIG, program.AUDIT_STATE, program.ACCESS_LOGS = tmp_path / "audit", tmp_path / "reports", tmp_path / "logs"
-        monkeypatch.setattr(program, "say", lambda priority, text: self.said.append((priority, program.one_line(text, 2000))))
+        for module, name, path in ((files, "CONFIG", "config.json"), (files, "SITES", "sites"), (files, "STATE", "state"),
+                                   (checks, "WRITTEN", "one-file-system"), (checks, "AUDIT_CONFIG", "audit"),
+                                   (checks, "AUDIT_STATE", "reports"), (checks, "ACCESS_LOGS", "logs")):
+            monkeypatch.setattr(module, name, tmp_path / path)
+        monkeypatch.setattr(journal, "say", lambda priority, text: self.written.append((priority, journal.one_line(text, 2000))))
         self.free = {"space": 50, "inodes": 50}
-        monkeypatch.setattr(program.os, "statvfs", lambda path: SimpleNamespace(
+        monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(
             f_blocks=100, f_bavail=self.free["space"], f_files=100, f_favail=self.free["inodes"]))
-        monkeypatch.setattr(program, "units", lambda patterns: self.units)
-        monkeypatch.setattr(program, "served_certificate", lambda domain, ciphers="": b"DER")
+        monkeypatch.setattr(checks, "units", lambda patterns: self.units)
+        monkeypatch.setattr(certificates, "served_certificate", lambda domain, ciphers="": b"DER")
         self.certificate = (time.time(), time.time() + 90 * 86400, False)
-        monkeypatch.setattr(program, "dates", lambda der: self.certificate)
+        monkeypatch.setattr(certificates, "dates", lambda der: self.certificate)
         monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-        monkeypatch.setattr(program.ssl, "create_default_context", lambda cafile: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        monkeypatch.setattr(ssl, "create_default_context", lambda cafile: ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
     def check(self) -> list[tuple[str, str]]:
         """One look; what it announced."""
-        before = {path for path, _ in self.program.spooled()}
-        self.program.check(self.config)
-        new = [entry for path, entry in self.program.spooled() if path not in before]
+        before = {path for path, _ in spool.messages()}
+        commands.check(self.config)
+        new = [entry for path, entry in spool.messages() if path not in before]
         return [(event["event"], event["key"]) for entry in new for event in entry["message"]["events"]]
 
     def report(self, **more: Any) -> None:
         """The last audit of the application."""
         (self.root / "audit/shop.json").write_text('{"period_seconds": 86400}')
-        report = {"state": "clean", "reason": "", "time": self.program.utc(time.time()), "release": "r1", "standing": []}
+        report = {"state": "clean", "reason": "", "time": journal.utc(time.time()), "release": "r1", "standing": []}
         (self.root / "reports/shop/report.json").write_text(json.dumps(report | more))
 
     def run(self, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
         """The command, as an account that is not root."""
-        self.program.CONFIG.write_text(json.dumps(self.config))
-        monkeypatch.setattr(self.program.os, "geteuid", lambda: 1000)
+        files.CONFIG.write_text(json.dumps(self.config))
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
         monkeypatch.setattr(sys, "argv", ["alarm-channel", *arguments])
-        status: int = self.program.main()
+        status: int = commands.main()
         return status
 
     def deliver(self, **channels: Any) -> None:
         """One delivery through these channels."""
         (self.root / "channels.json").write_text(json.dumps({"ca_bundle": "/ca.pem", **channels}))
-        assert self.program.deliver() == 0
+        assert delivery.deliver() == 0
 
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    spec = importlib.util.spec_from_file_location("alarm_channel", ROOT / "roles/alarm_channel/files/alarm_channel.py")
-    assert spec and spec.loader
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
-    return Host(tmp_path, program, monkeypatch)
+    return Host(tmp_path, monkeypatch)

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from alarm_channel import certificates, checks, files, journal
 
 FINDING = {"package": "Jinja2", "installed": "2.10", "fixed": ["2.10.1"], "id": "PYSEC-2019-217", "aliases": ["CVE-2019-10906"], "release": "r1"}
 KEY = "audit/shop/jinja2/CVE-2019-10906"
@@ -45,7 +46,7 @@ def test_a_finding_has_the_fixed_version_and_the_release(host: Any) -> None:
     host.report(state="vulnerable", standing=[FINDING])
     host.check()
     for part in ("Jinja2 2.10", "PYSEC-2019-217, CVE-2019-10906", "fixed in 2.10.1", "release r1"):
-        assert part in host.said[0][1]
+        assert part in host.written[0][1]
 
 
 def test_the_same_advisory_with_another_first_alias_is_not_new(host: Any) -> None:
@@ -57,7 +58,7 @@ def test_the_same_advisory_with_another_first_alias_is_not_new(host: Any) -> Non
 
 @pytest.mark.parametrize(("hours", "events"), [(47, []), (49, [("raised", "audit/shop/stale")])])
 def test_a_report_older_than_two_periods_is_an_alarm(host: Any, hours: int, events: list[Any]) -> None:
-    host.report(time=host.program.utc(time.time() - hours * 3600))
+    host.report(time=journal.utc(time.time() - hours * 3600))
     assert host.check() == events
 
 
@@ -83,7 +84,7 @@ def test_a_certificate_alert_depends_on_the_remaining_share_of_its_lifetime(host
 
     def left(percent: float) -> list[Any]:
         host.certificate = (now - days * DAY * (1 - percent / 100), now + days * DAY * percent / 100, False)
-        return [*host.check(), *(line for _, line in host.said[-1:] if "certificate" in line)]
+        return [*host.check(), *(line for _, line in host.written[-1:] if "certificate" in line)]
 
     assert left(34) == []
     assert left(24)[0] == ("raised", "certificate/shop.example.com")
@@ -92,7 +93,7 @@ def test_a_certificate_alert_depends_on_the_remaining_share_of_its_lifetime(host
     assert "expired at" not in left(1)[-1]
     host.certificate = (now - days * DAY, now - 60, False)
     host.check()
-    assert "expired at" in json.dumps(host.program.read_state()["alerts"])
+    assert "expired at" in json.dumps(files.read_state()["alerts"])
     assert left(99)[0] == ("resolved", "certificate/shop.example.com")
 
 
@@ -103,18 +104,18 @@ def test_a_self_signed_certificate_and_none_at_all_are_alarms(host: Any, monkeyp
     def refused(domain: str, ciphers: str = "") -> bytes:
         raise ConnectionRefusedError(111, "Connection refused")
 
-    monkeypatch.setattr(host.program, "served_certificate", refused)
+    monkeypatch.setattr(certificates, "served_certificate", refused)
     assert host.check() == [("raised", "certificate/shop.example.com")]
-    assert "presents no certificate" in host.said[-1][1]
+    assert "presents no certificate" in host.written[-1][1]
 
 
 def test_the_second_certificate_of_a_pair_is_watched_as_the_first(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
     lives = {b"ECDSA": (now, now + 90 * DAY, False), b"RSA": (now - 80 * DAY, now + 10 * DAY, False)}
-    monkeypatch.setattr(host.program, "served_certificate", lambda domain, ciphers="": b"RSA" if ciphers else b"ECDSA")
-    monkeypatch.setattr(host.program, "dates", lives.__getitem__)
+    monkeypatch.setattr(certificates, "served_certificate", lambda domain, ciphers="": b"RSA" if ciphers else b"ECDSA")
+    monkeypatch.setattr(certificates, "dates", lives.__getitem__)
     assert host.check() == [("raised", "certificate/shop.example.com/rsa")]
-    text = (host.program.STATE / "metrics.prom").read_text()
+    text = (files.STATE / "metrics.prom").read_text()
     for key in ("", ',key="rsa"'):
         assert f'certificate_not_after_seconds{{domain="shop.example.com"{key}}} ' in text
 
@@ -139,13 +140,13 @@ def test_units_that_failed_or_should_run_are_alarms(host: Any, found: dict[str, 
 def test_a_file_system_that_becomes_full_is_an_alert(host: Any, what: str) -> None:
     host.free[what] = 14
     assert host.check() == [("raised", f"disk/{what}")]
-    assert f"14 % of its {what}" in host.said[-1][1]
+    assert f"14 % of its {what}" in host.written[-1][1]
     assert host.check() == []
     host.free[what] = 4
     assert host.check() == [("raised", f"disk/{what}")], "it became critical"
     host.free[what] = 16
     assert host.check() == [("resolved", f"disk/{what}")]
-    assert f'flask_host_disk_free_ratio{{path="/",of="{what}"}} 0.16' in (host.program.STATE / "metrics.prom").read_text()
+    assert f'flask_host_disk_free_ratio{{path="/",of="{what}"}} 0.16' in (files.STATE / "metrics.prom").read_text()
 
 
 def test_more_units_can_be_watched(host: Any) -> None:
@@ -163,7 +164,7 @@ def restarts(host: Any, number: int, name: str = "gunicorn-shop@r1.service") -> 
 def test_restarts_within_the_window_are_a_crash_loop(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     key, now = "crash-loop/gunicorn-shop@r1.service", time.time()
     clock = [now]
-    monkeypatch.setattr(host.program.time, "time", lambda: clock[0])
+    monkeypatch.setattr(time, "time", lambda: clock[0])
     assert [restarts(host, n) for n in (0, 1, 2)] == [[], [], []]
     assert restarts(host, 3) == [("raised", key)]
     clock[0] = now + 14 * 60
@@ -174,7 +175,7 @@ def test_restarts_within_the_window_are_a_crash_loop(host: Any, monkeypatch: pyt
 
 def test_restarts_long_apart_are_none(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [time.time()]
-    monkeypatch.setattr(host.program.time, "time", lambda: clock[0])
+    monkeypatch.setattr(time, "time", lambda: clock[0])
     for n in range(20):
         assert restarts(host, n) == []
         clock[0] += 10 * 60
@@ -200,7 +201,7 @@ def test_many_5xx_are_an_alarm_however_the_log_writes_time_and_status(host: Any,
     now = time.time()
     lines(host, "access.log", *[{"time": written(now - 60), "status": status}] * 10, *[{"time": written(now - 60), "status": 200}] * 90)
     assert host.check() == [("raised", "errors/shop")]
-    assert "10 of 100 responses" in host.said[0][1]
+    assert "10 of 100 responses" in host.written[0][1]
 
 
 @pytest.mark.parametrize(("errors", "good", "seconds"), [(9, 0, 60), (10, 300, 60), (50, 0, 600)])
@@ -225,8 +226,8 @@ def test_rotated_files_and_invalid_lines_are_skipped(host: Any) -> None:
     assert host.check() == []
 
 
-def test_of_a_long_log_the_end_is_read(host: Any) -> None:
-    host.program.TAIL_BYTES = 1000
+def test_of_a_long_log_the_end_is_read(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "TAIL_BYTES", 1000)
     now = time.time()
     lines(host, "access.log", *[{"time": now, "status": 500}] * 1000)
     assert host.check() == [("raised", "errors/shop")]

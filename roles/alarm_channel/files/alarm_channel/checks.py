@@ -1,0 +1,176 @@
+"""What is checked: audits, certificates, units, responses, disks and deliveries."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from alarm_channel import TIMEOUT, certificates, journal, spool
+
+# Bytes read of a log, and seconds after which a message is late.
+TAIL_BYTES, LATE_SECONDS = 8 << 20, 900
+AUDIT_CONFIG, AUDIT_STATE = Path("/etc/pip-audit"), Path("/var/lib/pip-audit")
+ACCESS_LOGS, WRITTEN = Path("/var/log/nginx"), Path("/var")
+# Units of this collection. A name without a star is checked even when it is not loaded.
+UNITS = ("nginx.service", "cron.service", "logrotate.timer", "gunicorn-*", "session-store@*", "acme-cert-*", "pip-audit-*",
+         "alarm-channel-*", "host-baseline-*", "systemd-journald@*")
+
+
+def age(text: str) -> float:
+    """Seconds since a time in a report."""
+    return time.time() - datetime.datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc).timestamp()
+
+
+def look_at_audits(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """The reports of pip-audit of every configured application."""
+    for path in sorted(AUDIT_CONFIG.glob("*.json")):
+        app, period = path.stem, json.loads(path.read_text(encoding="utf-8")).get("period_seconds", 86400)
+        try:
+            report = json.loads((AUDIT_STATE / app / "report.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            report = None
+        late = time.time() - path.stat().st_mtime if report is None else age(report["time"])
+        if late > 2 * period:
+            last = "there has been no audit" if report is None else f"the last audit was at {report['time']}"
+            yield f"audit/{app}/stale", "critical", f"{app}: {last}, more than two periods ago; is cron running?"
+        if report is None:
+            continue
+        measured += [("audit_state", {"app": app, "state": name}, int(report["state"] == name))
+                     for name in ("clean", "vulnerable", "could-not-audit")]
+        measured += [("audit_timestamp_seconds", {"app": app}, time.time() - late),
+                     ("audit_findings", {"app": app}, len(report.get("standing", [])))]
+        if report["state"] == "could-not-audit":
+            yield f"audit/{app}/could-not-audit", "warning", f"{app}: could not audit release {report['release']}: {report['reason']}"
+        for finding in report.get("standing", []):
+            # The key of an advisory does not depend on which of its names a service lists first.
+            name = min([n for n in (finding["id"], *finding["aliases"]) if n.startswith("CVE-")] or [finding["id"]])
+            fixed = f"fixed in {', '.join(finding['fixed'])}" if finding["fixed"] else "no fix yet"
+            yield (f"audit/{app}/{finding['package'].lower()}/{name}", "critical",
+                   f"{app}: vulnerable: {finding['package']} {finding['installed']} has {', '.join([finding['id'], *finding['aliases']])}, "
+                   f"{fixed}; release {finding['release']}")
+
+
+def units(patterns: list[str]) -> list[dict]:
+    """Properties of units, from systemd."""
+    names = "Id,LoadState,ActiveState,SubState,UnitFileState,NRestarts,Result"
+    done = subprocess.run(["/usr/bin/systemctl", "show", f"--property={names}", "--", *patterns], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    if done.returncode:
+        raise OSError(f"systemctl: {done.stderr}")
+    blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in done.stdout.split("\n\n") if block.strip()]
+    return [block for block in blocks if block["LoadState"] == "loaded"]
+
+
+def look_at_units(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """Units that failed, that are enabled and do not run, or that restart repeatedly."""
+    now, limits, seen = time.time(), config["crash_loop"], {}
+    for unit in units([*UNITS, *config["units"]]):
+        name = unit["Id"]
+        if unit["ActiveState"] == "failed":
+            yield f"unit/{name}", "critical", f"{name} has failed ({unit['Result']}); see: journalctl -u {name}"
+        elif unit["ActiveState"] == "inactive" and unit["UnitFileState"] == "enabled" and (
+                name.endswith(".timer") or name in (*UNITS, *config["units"])):
+            yield f"unit/{name}", "critical", f"{name} is enabled and does not run; start it: systemctl start {name}"
+        if name.endswith(".service") and name.startswith("gunicorn-"):
+            restarts = int(unit.get("NRestarts") or 0)
+            # A new unit may have restarted before the first check. A lower count means that counting began again.
+            samples = [s for s in state["restarts"].get(name, [(now, 0)]) if s[0] > now - limits["minutes"] * 60 and s[1] <= restarts]
+            seen[name] = [*samples, (now, restarts)]
+            risen = restarts - min(n for _unused, n in seen[name])
+            if risen >= limits["restarts"]:
+                yield (f"crash-loop/{name}", "critical",
+                       f"{name} was restarted {risen} times within {limits['minutes']} minutes; see its application's journal")
+    state["restarts"] = seen
+
+
+def moment(value: object) -> float:
+    """The time of a log line: seconds or milliseconds since 1970, or ISO 8601."""
+    try:
+        seconds = float(value)  # type: ignore[arg-type]
+        return seconds / 1000 if seconds > 1e11 else seconds
+    except ValueError:
+        return datetime.datetime.fromisoformat(str(value)).timestamp()
+
+
+def lines_since(folder: Path, begin: float) -> Iterator[dict]:
+    """Lines of an access log since `begin`, including rotated files."""
+    for path in folder.glob("access.log*"):
+        if path.suffix == ".gz" or path.stat().st_mtime < begin:
+            continue
+        with open(path, "rb") as stream:
+            if (size := stream.seek(0, os.SEEK_END)) > TAIL_BYTES:
+                stream.seek(size - TAIL_BYTES)
+                stream.readline()
+            else:
+                stream.seek(0)
+            for line in stream:
+                try:
+                    entry = json.loads(line)
+                    if moment(entry["time"]) >= begin:
+                        yield entry
+                except (ValueError, TypeError, KeyError):
+                    continue
+
+
+def look_at_responses(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """The share of 5xx among the responses of the last minutes."""
+    limits = config["errors"]
+    for app in config["sites"]:
+        statuses = [str(entry.get("status")) for entry in lines_since(ACCESS_LOGS / app, time.time() - limits["minutes"] * 60)]
+        failed = sum(bool(re.fullmatch(r"5\d\d", status)) for status in statuses)
+        measured += [("http_responses", {"app": app}, len(statuses)), ("http_5xx_responses", {"app": app}, failed)]
+        if failed >= limits["minimum"] and failed * 100 >= limits["percent"] * len(statuses):
+            yield (f"errors/{app}", "critical", f"{app}: {failed} of {len(statuses)} responses of the last {limits['minutes']} minutes were "
+                   f"5xx ({failed * 100 // len(statuses)} %); see: journalctl --namespace={app}")
+
+
+def look_at_disks(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """Free space and free inodes of the file systems that applications, logs and the system write to."""
+    seen = set()
+    for path in (Path("/"), *(WRITTEN / name for name in ("log", "lib", "tmp")), *(WRITTEN / "lib" / app for app in config["sites"])):
+        if not path.exists() or path.stat().st_dev in seen:
+            continue
+        seen.add(path.stat().st_dev)
+        disk = os.statvfs(path)
+        for what, free, size in (("space", disk.f_bavail, disk.f_blocks), ("inodes", disk.f_favail, disk.f_files)):
+            left = free * 100 / size if size else 100  # a file system such as btrfs has no limit of inodes
+            measured.append(("disk_free_ratio", {"path": str(path), "of": what}, left / 100))
+            for severity in ("critical", "warning"):
+                if left < config["disk"][f"{severity}_percent"]:
+                    yield f"disk{path}/{what}".replace("//", "/"), severity, f"{path} has {left:.0f} % of its {what} left; see: du -xh --max-depth=2 {path}"
+                    break
+
+
+def look_at_deliveries(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """Channels that could not deliver for a while; the others report it."""
+    waiting = [entry for _unused, entry in spool.messages()]
+    for channel in config["channels"]:
+        oldest = min([entry["created"] for entry in waiting if entry["channel"] == channel], default=time.time())
+        measured.append(("spooled_messages", {"channel": channel}, sum(entry["channel"] == channel for entry in waiting)))
+        if time.time() - oldest > LATE_SECONDS:
+            yield f"channel/{channel}", "warning", f"no {channel} was delivered since {journal.utc(oldest)}; see: journalctl -t alarm-channel"
+
+
+LOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
+    "audits": (look_at_audits, ("audit/",)), "certificates": (certificates.look_at, ("certificate/",)),
+    "units": (look_at_units, ("unit/", "crash-loop/")), "responses": (look_at_responses, ("errors/",)),
+    "disks": (look_at_disks, ("disk/",)), "deliveries": (look_at_deliveries, ("channel/",))}
+
+
+def look(config: dict, state: dict, measured: list) -> dict:
+    """All current alerts. A check that fails is an alert itself and resolves nothing."""
+    alerts = {key: alert for key, alert in state["alerts"].items() if key.startswith("sent/")}
+    for name, (function, prefixes) in LOOKS.items():
+        try:
+            alerts |= {journal.one_line(key, 200): {"severity": severity, "text": journal.one_line(text)}
+                       for key, severity, text in function(config, state, measured)}
+        except Exception as error:  # pylint: disable=broad-exception-caught
+            alerts |= {key: alert for key, alert in state["alerts"].items() if key.startswith(prefixes)}
+            alerts[f"check/{name}"] = {"severity": "warning", "text": journal.one_line(f"{name} could not be checked: {type(error).__name__}: {error}")}
+    return alerts
