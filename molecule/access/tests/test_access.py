@@ -129,14 +129,25 @@ def ssh_audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def wait_for_bans(server: Any) -> None:
+    """Wait until fail2ban has read what sshd has logged so far: lines are read in order, and this one is ignored with a line of its own."""
+    def ignored() -> str:
+        return str(server.host.run("grep -c 'Ignore 127.0.0.1' /var/log/fail2ban.log").stdout)
+
+    before = ignored()
+    server.host.run_expect([0], "bash -c '</dev/tcp/127.0.0.1/22'")
+    until(lambda: ignored() != before)
+
+
 @pytest.fixture
 def unbanned(server: Any) -> Iterator[None]:
     """The test measures sshd and the firewall, so bans are turned off."""
     server.host.run_expect([0], "fail2ban-client set sshd addignoreip 192.0.2.2")
     yield
-    server.host.run_expect([0], "fail2ban-client set sshd delignoreip 192.0.2.2")
-    # Remove the penalties of sshd for the address.
+    # Remove the penalties of sshd, also for this host.
     server.host.run_expect([0], "systemctl restart ssh")
+    wait_for_bans(server)
+    server.host.run_expect([0], "fail2ban-client set sshd delignoreip 192.0.2.2")
 
 
 @pytest.mark.usefixtures("unbanned")
