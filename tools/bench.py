@@ -44,8 +44,8 @@ def main() -> None:
         tool("testhosts.py", "down", "bench")
     (ROOT / "build" / "bench.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(f"{'run':8}{'seconds':>10}{'tasks':>8}{'changed':>9}")
-    for name, found in results.items():
-        print(f"{name:8}{found['seconds']:>10}{found['tasks']:>8}{found['changed']:>9}")
+    for name, result in results.items():
+        print(f"{name:8}{result['seconds']:>10}{result['tasks']:>8}{result['changed']:>9}")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def run(name: str, host: str, good: bool = True, **variables: Any) -> float:
 
 def measure(site: Any) -> dict[str, Any]:
     """All measurements on one host."""
-    host, found = site.server.name, {}
+    host, figures = site.server.name, {}
     with Load(site, rate=RATE) as load:
         windows: list[tuple[float, float]] = []
         time.sleep(STEADY_SECONDS)
@@ -61,9 +61,9 @@ def measure(site: Any) -> dict[str, Any]:
         for change in BAD.values():
             working_copy.make(f"bad-{time.time_ns()}", change)
             run("deploy", host, good=False)
-        found["rollback, command to end (s)"] = round(run("rollback", host, app="shop"), 1)
+        figures["rollback, command to end (s)"] = round(run("rollback", host, app="shop"), 1)
         steps = site.ask(LAST)["steps"]
-        found["rollback, on the host until served (s)"] = round(sum(steps[step] for step in ("start", "health", "swap")), 1)
+        figures["rollback, on the host until served (s)"] = round(sum(steps[step] for step in ("start", "health", "swap")), 1)
         killed_at = time.time()
         site.ask(KILL)
         time.sleep(STEADY_SECONDS)
@@ -74,7 +74,7 @@ def measure(site: Any) -> dict[str, Any]:
         "requests": len(load.requests), "failed": len(lost), "failed at the kill": len(load.failed()) - len(lost),
         "p99 steady (ms)": round(percentile(before, 0.99) * 1000, 1), "p99 during deploys (ms)": round(percentile(during, 0.99) * 1000, 1),
         "deploy of changed code, wall (s)": round(sorted(deploys)[5], 1), "deploy of changed code, on the host (s)": sorted(host_seconds)[5],
-        **found,
+        **figures,
     }
 
 

@@ -189,10 +189,10 @@ class Bench:
         """Put a load on a host, and return what the client reports and the host's CPU time."""
         before = self._cpu(host)
         out = podman("exec", self.client, *(handshakes if load.handshakes else requests)(load, HOSTS[host], seconds))
-        found: dict[str, float] = handshakes_of(out) if load.handshakes else json.loads(out.splitlines()[-1])
-        if found["failed"]:
-            sys.exit(f"{host}: {found['failed']} of {found['requests']} requests of {load} failed\n{out}")
-        return {**found, "cpu_us": (self._cpu(host) - before) / 1000}
+        figures: dict[str, float] = handshakes_of(out) if load.handshakes else json.loads(out.splitlines()[-1])
+        if figures["failed"]:
+            sys.exit(f"{host}: {figures['failed']} of {figures['requests']} requests of {load} failed\n{out}")
+        return {**figures, "cpu_us": (self._cpu(host) - before) / 1000}
 
     def _cpu(self, host: str) -> int:
         """The CPU time of a host so far, in nanoseconds."""

@@ -81,7 +81,7 @@ def plain(option: dict[str, Any]) -> str:
 def markdown(option: dict[str, Any]) -> str:
     """The description as one line of Markdown that fits a table."""
     choices = f" One of {', '.join(f'`{choice}`' for choice in option['choices'])}." if option.get("choices") else ""
-    return MARKED.sub(lambda found: f"`{found.group(1)}`", plain(option)).replace("|", "\\|") + choices
+    return MARKED.sub(lambda match: f"`{match.group(1)}`", plain(option)).replace("|", "\\|") + choices
 
 
 def kind(option: dict[str, Any]) -> str:
@@ -199,8 +199,8 @@ def current_block(block: list[str], name: str, role: str, option: dict[str, Any]
     value = yaml.safe_load("\n".join(block))[name]
     if "default" not in option:
         return block
-    if isinstance(value, str) and (found := FROM_ENTRY.fullmatch(value)):
-        return [f'{name}: "{{{{ {found.group(1)} | default({literal(option["default"])}) }}}}"']
+    if isinstance(value, str) and (match := FROM_ENTRY.fullmatch(value)):
+        return [f'{name}: "{{{{ {match.group(1)} | default({literal(option["default"])}) }}}}"']
     is_computed = isinstance(value, str) and "{{" in value
     return block if is_computed or value == option["default"] else [default_line(name, role, per_app, option["default"])]
 
@@ -214,8 +214,8 @@ def defaults(role: str, points: dict[str, Any]) -> str:
     text = (ROOT / "roles" / role / "defaults/main.yml").read_text(encoding="utf-8")
     blocks: list[tuple[str, list[str]]] = []  # a variable and its lines; other lines have no variable
     for line in text.splitlines():
-        if found := re.match(r"(\w+):", line):
-            blocks.append((found.group(1), [line]))
+        if match := re.match(r"(\w+):", line):
+            blocks.append((match.group(1), [line]))
         elif line.startswith(" ") and blocks and blocks[-1][0]:
             blocks[-1][1].append(line)
         else:
@@ -294,17 +294,17 @@ JSON_TYPES = {"str": "string", "path": "string", "int": "integer", "float": "num
 def schema_of(option: dict[str, Any]) -> dict[str, Any]:
     """An option as JSON Schema. Options of other types than text also accept a template."""
     name = option.get("type", "str")
-    found: dict[str, Any] = {"type": JSON_TYPES[name]} if name in JSON_TYPES else {}
+    schema: dict[str, Any] = {"type": JSON_TYPES[name]} if name in JSON_TYPES else {}
     if option.get("choices"):
-        found = {"items": {"enum": option["choices"]}, **found} if name == "list" else {"enum": option["choices"]}
-    if name == "list" and "elements" in option and "items" not in found:
-        found["items"] = schema_of({key: value for key, value in option.items() if key in ("options",)} | {"type": option["elements"]})
+        schema = {"items": {"enum": option["choices"]}, **schema} if name == "list" else {"enum": option["choices"]}
+    if name == "list" and "elements" in option and "items" not in schema:
+        schema["items"] = schema_of({key: value for key, value in option.items() if key in ("options",)} | {"type": option["elements"]})
     if name == "dict" and "options" in option:
-        found |= {"properties": {key: schema_of(inner) for key, inner in option["options"].items()}, "additionalProperties": False}
+        schema |= {"properties": {key: schema_of(inner) for key, inner in option["options"].items()}, "additionalProperties": False}
     text = {"description": MARKED.sub(lambda mark: mark.group(1), plain(option))} if "description" in option else {}
     if "default" in option:
         text["default"] = option["default"]
-    return {**text, **(found if name in ("str", "path", "raw") and "enum" not in found else {"anyOf": [found, TEMPLATE]})}
+    return {**text, **(schema if name in ("str", "path", "raw") and "enum" not in schema else {"anyOf": [schema, TEMPLATE]})}
 
 
 def schema(every: dict[str, Any]) -> str:

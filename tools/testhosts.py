@@ -272,9 +272,9 @@ class Set:
     def keep(self, file: str, command: str) -> None:
         """Write the output of a command in the CA's container to a file, once there is any."""
         for _ in range(100):
-            found = podman("exec", self.container("pebble"), "sh", "-c", command, check=False)
-            if found:
-                (self.folder / file).write_text(f"{found}\n", encoding="utf-8")
+            output = podman("exec", self.container("pebble"), "sh", "-c", command, check=False)
+            if output:
+                (self.folder / file).write_text(f"{output}\n", encoding="utf-8")
                 return
             time.sleep(0.2)
         sys.exit("the ACME server did not start: " + podman("logs", self.container("pebble"), check=False)[-1000:])

@@ -30,9 +30,9 @@ class ActionModule(file_set.ActionModule):
         """Change and confirm; without a confirmation, wait until the old state is back."""
         super(file_set.ActionModule, self).run(tmp, task_vars)
         arguments, variables = self._task.args, task_vars or {}
-        found = file_set.problems_of(arguments, ("files", *COMMANDS, *REST), COMMANDS)
-        if found:
-            raise AnsibleActionFail("\n".join(["guarded_files found problems in its arguments:", *(f"- {text}" for text in found)]))
+        problems = file_set.problems_of(arguments, ("files", *COMMANDS, *REST), COMMANDS)
+        if problems:
+            raise AnsibleActionFail("\n".join(["guarded_files found problems in its arguments:", *(f"- {text}" for text in problems)]))
         if self._connection.transport != "ssh":
             raise AnsibleActionFail(f"Nothing was changed: the connection is {self._connection.transport}, and only over ssh can a "
                                     "new connection confirm that SSH still works")

@@ -46,10 +46,10 @@ def _unit(app: Mapping[str, Any]) -> str:
 
 
 def _preflight(app: Mapping[str, Any]) -> str:
-    found = app["preflight"]
-    if not found:
+    findings = app["preflight"]
+    if not findings:
         return "-"
-    counts = [f"{len(found[key])} {key}" for key in ("blocking", "warnings", "waived") if found.get(key)]
+    counts = [f"{len(findings[key])} {key}" for key in ("blocking", "warnings", "waived") if findings.get(key)]
     return ", ".join(counts) or "clean"
 
 
@@ -69,12 +69,12 @@ def _done(entry: Mapping[str, Any]) -> str:
             f"{entry.get('release') or '-'}{commit} by {entry.get('by', '')}{took}{why}")
 
 
-def status_table(found: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
+def status_table(hosts: Mapping[str, list[Mapping[str, Any]]]) -> list[str]:
     """The lines of the table, then the last action of each application."""
-    rows = [HEAD, *(_row(host, app) for host, apps in found.items() for app in apps)]
+    rows = [HEAD, *(_row(host, app) for host, apps in hosts.items() for app in apps)]
     widths = [max(len(row[n]) for row in rows) for n in range(len(HEAD))]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows]
-    for host, apps in found.items():
+    for host, apps in hosts.items():
         for app in apps:
             if app["deploying"]:
                 lines.append(f"{host} {app['name']}: a deploy is under way")

@@ -15,7 +15,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.application_layout i
 
 
 @dataclass(frozen=True)
-class Found:
+class Conflict:
     """One thing on the host. `final`: it is never taken over."""
 
     kind: str
@@ -24,7 +24,7 @@ class Found:
     final: bool = False
 
 
-def _account(name: str) -> Optional[Found]:
+def _account(name: str) -> Optional[Conflict]:
     try:
         user = pwd.getpwnam(name)
     except KeyError:
@@ -33,10 +33,10 @@ def _account(name: str) -> Optional[Found]:
         except KeyError:
             return None
         text = f"with the members {', '.join(members)}" if members else "without members"
-        return Found("group", name, f"the group {name}, {text}: its rights would be the application's", final=True)
+        return Conflict("group", name, f"the group {name}, {text}: its rights would be the application's", final=True)
     groups = sorted(group.gr_name for group in grp.getgrall() if name in group.gr_mem)
     more = f", member of {', '.join(groups)}" if groups else ""
-    return Found("account", name, f"the account {name}, number {user.pw_uid}, home {user.pw_dir}{more}", final=user.pw_uid >= 1000 or bool(groups))
+    return Conflict("account", name, f"the account {name}, number {user.pw_uid}, home {user.pw_dir}{more}", final=user.pw_uid >= 1000 or bool(groups))
 
 
 def _has_contents(path: str) -> bool:
@@ -46,18 +46,18 @@ def _has_contents(path: str) -> bool:
         return next(entries, None) is not None
 
 
-def found(name: str, base: str, managed: Iterable[str], root: str = "") -> list[Found]:
+def unmanaged(name: str, base: str, managed: Iterable[str], root: str = "") -> list[Conflict]:
     """What is on the host under the name of an application and was not made by this collection."""
     ours = set(managed)
     things = [thing for pattern in ACCOUNTS if (thing := _account(pattern.format(name=name)))]
     for pattern, what in DIRECTORIES.items():
         path = pattern.format(name=name, base=base)
         if path not in ours and _has_contents(root + path):
-            things.append(Found("directory", path, f"{path}, where the {what} would be"))
+            things.append(Conflict("directory", path, f"{path}, where the {what} would be"))
     for pattern in FILES:
         path = pattern.format(name=name)
         if path not in ours and os.path.lexists(root + path):
-            things.append(Found("file", path, f"{path}, which would be replaced"))
+            things.append(Conflict("file", path, f"{path}, which would be replaced"))
     return things
 
 
@@ -127,15 +127,15 @@ def served_by_others(domains: dict[str, list[str]], names: Iterable[tuple[str, s
     return lines
 
 
-def refusal(things: dict[str, list[Found]]) -> list[str]:
+def refusal(things: dict[str, list[Conflict]]) -> list[str]:
     """The lines of a run that stops before its first change."""
     lines = []
-    for name, found_things in things.items():
-        if not found_things:
+    for name, of_name in things.items():
+        if not of_name:
             continue
         lines.append(f"{name}: the host has things of this name that this collection has not made:")
-        lines += [f"  - {thing.text}" for thing in found_things]
-        if any(thing.final for thing in found_things):
+        lines += [f"  - {thing.text}" for thing in of_name]
+        if any(thing.final for thing in of_name):
             lines.append("  Give the entry of flask_apps another name: an account of a person or of another program is not taken over.")
         else:
             lines.append("  Give the entry of flask_apps another name, or have them moved aside: "

@@ -144,7 +144,7 @@ def holders(path: str | os.PathLike[str]) -> list[str]:
     They include processes that inherited the open file. /proc/locks lists only the one that took the lock.
     """
     wanted = os.stat(path)
-    found = []
+    pids = []
     for handle in glob.iglob("/proc/[0-9]*/fd/*"):
         try:
             if not os.path.samestat(os.stat(handle), wanted):
@@ -154,8 +154,8 @@ def holders(path: str | os.PathLike[str]) -> list[str]:
         except OSError:  # it has ended since
             continue
         if holds:
-            found.append(handle.split("/")[2])
-    return [process(pid) for pid in dict.fromkeys(found)]
+            pids.append(handle.split("/")[2])
+    return [process(pid) for pid in dict.fromkeys(pids)]
 
 
 class Locked(Exception):

@@ -57,7 +57,7 @@ def overrides(root: Path, own: str) -> dict[str, tuple[str, str]]:
     for directory in SYSCTL_DIRECTORIES:
         for path in sorted((root / directory).glob("*.conf")):
             files.setdefault(path.name, path)
-    found: dict[str, tuple[str, str]] = {}
+    settings: dict[str, tuple[str, str]] = {}
     for path in (files[name] for name in sorted(files) if name > own):
         try:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -66,8 +66,8 @@ def overrides(root: Path, own: str) -> dict[str, tuple[str, str]]:
         for line in lines:
             name, equals, value = line.strip().lstrip("-").partition("=")
             if equals and not line.lstrip().startswith(("#", ";")):
-                found[name.strip()] = (" ".join(value.split()), "/" + str(path.relative_to(root)))
-    return found
+                settings[name.strip()] = (" ".join(value.split()), "/" + str(path.relative_to(root)))
+    return settings
 
 
 def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool) -> tuple[list[str], list[str]]:
@@ -102,13 +102,13 @@ def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool) -> tu
 
 def mount_options(table: str, where: str) -> set[str]:
     """The options of the topmost mount of a path, of the mount and of its file system."""
-    found: set[str] = set()
+    options: set[str] = set()
     for line in table.splitlines():
         before, _unused, after = line.partition(" - ")
         fields = before.split()
         if len(fields) > 5 and fields[4] == where:
-            found = set(fields[5].split(",")) | set(after.split()[2].split(","))
-    return {f"hidepid={HIDEPID.get(option[8:], option[8:])}" if option.startswith("hidepid=") else option for option in found}
+            options = set(fields[5].split(",")) | set(after.split()[2].split(","))
+    return {f"hidepid={HIDEPID.get(option[8:], option[8:])}" if option.startswith("hidepid=") else option for option in options}
 
 
 def mounts(table: str, wanted: Mapping[str, Iterable[str]]) -> dict[str, str]:
@@ -126,13 +126,13 @@ def password_policy(common_password: str) -> list[str]:
 
 def open_accounts(passwd: str, shadow: str) -> list[str]:
     """A message for each further account with user id 0, and for each without a password."""
-    found = []
+    problems = []
     for line in passwd.splitlines():
         name, _unused, number = (line.split(":") + ["", "", ""])[:3]
         if number == "0" and name != "root":
-            found.append(f"accounts: {name} has user id 0, like root")
+            problems.append(f"accounts: {name} has user id 0, like root")
     for line in shadow.splitlines():
         name, password = (line.split(":") + ["", "*"])[:2]
         if name and not password:
-            found.append(f"accounts: {name} needs no password; lock it with `passwd --lock {name}`")
-    return found
+            problems.append(f"accounts: {name} needs no password; lock it with `passwd --lock {name}`")
+    return problems

@@ -128,13 +128,13 @@ def uses(html: str, constant: Collection[str] | None = None) -> list[Use]:
     page = _Page(constant)
     if constant is None:
         # Lines stay where they are; NUL marks an expression, whose value is not known.
-        html = JINJA.sub(lambda found: ("\0" if EXPRESSION.fullmatch(found.group()) else "") + "\n" * found.group().count("\n"), html)
+        html = JINJA.sub(lambda match: ("\0" if EXPRESSION.fullmatch(match.group()) else "") + "\n" * match.group().count("\n"), html)
     page.feed(html)
     page.close()
     return [use for use in page.uses if "\0" not in use.source]
 
 
-def refused(found: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> list[Use]:
+def refused(used: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> list[Use]:
     """The uses that the policy blocks."""
     def allowed(use: Use) -> bool:
         sources = policy.get(use.directive, policy.get("default-src", ["*"]))
@@ -144,7 +144,7 @@ def refused(found: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> list[U
             return True
         return use.source in words or not use.source.startswith("'") and ("*" in words or f"{scheme}:" in words)
 
-    return [use for use in found if not allowed(use)]
+    return [use for use in used if not allowed(use)]
 
 
 def needed(stopped: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:

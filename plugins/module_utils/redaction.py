@@ -46,8 +46,8 @@ def hide(output: str, secrets: Iterable[str], longest: int = 4000) -> str:
             covered[i:i + SHORTEST_PART] = b"\1" * SHORTEST_PART
     short = sorted((v for v in values if SHORTEST_VALUE <= len(v) < SHORTEST_PART), key=len, reverse=True)
     for value in short:
-        for found in re.finditer(r"(?<!\w)" + re.escape(value) + r"(?!\w)", output):
-            covered[found.start():found.end()] = b"\1" * len(value)
+        for match in re.finditer(r"(?<!\w)" + re.escape(value) + r"(?!\w)", output):
+            covered[match.start():match.end()] = b"\1" * len(value)
     pieces, hidden = [], False
     for character, secret in zip(output, covered):
         if secret and character != "\n":

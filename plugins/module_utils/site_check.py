@@ -77,14 +77,14 @@ def own_address(family: socket.AddressFamily) -> str:
 
 def certificates(path: str) -> list[bytes]:
     """The certificates, as DER, of the files that a site's configuration names; without their chains."""
-    found = []
+    chain = []
     with open(path, encoding="utf-8", errors="replace") as stream:
         words = [words for words in conflicts.statements(stream.read()) if words[0] == "ssl_certificate" and len(words) == 2]
     for file in dict.fromkeys(word[1] for word in words):
         with open(file, encoding="ascii", errors="replace") as stream:
             end = "-----END CERTIFICATE-----"
-            found.append(ssl.PEM_cert_to_DER_cert(stream.read().partition(end)[0] + end))
-    return found
+            chain.append(ssl.PEM_cert_to_DER_cert(stream.read().partition(end)[0] + end))
+    return chain
 
 
 def _status(client: http.client.HTTPConnection, host: str, path: str) -> int:
@@ -164,7 +164,7 @@ def problems(sites: list[Site], web: Web) -> list[str]:
     """What is not served as configured, after at most `SETTLE_SECONDS`."""
     end = time.monotonic() + SETTLE_SECONDS
     while True:
-        found = [line for site in sites for line in problems_of(site, web)] + not_loaded()
-        if not found or time.monotonic() > end:
-            return not_valid() + found
+        messages = [line for site in sites for line in problems_of(site, web)] + not_loaded()
+        if not messages or time.monotonic() > end:
+            return not_valid() + messages
         time.sleep(0.2)

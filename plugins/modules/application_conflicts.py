@@ -80,7 +80,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction 
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims
 
 
-def adopt(store: Store, name: str, things: list[conflicts.Found]) -> list[str]:
+def adopt(store: Store, name: str, things: list[conflicts.Conflict]) -> list[str]:
     """Move aside what is under a name, and record that the name is ours. Returns the new paths."""
     moved, stamp = [], time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     for thing in things:
@@ -118,26 +118,26 @@ def main() -> None:
     domains = {app["name"]: [domain.lower() for domain in app["domains"]] for app in module.params["applications"]}
     parts = os.path.join(store.folder, "parts")
     ours = store.managed().union(*(record.get("files", []) for record in claims.records(parts)))
-    things = {name: [] if layout.is_ours(name, ours, parts) else conflicts.found(name, base, ours) for name, base in bases.items()}
-    taken = {name: found for name, found in things.items() if found and module.params["adopt"] and not any(thing.final for thing in found)}
+    things = {name: [] if layout.is_ours(name, ours, parts) else conflicts.unmanaged(name, base, ours) for name, base in bases.items()}
+    taken = {name: items for name, items in things.items() if items and module.params["adopt"] and not any(thing.final for thing in items)}
     others = [name for name in layout.deployed(parts) if name not in domains]
     if others and module.params["complete"]:
         module.warn(f"Not in flask_apps, and still on this host: {', '.join(others)}. They stay as they are, served, renewed and audited. "
                     "To remove one: ansible-playbook playbooks/remove.yml -e app=NAME")
-    problems = conflicts.refusal({name: found for name, found in things.items() if name not in taken})
-    gone = {thing.name for found in taken.values() for thing in found}
+    problems = conflicts.refusal({name: items for name, items in things.items() if name not in taken})
+    gone = {thing.name for items in taken.values() for thing in items}
     problems += conflicts.served_by_others(domains, [pair for pair in conflicts.server_names() if pair[0] not in gone], ours)
     if problems:
         module.fail_json(msg="Nothing was changed, because:\n" + "\n".join(problems))
     moved: list[str] = []
     try:
-        for name, found in taken.items():
+        for name, items in taken.items():
             if not module.check_mode:
                 with store.locked():
-                    moved += adopt(store, name, found)
+                    moved += adopt(store, name, items)
     except OSError as error:
         module.fail_json(msg=f"{error.filename or layout.BACKUPS}: {error.strerror or error}")
-    module.exit_json(changed=bool(taken), adopted=[thing.text for found in taken.values() for thing in found], moved=moved)
+    module.exit_json(changed=bool(taken), adopted=[thing.text for items in taken.values() for thing in items], moved=moved)
 
 
 if __name__ == "__main__":

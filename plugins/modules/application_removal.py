@@ -246,15 +246,15 @@ class Removal:
 
 def named_accounts(name: str) -> list[str]:
     """Service accounts of the application that exist."""
-    found = []
+    accounts = []
     for pattern in layout.ACCOUNTS:
         try:
             user = pwd.getpwnam(pattern.format(name=name))
         except KeyError:
             continue
         if user.pw_uid < 1000:
-            found.append(user.pw_name)
-    return found
+            accounts.append(user.pw_name)
+    return accounts
 
 
 def main() -> None:

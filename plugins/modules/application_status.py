@@ -91,11 +91,11 @@ def certificate(domain: str) -> dict[str, str] | None:
     """The certificate that nginx serves, read from a connection: the file can be newer."""
     try:
         with connection(Web(), domain) as tls:
-            found = tls.getpeercert(binary_form=True)
+            served = tls.getpeercert(binary_form=True)
     except OSError:
         return None
     argv = ["openssl", "x509", "-inform", "der", "-noout", "-enddate", "-issuer", "-dateopt", "iso_8601"]
-    done = subprocess.run(argv, input=found, capture_output=True, check=False)
+    done = subprocess.run(argv, input=served, capture_output=True, check=False)
     lines = dict(line.split("=", 1) for line in done.stdout.decode(errors="replace").splitlines() if "=" in line)
     return {"until": lines["notAfter"].strip(), "issuer": lines["issuer"].strip()} if "notAfter" in lines else None
 
@@ -139,11 +139,11 @@ def status(app: dict[str, Any], count: int) -> dict[str, Any]:
 
 def unlisted(names: set[str]) -> list[dict[str, Any]]:
     """The other applications of this host, with the first name that nginx serves them by."""
-    found = []
+    applications = []
     for name in (name for name in layout.deployed() if name not in names):
         served = [domain for _unused, domain in conflicts.server_names(f"/etc/nginx/sites-enabled/{name}.conf")]
-        found.append({"name": name, "domain": served[0] if served else name, "base": None, "unit": None, "listed": False})
-    return found
+        applications.append({"name": name, "domain": served[0] if served else name, "base": None, "unit": None, "listed": False})
+    return applications
 
 
 def main() -> None:
@@ -161,8 +161,8 @@ def main() -> None:
     applications = module.params["applications"]
     if module.params["complete"]:
         applications += unlisted({app["name"] for app in applications})
-    found = [status(app, module.params["history"]) for app in applications]
-    module.exit_json(changed=False, applications=found)
+    rows = [status(app, module.params["history"]) for app in applications]
+    module.exit_json(changed=False, applications=rows)
 
 
 if __name__ == "__main__":

@@ -162,11 +162,11 @@ class Run(Session):
 
     def session(self) -> ssh_access.Session:
         """The connection of this run."""
-        found = ssh_access.own_session(os.getppid())
-        if found is None:
+        own = ssh_access.own_session(os.getppid())
+        if own is None:
             raise Problem("Nothing was changed: this run did not come over SSH, so no new connection could confirm that SSH "
                           "still works. Run it from another machine.")
-        return found
+        return own
 
     def sshd(self, *arguments: str) -> sshd.Config:
         """The effective configuration of sshd."""
@@ -245,10 +245,10 @@ class Run(Session):
 
     def units(self) -> dict[str, dict[str, bool]]:
         """The state of the units that an undo restores."""
-        found, given = rollback_timer.states(self.given["units"]), self.given["firewall"]
+        states, given = rollback_timer.states(self.given["units"]), self.given["firewall"]
         if given and self.module.run_command(["nft", "list", "table", *given["table"].split()])[0]:
-            found[given["unit"]]["active"] = False  # the table is not loaded, whatever the state of the unit is
-        return found
+            states[given["unit"]]["active"] = False  # the table is not loaded, whatever the state of the unit is
+        return states
 
     def execute(self) -> None:
         """Refuse the change, or start the timer, then write, validate and apply."""

@@ -206,10 +206,10 @@ class Deploy:
 
     def predict(self) -> dict[str, Any]:
         """Predict a run, without changes."""
-        found = self.build.predict()
-        held = self._is_held_back(found["release"])
-        switch = bool(self.live.orphans()) or (not held and self.live.needs_switch(found["release"]))
-        return {**found, "changed": found["changed"] or switch, "built": not found["reused"], "instance": self.live.instances.live(),
+        build = self.build.predict()
+        held = self._is_held_back(build["release"])
+        switch = bool(self.live.orphans()) or (not held and self.live.needs_switch(build["release"]))
+        return {**build, "changed": build["changed"] or switch, "built": not build["reused"], "instance": self.live.instances.live(),
                 "pruned": [], "report": {}, "summary": []}
 
     def _is_held_back(self, release: str) -> bool:
@@ -228,23 +228,23 @@ class Deploy:
         with self.build.releases.lock.hold(self.options.name, self.options.by):
             recovered = self.live.recover()
             try:
-                found = self.build.run(self._announce)
+                build = self.build.run(self._announce)
             except ReleaseError as error:
                 if self.entry:
                     self.live.record.end(self.entry, "failed", step=error.step, reason=str(error).splitlines()[0])
                 raise
-            if found.get("need_upload"):
-                return found
-            release = found["release"]
-            changed = recovered or found["changed"]
+            if build.get("need_upload"):
+                return build
+            release = build["release"]
+            changed = recovered or build["changed"]
             if not self._is_held_back(release) and self.live.needs_switch(release):
                 changed = True
-                self.live.steps = {"build": round(sum(found["steps"].values()), 2)} if not found["reused"] else {}
+                self.live.steps = {"build": round(sum(build["steps"].values()), 2)} if not build["reused"] else {}
                 self.live.activate(release, "deploy" if self.live.live_release() != release else "restart", self.entry)
             pruned = self.live.prune()
         warnings = self.build.warnings + self.live.warnings
-        answer = self.live.answer(changed=changed or bool(pruned), built=not found["reused"], manifest=found["manifest"], pruned=pruned)
-        return {**answer, "warnings": warnings, "summary": summary(self.options.name, answer, found["steps"])}
+        answer = self.live.answer(changed=changed or bool(pruned), built=not build["reused"], manifest=build["manifest"], pruned=pruned)
+        return {**answer, "warnings": warnings, "summary": summary(self.options.name, answer, build["steps"])}
 
     def _announce(self, commit: str | None) -> None:
         self.entry = self.live.record.begin("deploy", self.options.by, commit=commit, previous=self.live.live_release())

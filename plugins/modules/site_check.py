@@ -71,10 +71,10 @@ def main() -> None:
     )
     sites = [Site(app["name"], app["domains"], app["health_path"]) for app in module.params["applications"]]
     try:
-        found = problems(sites, Web())
+        messages = problems(sites, Web())
     except OSError as error:
         module.fail_json(msg=f"{error.filename or 'nginx'}: {error.strerror or error}")
-    module.exit_json(changed=False, problems=found)
+    module.exit_json(changed=False, problems=messages)
 
 
 if __name__ == "__main__":

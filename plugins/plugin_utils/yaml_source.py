@@ -34,15 +34,15 @@ def file_of(value: Any) -> tuple[str, Any]:
 
 def mappings(root: Any) -> list[tuple[str, yaml.MappingNode]]:
     """All mappings below a node, each with the key it stands at."""
-    found, stack = [], [("", root)]
+    pairs, stack = [], [("", root)]
     while stack:
         key, node = stack.pop()
         if isinstance(node, yaml.MappingNode):
-            found.append((key, node))
+            pairs.append((key, node))
             stack += [(str(name.value), value) for name, value in node.value]
         elif isinstance(node, yaml.SequenceNode):
             stack += [("", item) for item in node.value]
-    return found
+    return pairs
 
 
 def plain_scalars(value: Any) -> dict[str, str]:

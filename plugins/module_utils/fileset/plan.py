@@ -88,11 +88,11 @@ def read_state(path: str, limit: int = DIFF_LIMIT) -> State:
     kind = kind_of(path)
     if kind == "absent":
         return ABSENT
-    found = os.lstat(path)
-    state = State(kind, found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
+    status = os.lstat(path)
+    state = State(kind, status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
     if kind == "link":
         return dataclasses.replace(state, link=os.readlink(path))
-    if kind == "file" and found.st_size <= limit:
+    if kind == "file" and status.st_size <= limit:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as stream:
             return dataclasses.replace(state, data=stream.read())
     return state
@@ -123,15 +123,15 @@ def _real(path: str) -> str:
 def unmanaged_files(purge: list[dict[str, Any]], entries: list[Entry]) -> list[Entry]:
     """Files and links in the folders of `purge` that match and are not in the set; hidden ones only by a hidden pattern."""
     kept = {_real(path) for e in entries for path in (e.dest, e.dest + ".orig")}
-    found: list[str] = []
+    paths: list[str] = []
     for rule in purge:
         folder = rule["path"]
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
             path = os.path.join(folder, name)
             matches = any(fnmatch.fnmatch(name, p) and p.startswith(".") == name.startswith(".") for p in rule["patterns"])
-            if matches and kind_of(path) in ("file", "link") and _real(path) not in kept and path not in found:
-                found.append(path)
-    return [Entry(path, "absent", purged=True) for path in found]
+            if matches and kind_of(path) in ("file", "link") and _real(path) not in kept and path not in paths:
+                paths.append(path)
+    return [Entry(path, "absent", purged=True) for path in paths]
 
 
 def _directory_path(entry: Entry) -> str:
@@ -155,15 +155,15 @@ def make_plan(entries: list[Entry], before: Optional[dict[str, State]] = None) -
 
 def add_backups(changes: list[Change], managed: set[str]) -> list[Change]:
     """Add a backup `<dest>.orig` before a file that is not managed is replaced; never of a sensitive file."""
-    found = []
+    with_backups = []
     for change in changes:
         entry, orig = change.entry, change.path + ".orig"
         if entry.backup and not entry.sensitive and change.now.kind == "file" and entry.dest not in managed \
                 and not os.path.lexists(orig):
             copy = Entry(orig, "backup", link=change.path)
-            found.append(Change(copy, orig, ABSENT, wanted_state(copy)))
-        found.append(change)
-    return found
+            with_backups.append(Change(copy, orig, ABSENT, wanted_state(copy)))
+        with_backups.append(change)
+    return with_backups
 
 
 def _stays_full(change: Change, removed: set[str]) -> bool:
@@ -175,12 +175,12 @@ def problems(entries: list[Entry], changes: list[Change], final: bool = True) ->
 
     Unless `final`, missing accounts and directories are no reason: an earlier task may create them.
     """
-    found = []
+    messages = []
     planned: set[str] = set()
     for entry in entries:
         parent = os.path.dirname(entry.dest)
         if final and entry.kind != "absent" and not os.path.isdir(parent) and parent not in planned:
-            found.append(f"{parent}, the directory of {entry.dest}, does not exist: list it before as state: directory")
+            messages.append(f"{parent}, the directory of {entry.dest}, does not exist: list it before as state: directory")
         if entry.kind == "directory":
             planned.add(entry.dest)
     removed: set[str] = set()
@@ -188,17 +188,17 @@ def problems(entries: list[Entry], changes: list[Change], final: bool = True) ->
         now, want, path = change.now, change.want, change.path
         for key, value, name in (("user", want.uid, change.entry.owner), ("group", want.gid, change.entry.group)):
             if final and want.kind not in ("absent", "backup") and value is None:
-                found.append(f"{path}: this host has no {key} {name}")
+                messages.append(f"{path}: this host has no {key} {name}")
         if now.kind == "directory" and want.kind != "directory" and _stays_full(change, removed):
             fate = "removed" if want.kind == "absent" else "replaced"
-            found.append(f"{path} is a directory with contents, which is not {fate}")
+            messages.append(f"{path} is a directory with contents, which is not {fate}")
         if now.kind == "other" and want.kind != "absent":
-            found.append(f"{path} is a device, pipe or socket, which is not replaced")
+            messages.append(f"{path} is a device, pipe or socket, which is not replaced")
         if now.kind == "link" and want.kind == "directory":
-            found.append(f"{path} is a link to {now.link}, which is not replaced by a directory")
+            messages.append(f"{path} is a link to {now.link}, which is not replaced by a directory")
         if want.kind == "absent":
             removed.add(path)
-    return found
+    return messages
 
 
 def clear_error(error: OSError, path: str) -> str:

@@ -47,25 +47,25 @@ def _second_name(path: str, name: str) -> None:
         os.link(path, name, follow_symlinks=False)
         return
     except OSError:
-        kind, found = kind_of(path), os.lstat(path)
+        kind, status = kind_of(path), os.lstat(path)
         if kind == "other":
             raise
     if kind == "link":
         os.symlink(os.readlink(path), name)
-        os.lchown(name, found.st_uid, found.st_gid)
+        os.lchown(name, status.st_uid, status.st_gid)
         return
     with open(path, "rb") as stream:
-        fs.write_new(name, stream.read(), found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode))
-    os.utime(name, ns=(found.st_atime_ns, found.st_mtime_ns))
+        fs.write_new(name, stream.read(), status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
+    os.utime(name, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 def _identity(path: str) -> Optional[list[int]]:
     """An identity of one version of a file."""
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns]
 
 
 class Store:
@@ -97,22 +97,22 @@ class Store:
             folders = sorted(entry.path for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return []
-        found = [(folder, fs.read_json(os.path.join(folder, name))) for folder in folders]
-        return [(folder, content) for folder, content in found if content is not None]
+        records = [(folder, fs.read_json(os.path.join(folder, name))) for folder in folders]
+        return [(folder, content) for folder, content in records if content is not None]
 
     def due(self) -> dict[str, State]:
         """The paths that `recover` would restore."""
-        found = {}
+        states = {}
         for _folder, records in self._all(JOURNAL):
             for record in records:
                 old = dict(record["old"])
                 if old["kind"] in ("file", "link", "other") and os.path.lexists(record["keep"]):
-                    found[record["path"]] = read_state(record["keep"])
+                    states[record["path"]] = read_state(record["keep"])
                 elif old["kind"] == "absent":
-                    found[record["path"]] = ABSENT
+                    states[record["path"]] = ABSENT
                 elif old["kind"] == "directory":
-                    found[record["path"]] = State(**old)
-        return found
+                    states[record["path"]] = State(**old)
+        return states
 
     def recover(self) -> tuple[list[str], list[str]]:
         """Recover from interrupted runs. Returns the restored paths, and those that were changed since."""

@@ -39,11 +39,11 @@ def as_packaged(path: str, status: str = "/var/lib/dpkg/status") -> bool:
 
 def replaced(changes: Iterable[Change], managed: Iterable[str]) -> list[str]:
     """Paths of a plan where a file would be replaced that this collection has not written, and no copy is asked for."""
-    ours, found = set(managed), []
+    ours, paths = set(managed), []
     for change in changes:
         now, want, entry = change.now, change.want, change.entry
         is_file = now.kind in ("file", "link") and want.kind in ("file", "link")
         differs = (now.data, now.link) != (want.data, want.link)
         if is_file and differs and not entry.backup and entry.dest not in ours and not is_own(now.data or b"") and not as_packaged(change.path):
-            found.append(change.path)
-    return found
+            paths.append(change.path)
+    return paths

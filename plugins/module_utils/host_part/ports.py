@@ -11,10 +11,10 @@ def _unit_of(pid: str) -> str:
     """The unit a process belongs to; empty for one that has ended."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="ascii", errors="replace") as stream:
-            found = re.findall(r"/([^/\n]+\.(?:service|scope|socket))(?:/|$)", stream.read(), re.MULTILINE)
+            units = re.findall(r"/([^/\n]+\.(?:service|scope|socket))(?:/|$)", stream.read(), re.MULTILINE)
     except OSError:
         return ""
-    return found[-1] if found else ""
+    return units[-1] if units else ""
 
 
 def taken(listing: str, ports: tuple[int, ...], unit: str) -> list[str]:

@@ -126,8 +126,8 @@ def switch(path: Path, target: Path) -> None:
 
 def venvs(path: Path) -> list[Path]:
     """The venvs below a path, unfinished ones included."""
-    return [found for found in path.iterdir() if re.fullmatch(r"[0-9a-f]{12}", found.name) and not found.is_symlink()
-            and found.is_dir()] if path.is_dir() else []
+    return [folder for folder in path.iterdir() if re.fullmatch(r"[0-9a-f]{12}", folder.name) and not folder.is_symlink()
+            and folder.is_dir()] if path.is_dir() else []
 
 
 def is_complete(target: Path, program: str) -> bool:

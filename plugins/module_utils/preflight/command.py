@@ -67,25 +67,25 @@ def read_entry(path: str | None) -> dict[str, Any]:
         return {}
     text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     try:
-        found = json.loads(text)
+        entry = json.loads(text)
     except ValueError:
         try:
             import yaml
         except ImportError:
             raise CannotInspect(f"{path} is no JSON, and {sys.executable} has no PyYAML; write JSON, or run: pip install pyyaml") from None
-        found = yaml.safe_load(text)
-    if not isinstance(found, dict):
+        entry = yaml.safe_load(text)
+    if not isinstance(entry, dict):
         raise CannotInspect(f"{path} must hold one entry of flask_apps, such as {{wsgi: \"shop:create_app()\"}}")
-    return found
+    return entry
 
 
 def interpreter(directory: Path, wanted: Path | None) -> Path:
     """The interpreter that has the application's packages."""
     if wanted is not None:
-        found = shutil.which(wanted)
-        if found is None:
+        program = shutil.which(wanted)
+        if program is None:
             raise CannotInspect(f"--python {wanted} is no program")
-        return Path(found).absolute()  # not resolved: a link in bin is what makes a virtual environment
+        return Path(program).absolute()  # not resolved: a link in bin is what makes a virtual environment
     active = os.environ.get("VIRTUAL_ENV")
     places = [directory / ".venv", directory / "venv", *([Path(active)] if active else [])]
     return next((place / "bin/python" for place in places if (place / "bin/python").exists()), Path(sys.executable))

@@ -25,9 +25,9 @@ def _json(report: policy.Report, source: Path) -> str:
     return json.dumps({"source": str(source), **report.as_dict()}, indent=2)
 
 
-def places(found: str, source: Path) -> list[tuple[str, int]]:
+def places(text: str, source: Path) -> list[tuple[str, int]]:
     """The lines of files that a finding names."""
-    return [(name, int(line)) for name, line in PLACE.findall(found) if (source / name).is_file()]
+    return [(name, int(line)) for name, line in PLACE.findall(text) if (source / name).is_file()]
 
 
 def _default_place(source: Path) -> str:
@@ -37,11 +37,11 @@ def _default_place(source: Path) -> str:
 
 def _sarif(report: policy.Report, source: Path) -> str:
     def result(row: Mapping[str, str], kind: str) -> dict[str, Any]:
-        found = places(row["found"], source) or [(_default_place(source), 1)]
+        locations = places(row["found"], source) or [(_default_place(source), 1)]
         written = {
             "ruleId": row["check"], "level": LEVELS[row["result"]],
             "message": {"text": "\n".join([row["found"], *(f"{word}: {row[key]}" for word, key in (("Why", "why"), ("Write", "fix")) if row.get(key))])},
-            "locations": [{"physicalLocation": {"artifactLocation": {"uri": name}, "region": {"startLine": line}}} for name, line in found],
+            "locations": [{"physicalLocation": {"artifactLocation": {"uri": name}, "region": {"startLine": line}}} for name, line in locations],
         }
         return {**written, "suppressions": [{"kind": "external", "justification": row["waiver"]}]} if kind == "waived" else written
 

@@ -26,12 +26,12 @@ def inspector_findings(json_text: str) -> list[dict[str, str]]:
     """The findings in a report of the inspector. The report comes from the application's process, so it is not trusted: an
     invalid report is one finding that the inspection failed."""
     try:
-        found = [finding(INSPECTED[one["check"]], RESULTS[one["result"]], _line(one["found"]), _line(one["fix"]))
+        findings = [finding(INSPECTED[one["check"]], RESULTS[one["result"]], _line(one["found"]), _line(one["fix"]))
                  for one in json.loads(json_text)["findings"]]
     except (ValueError, TypeError, KeyError, AttributeError):
-        found = [finding(table.APPLICATION, "unknown", "the inspector gave no result: the application ended it, or it took too long",
+        findings = [finding(table.APPLICATION, "unknown", "the inspector gave no result: the application ended it, or it took too long",
                          "see what the application printed, in the log of this run")]
-    return found
+    return findings
 
 
 class Facts(NamedTuple):
@@ -85,7 +85,7 @@ def bandit_findings(json_text: str, source: str = "", imported: Collection[str] 
         report = json.loads(json_text)
         issues, unread = list(report["results"]), [str(e["filename"]) for e in report["errors"]]
         files = len(report["metrics"]) - 1  # beside the totals
-        found, minor = [], 0
+        findings, minor = [], 0
         for issue in issues:
             severity, sure = issue["issue_severity"], issue["issue_confidence"] in ("HIGH", "MEDIUM")
             result = {"HIGH": "error" if sure else "warning", "MEDIUM": "warning" if sure else ""}.get(severity, "")
@@ -100,17 +100,17 @@ def bandit_findings(json_text: str, source: str = "", imported: Collection[str] 
                 minor += 1
                 continue
             place = f"{file}:{int(issue['line_number'])}"
-            found.append(finding(check, result, f"{place} {issue['test_id']} {issue['test_name'].replace('_', ' ')} "
+            findings.append(finding(check, result, f"{place} {issue['test_id']} {issue['test_name'].replace('_', ' ')} "
                                  f"(severity {severity.lower()}, confidence {issue['issue_confidence'].lower()})"
                                  + (", in a file that the application does not import" if unused else "")))
     except (ValueError, TypeError, KeyError, AttributeError):
         return [finding(check, "unknown", "bandit gave no result", "see what bandit printed, in the log of this run")]
     if files < 1 and not unread:
-        found.append(finding(check, "unknown", "bandit found no Python file in the source", "let source lead to the code"))
+        findings.append(finding(check, "unknown", "bandit found no Python file in the source", "let source lead to the code"))
     if unread:
-        found.append(finding(check, "unknown", f"bandit could not read {listed(_below(source, f) for f in unread)}",
+        findings.append(finding(check, "unknown", f"bandit could not read {listed(_below(source, f) for f in unread)}",
                              "correct the files, or remove them"))
-    return found or [finding(check, "pass", f"nothing of medium or high severity in {files} files; {minor} minor remarks")]
+    return findings or [finding(check, "pass", f"nothing of medium or high severity in {files} files; {minor} minor remarks")]
 
 
 def _below(source: str, path: str) -> str:
@@ -121,18 +121,20 @@ def as_audit_report(json_text: str) -> dict[str, Any]:
     """The output of pip-audit itself as a report of pip-audit-app."""
     try:
         packages = json.loads(json_text)["dependencies"]
-        found = [{"package": package["name"], "installed": package["version"], "id": known["id"], "aliases": known["aliases"], "fixed": known["fix_versions"]}
-                 for package in packages for known in package.get("vulns", [])]
+        vulnerabilities = [
+            {"package": package["name"], "installed": package["version"], "id": known["id"], "aliases": known["aliases"],
+             "fixed": known["fix_versions"]}
+            for package in packages for known in package.get("vulns", [])]
     except (ValueError, TypeError, KeyError):
         return {"state": "could-not-audit", "reason": "pip-audit gave no result", "findings": []}
-    return {"state": "audited", "reason": "", "findings": found, "counts": {"audited": len(packages)}}
+    return {"state": "audited", "reason": "", "findings": vulnerabilities, "counts": {"audited": len(packages)}}
 
 
 def audit_findings(report: Mapping[str, Any]) -> list[dict[str, str]]:
     """A report of pip-audit-app. A vulnerability that has a fix is an error, one without is a warning."""
     check = DEPENDENCIES
     try:
-        found = [
+        findings = [
             finding(check, "error" if v["fixed"] else "warning",
                     f"{v['package']} {v['installed']} {' '.join(dict.fromkeys([v['id'], *v['aliases']]))} "
                     + (f"(fixed in {', '.join(v['fixed'])})" if v["fixed"] else "(no fix yet)"),
@@ -142,7 +144,7 @@ def audit_findings(report: Mapping[str, Any]) -> list[dict[str, str]]:
         state, reason = report["state"], report["reason"]
         packages = report.get("counts", {}).get("audited", 0)
     except (TypeError, KeyError, AttributeError):
-        state, reason, found, packages = "could-not-audit", "the report has another form", [], 0
+        state, reason, findings, packages = "could-not-audit", "the report has another form", [], 0
     if state == "could-not-audit" or reason:
-        found.append(finding(check, "unknown", f"could not audit: {reason}", "see that the advisory service can be reached, and repeat"))
-    return found or [finding(check, "pass", f"{packages} packages, none with a known vulnerability")]
+        findings.append(finding(check, "unknown", f"could not audit: {reason}", "see that the advisory service can be reached, and repeat"))
+    return findings or [finding(check, "pass", f"{packages} packages, none with a known vulnerability")]

@@ -22,10 +22,10 @@ KEPT = 200
 def read(path: Path) -> dict[str, Any]:
     """A JSON object, or an empty one."""
     try:
-        found = fs.read_json(path)
+        content = fs.read_json(path)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def moment() -> str:
@@ -68,13 +68,13 @@ class Record:
             lines = self.history_file.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
             return []
-        found = []
+        entries = []
         for line in lines:
             try:
-                found.append(json.loads(line))
+                entries.append(json.loads(line))
             except ValueError:
                 continue
-        return [entry for entry in found if isinstance(entry, dict)]
+        return [entry for entry in entries if isinstance(entry, dict)]
 
     def interrupted(self) -> dict[str, Any]:
         """The entry of a run that was killed, or an empty one. Call it under the lock."""

@@ -58,19 +58,19 @@ class Releases:
 
     def manifests(self) -> list[dict[str, Any]]:
         """The manifests of all finished releases, newest first."""
-        found = []
+        contents = []
         for path in sorted(self.folder.glob(f"[!.]*/{MANIFEST}"), reverse=True):
             try:
                 manifest = json.loads(path.read_text())
             except (OSError, ValueError):
                 continue
             if isinstance(manifest, dict) and manifest.get("release") == path.parent.name:
-                found.append(manifest)
-        return found
+                contents.append(manifest)
+        return contents
 
     def find(self, fingerprint: str) -> dict[str, Any] | None:
         """The newest finished release with this fingerprint that can still run."""
-        return next((found for found in self.manifests() if found.get("fingerprint") == fingerprint and self._is_whole(found["release"])), None)
+        return next((manifest for manifest in self.manifests() if manifest.get("fingerprint") == fingerprint and self._is_whole(manifest["release"])), None)
 
     def _is_whole(self, release: str) -> bool:
         """Whether source, virtual environment and interpreter are still there."""
@@ -79,7 +79,7 @@ class Releases:
 
     def commit_starting_with(self, prefix: str) -> str | None:
         """The full commit of a finished release, for an abbreviated one."""
-        commits = [str(found.get("commit") or "") for found in self.manifests()]
+        commits = [str(manifest.get("commit") or "") for manifest in self.manifests()]
         return next((commit for commit in commits if commit.startswith(prefix)), None)
 
     def unfinished(self) -> list[Path]:
@@ -88,13 +88,13 @@ class Releases:
 
     def remove_leftovers(self, failed: bool) -> list[str]:
         """Remove builds that were interrupted and, with `failed`, the one failed build kept until now."""
-        found = self.unfinished() + (list(self.folder.glob(f"{FAILED}*")) if failed else [])
-        for path in found:
+        paths = self.unfinished() + (list(self.folder.glob(f"{FAILED}*")) if failed else [])
+        for path in paths:
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink()
-        return [path.name for path in found]
+        return [path.name for path in paths]
 
     def keep_failed(self, release: Path) -> Path:
         """Store a failed build with its log and source, without its venv and its home."""
@@ -129,6 +129,6 @@ def fingerprint(identity: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def new_id(found: str, moment: datetime.datetime) -> str:
+def new_id(fingerprint: str, moment: datetime.datetime) -> str:
     """The name of a release: sorts by time, and ends with a part of its fingerprint."""
-    return f"{moment:%Y%m%d-%H%M%S}-{found[:8]}"
+    return f"{moment:%Y%m%d-%H%M%S}-{fingerprint[:8]}"

@@ -30,17 +30,17 @@ MOST_FOUND = 20
 
 def problems(entries: Iterable[str]) -> list[str]:
     """Problems of the list; each entry is a path below the application's directory."""
-    found: list[str] = []
+    messages: list[str] = []
     seen: list[PurePosixPath] = []
     for entry in entries:
         path = PurePosixPath(entry)
         if path.is_absolute() or ".." in path.parts or not path.parts:
-            found.append(f"shared: '{entry}' must be a path below the application's directory, such as uploads or data/app.db")
+            messages.append(f"shared: '{entry}' must be a path below the application's directory, such as uploads or data/app.db")
         elif outer := next((other for other in seen if other == path or other in path.parents or path in other.parents), None):
-            found.append(f"shared: '{entry}' and '{outer}' overlap; keep the outer one")
+            messages.append(f"shared: '{entry}' and '{outer}' overlap; keep the outer one")
         else:
             seen.append(path)
-    return found
+    return messages
 
 
 def _make_parents(key: str, folder: Path, path: Path, gid: int) -> None:
@@ -107,16 +107,16 @@ def _can_be_kept(root: Path, path: Path) -> bool:
 class Shared:
     """The shared paths of one application."""
 
-    def __init__(self, name: str, given: list[str], state: Path | None = None, found: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, given: list[str], state: Path | None = None, detected: Iterable[str] = ()) -> None:
         self.name = name
         self.given = given
-        self.found = [entry for entry in found if not problems([*given, entry])]
+        self.detected = [entry for entry in detected if not problems([*given, entry])]
         self.target = (state or Path("/var/lib") / name) / "shared"
 
     @property
     def entries(self) -> list[str]:
         """The paths of the inventory, and those that deployments have found."""
-        return [*self.given, *self.found]
+        return [*self.given, *self.detected]
 
     def link(self, release: Path, folder: Path, gid: int) -> None:
         """Replace each path in a release by its link. The source's files at that path are stored as the first contents."""
@@ -152,11 +152,11 @@ class Shared:
         """
         new: list[str] = []
         for path in paths:
-            if len(self.found) >= MOST_FOUND:
+            if len(self.detected) >= MOST_FOUND:
                 break
             for entry in dict.fromkeys([_folder_of(path), path]):
                 if not problems([*self.entries, entry]) and _can_be_kept(*_place(release, folder, entry)):
-                    self.found.append(entry)
+                    self.detected.append(entry)
                     new.append(entry)
                     break
         return new

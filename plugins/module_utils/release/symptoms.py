@@ -54,7 +54,7 @@ SYMPTOMS = (
 
 def advice(texts: Iterable[str]) -> list[str]:
     """For each error that is the sandbox's doing, the error, the reason and the line; each line once."""
-    found: dict[str, str] = {}
+    remedies: dict[str, str] = {}
     for text in texts:
         for symptom in SYMPTOMS:
             match = symptom.pattern.search(text)
@@ -65,9 +65,9 @@ def advice(texts: Iterable[str]) -> list[str]:
                 continue
             folder = str(PurePosixPath(path).parent if PurePosixPath(path).suffix else path)
             line = symptom.line.format(folder=folder)
-            found.setdefault(line, f"{_shown(text, match)} ({symptom.reason}): {line}")
+            remedies.setdefault(line, f"{_shown(text, match)} ({symptom.reason}): {line}")
             break
-    return list(found.values())
+    return list(remedies.values())
 
 
 def _shown(text: str, match: re.Match[str]) -> str:

@@ -83,20 +83,20 @@ class Values:
         self.rotated: dict[str, str] = {}
         times: dict[str, list[str]] = {}
         for number, line in enumerate(text.splitlines(), 1):
-            if found := _LINE.fullmatch(line):
-                if found[1] in self.values:
+            if match := _LINE.fullmatch(line):
+                if match[1] in self.values:
                     raise Damaged(f"line {number} repeats a name")
-                self.values[found[1]] = found[2]
-            elif found := _OLD.fullmatch(line):
-                keys, known = json.loads(found[2]), times.get(found[1], [])
+                self.values[match[1]] = match[2]
+            elif match := _OLD.fullmatch(line):
+                keys, known = json.loads(match[2]), times.get(match[1], [])
                 if len(keys) != len(known):
                     raise Damaged(f"the comment above line {number} does not say when each key was replaced")
-                self.old[found[1]] = list(zip(known, keys))
-            elif found := _ROTATED.fullmatch(line):
-                self.rotated[found[1]] = found[2]
-            elif found := _TIMES.fullmatch(line):
-                times[found[1]] = found[2].split(", ")
-                self._check_times(times[found[1]], number)
+                self.old[match[1]] = list(zip(known, keys))
+            elif match := _ROTATED.fullmatch(line):
+                self.rotated[match[1]] = match[2]
+            elif match := _TIMES.fullmatch(line):
+                times[match[1]] = match[2].split(", ")
+                self._check_times(times[match[1]], number)
             elif line.strip() and not line.startswith("#"):
                 raise Damaged(f"line {number} is not what was written")
         if text and not self.values:
@@ -156,11 +156,11 @@ class Values:
     def expire(self, days: int, now: datetime) -> list[str]:
         """Drop the keys that were replaced more than `days` ago. Returns the names that lost one."""
         oldest = now - timedelta(days=days)
-        found = []
+        expired = []
         for name, old in list(self.old.items()):
             kept = [(time, key) for time, key in old
                     if datetime.strptime(time, TIME).replace(tzinfo=timezone.utc) > oldest]
             if len(kept) < len(old):
-                found.append(name)
+                expired.append(name)
                 self.old[name] = kept
-        return found
+        return expired

@@ -91,12 +91,12 @@ def http_problems(domain: str, ask: Ask, token: str, own: list[str], fetch: Call
     """Problems with a name: each of its addresses must serve this host's challenge token."""
     here = f"this host ({', '.join(filter(None, own)) or 'no public address found'})"
     try:
-        found = {kind: ask(domain, kind) for kind in ("A", "AAAA")}
+        by_kind = {kind: ask(domain, kind) for kind in ("A", "AAAA")}
     except NoResponse as error:
         return [f"{domain}: DNS does not respond: {error}; check the domain's name servers and this host's /etc/resolv.conf"]
-    if all(records is None for records in found.values()):
+    if all(records is None for records in by_kind.values()):
         return [f"{domain} does not exist in DNS; add a record with the address of {here}"]
-    addresses = [address for records in found.values() for address in records or []]
+    addresses = [address for records in by_kind.values() for address in records or []]
     if not addresses:
         return [f"{domain} has no address in DNS; add a record with the address of {here}"]
     problems = []
@@ -152,9 +152,9 @@ def caa(domain: str, ask: Ask, identities: list[str], challenge: str) -> list[st
     except NoResponse as error:
         return [f"{domain}: DNS does not respond to a CAA query: {error}; CAs refuse then"]
     # flags tag "value"
-    found = [(record.split(" ", 2)[1].lower(), record.split(" ", 2)[2].strip('"')) for record in records]
-    wild = [value for tag, value in found if tag == "issuewild"] if wildcard else []
-    values = wild or [value for tag, value in found if tag == "issue"]
+    entries = [(record.split(" ", 2)[1].lower(), record.split(" ", 2)[2].strip('"')) for record in records]
+    wild = [value for tag, value in entries if tag == "issuewild"] if wildcard else []
+    values = wild or [value for tag, value in entries if tag == "issue"]
     for value in values:
         who, _unused, parameters = value.partition(";")
         given = dict(part.strip().split("=", 1) for part in parameters.split(";") if "=" in part)
@@ -250,7 +250,7 @@ def examine(asked: dict, ask: Ask, own: list[str]) -> list[str]:
 
     try:
         with ThreadPoolExecutor(8) as pool:
-            problems += [problem for found in pool.map(one, asked["domains"]) for problem in found]
+            problems += [problem for of_domain in pool.map(one, asked["domains"]) for problem in of_domain]
     finally:
         path.unlink()
     # Alone, an unreachable CA is left to certbot, which has the better message.

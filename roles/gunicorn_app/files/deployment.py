@@ -58,7 +58,7 @@ class Deployment:
         self.trusted_origins = {origin.lower() for origin in given["trusted_origins"]}
         self.worker_class = given["worker_class"]
         self.workers, self.threads = given.get("workers"), given.get("threads")
-        self.made: list[Any] = []
+        self.configs: list[Any] = []
 
     def install(self) -> None:
         """Call before the application is imported. Does nothing where Flask is not installed."""
@@ -71,18 +71,18 @@ class Deployment:
 
         @functools.wraps(original)
         def make_config(app: Any, *arguments: Any, **options: Any) -> Any:
-            made = original(app, *arguments, **options)
-            made.update({key: value for key, value in self.defaults.items() if made.get(key) == Flask.default_config.get(key)})
-            made.update(self.config)
-            self.made.append(made)
-            return made
+            config = original(app, *arguments, **options)
+            config.update({key: value for key, value in self.defaults.items() if config.get(key) == Flask.default_config.get(key)})
+            config.update(self.config)
+            self.configs.append(config)
+            return config
 
         owner.make_config = make_config  # type: ignore[method-assign]
 
     def finish(self) -> None:
         """Call when the application is loaded."""
-        for made in self.made:
-            made.update(self.config)
+        for config in self.configs:
+            config.update(self.config)
 
     def source_of(self, key: str, value: Any) -> str:
         """The origin of a value: `config` or `defaults` of the deployment, or an empty string for the application."""

@@ -147,13 +147,13 @@ PASSED: set[str] = set()
 
 def stated_by_proxies(names: Set[str]) -> list[str]:
     """The names that a proxy states and a client must not: keys of WSGI, or names of headers in lower case."""
-    found = []
+    stated = []
     for name in names - PASSED:
         if STATED_BY_PROXIES.match(name if "_" in name else "HTTP_" + name.upper().replace("-", "_")):
-            found.append(name)
+            stated.append(name)
         elif len(PASSED) < 10000:
             PASSED.add(name)
-    return found
+    return stated
 
 
 class FromWebServer:

@@ -71,12 +71,12 @@ def packages_of(release: Path) -> tuple[str, Path]:
     """Id and site-packages of a release. A link is resolved first, so that an activation during the audit has no effect."""
     try:
         resolved = release.resolve(strict=True)
-        found = sorted((resolved / "venv" / "lib").glob("python3*/site-packages"))
+        folders = sorted((resolved / "venv" / "lib").glob("python3*/site-packages"))
     except OSError as error:
         raise CouldNotAudit(f"there is no such release: {error}") from None
-    if len(found) != 1 or not os.access(found[0], os.R_OK | os.X_OK):
+    if len(folders) != 1 or not os.access(folders[0], os.R_OK | os.X_OK):
         raise CouldNotAudit(f"{resolved}/venv has no site-packages that {ACCOUNT} can read")
-    return resolved.name, found[0]
+    return resolved.name, folders[0]
 
 
 def run_pip_audit(config: dict, packages: Path) -> tuple[str, str]:
@@ -230,8 +230,8 @@ def now() -> str:
 def standing_before(path: Path) -> list[dict]:
     """`standing` of the last report; empty when there is none or it is damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))["standing"]
-        return [f for f in found if isinstance(f["package"] + f["id"] + f["installed"], str) and f["aliases"] + f["fixed"] is not None]
+        reported = json.loads(path.read_text(encoding="utf-8"))["standing"]
+        return [f for f in reported if isinstance(f["package"] + f["id"] + f["installed"], str) and f["aliases"] + f["fixed"] is not None]
     except (OSError, ValueError, TypeError, KeyError):
         return []
 

@@ -68,12 +68,12 @@ def sites(where: str, value: Any) -> list[str]:
 
 def agreement(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
     """The two thresholds of certificates, and those of disks."""
-    found = []
+    problems = []
     for kind in ("certificate", "disk"):
         warning, critical = (f"alarm_channel_{kind}_{name}_percent" for name in ("warning", "critical"))
         higher, lower = (number(given.get(name), defaults[name]) for name in (warning, critical))
-        found += [f"{critical} must be below {warning} ({higher}), or nothing is ever a warning"] * (lower >= higher)
-    return found
+        problems += [f"{critical} must be below {warning} ({higher}), or nothing is ever a warning"] * (lower >= higher)
+    return problems
 
 
 RULES: dict[str, Rule] = {

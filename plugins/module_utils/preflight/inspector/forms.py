@@ -46,7 +46,7 @@ def script_that_sends_a_token(folders: Iterable[str | None]) -> str:
 
 
 def _lines(text: str, exempt: set[str]) -> Iterable[int]:
-    text = COMMENT.sub(lambda found: "\n" * found.group().count("\n"), text)
+    text = COMMENT.sub(lambda match: "\n" * match.group().count("\n"), text)
     for form in FORM.finditer(text):
         attributes, body = form["attributes"], form["body"]
         endpoint = ENDPOINT.search(attributes)

@@ -54,33 +54,33 @@ def load(target: str) -> Any:
         imported = importlib.import_module(module)
     except ModuleNotFoundError as error:
         # Only where the named module itself is missing.
-        found = module_candidates(module, Path.cwd()) if error.name and (module == error.name or module.startswith(f"{error.name}.")) else []
-        if not found:
+        candidates = module_candidates(module, Path.cwd()) if error.name and (module == error.name or module.startswith(f"{error.name}.")) else []
+        if not candidates:
             raise
-        raise CannotInspect(f"wsgi: there is no module {module}", "error", *_line(found)) from None
+        raise CannotInspect(f"wsgi: there is no module {module}", "error", *_line(candidates)) from None
     try:
-        found = getattr(imported, name)
+        application = getattr(imported, name)
     except AttributeError:
         raise CannotInspect(f"wsgi: the module {module} has no {name}", "error", *_candidates(module, imported)) from None
     if call is not None:
-        found = found(*call[0], **call[1])
-    if call is None and inspect.isfunction(found) and not is_asgi(found):
+        application = application(*call[0], **call[1])
+    if call is None and inspect.isfunction(application) and not is_asgi(application):
         try:
-            inspect.signature(found).bind({}, None)
+            inspect.signature(application).bind({}, None)
         except TypeError:
             instead = f"{module}:{name}()"
             raise CannotInspect(f"wsgi: {module}:{name} is a function that makes the application", "error", f'wsgi: "{instead}"', instead) from None
-    if not callable(found):
-        raise CannotInspect(f"wsgi: {module}:{expression} gives {kind_of(found)}, which is no application", "error", *_candidates(module, imported))
-    return found
+    if not callable(application):
+        raise CannotInspect(f"wsgi: {module}:{expression} gives {kind_of(application)}, which is no application", "error", *_candidates(module, imported))
+    return application
 
 
 def _candidates(module: str, imported: Any) -> tuple[str, str]:
     """The line for what the module has that could be served, applications before functions that make one, and the first of them."""
     names = vars(imported).items()
-    found = [name for name, value in names if is_flask(value)]
-    found += [f"{name}()" for name, value in names if inspect.isfunction(value) and FACTORY.fullmatch(name)]
-    return _line([f"{module}:{name}" for name in found])
+    targets = [name for name, value in names if is_flask(value)]
+    targets += [f"{name}()" for name, value in names if inspect.isfunction(value) and FACTORY.fullmatch(name)]
+    return _line([f"{module}:{name}" for name in targets])
 
 
 def _line(targets: list[str]) -> tuple[str, str]:
@@ -93,15 +93,15 @@ def _line(targets: list[str]) -> tuple[str, str]:
 
 def module_candidates(wanted: str, source: Path) -> list[str]:
     """What modules of a source could be served, without running them: those with a name like the wanted one first."""
-    found: list[str] = []
+    targets: list[str] = []
     for directory, below, names in os.walk(source):
         below[:] = sorted(name for name in below if name.isidentifier() and name not in FOREIGN | TESTS)
         for name in sorted(names)[:MOST_MODULES]:
             path = Path(directory, name)
             if path.suffix == ".py" and path.stem.isidentifier():
                 parts = path.relative_to(source).with_suffix("").parts
-                found += [f"{'.'.join(parts[:-1] if parts[-1] == '__init__' else parts)}:{target}" for target in _defined(path)]
-    return sorted(found, key=lambda target: -difflib.SequenceMatcher(None, wanted, target.partition(":")[0]).ratio())[:4]
+                targets += [f"{'.'.join(parts[:-1] if parts[-1] == '__init__' else parts)}:{target}" for target in _defined(path)]
+    return sorted(targets, key=lambda target: -difflib.SequenceMatcher(None, wanted, target.partition(":")[0]).ratio())[:4]
 
 
 def _defined(path: Path) -> list[str]:
@@ -112,9 +112,9 @@ def _defined(path: Path) -> list[str]:
         return []
     called = {target.id: node.value.func for node in body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
               for target in node.targets if isinstance(target, ast.Name)}
-    found = [name for name, function in called.items() if getattr(function, "id", getattr(function, "attr", "")) in CLASSES]
+    targets = [name for name, function in called.items() if getattr(function, "id", getattr(function, "attr", "")) in CLASSES]
     # A factory without arguments that must be given.
-    return found + [f"{node.name}()" for node in body if isinstance(node, ast.FunctionDef) and FACTORY.fullmatch(node.name)
+    return targets + [f"{node.name}()" for node in body if isinstance(node, ast.FunctionDef) and FACTORY.fullmatch(node.name)
                     and len(node.args.args) <= len(node.args.defaults) and all(node.args.kw_defaults)]
 
 
@@ -131,11 +131,11 @@ def is_asgi(thing: Any) -> bool:
     return inspect.iscoroutinefunction(thing) or inspect.iscoroutinefunction(call)
 
 
-def interface(target: str, found: Any, worker_class: str) -> str:
+def interface(target: str, application: Any, worker_class: str) -> str:
     """How an application is called, `wsgi` or `asgi`; an error where the chosen class of workers calls it otherwise."""
-    kind = "asgi" if is_asgi(found) else "wsgi"
+    kind = "asgi" if is_asgi(application) else "wsgi"
     if {"asgi": "asgi", "gthread": "wsgi"}.get(worker_class, kind) != kind:
-        raise CannotInspect(f"wsgi: {target} is {'an ASGI' if kind == 'asgi' else 'a WSGI'} application ({kind_of(found)}), and "
+        raise CannotInspect(f"wsgi: {target} is {'an ASGI' if kind == 'asgi' else 'a WSGI'} application ({kind_of(application)}), and "
                             f"gunicorn_app.worker_class is {worker_class}", "error", "leave out worker_class")
     return kind
 
@@ -159,7 +159,7 @@ def flask_apps(root: Any) -> list[Layered]:
     except ImportError:
         raise CannotInspect(f"{kind_of(root)} is no Flask application, and Flask is not installed; it is served, and the checks, "
                             "which are for Flask, were left out", cure="") from None
-    found: dict[int, Layered] = {}
+    layers: dict[int, Layered] = {}
     seen: set[int] = set()
 
     def inner(node: Any) -> list[Any]:
@@ -185,7 +185,7 @@ def flask_apps(root: Any) -> list[Layered]:
     def walk(node: Any, above: list[Any]) -> None:
         owner = getattr(node, "__self__", None)
         if isinstance(owner, Flask) and inspect.ismethod(node):  # the end of the way: Flask.wsgi_app
-            found.setdefault(id(owner), Layered(owner, above))
+            layers.setdefault(id(owner), Layered(owner, above))
             return
         if id(node) in seen or len(above) > 30:
             return
@@ -194,13 +194,13 @@ def flask_apps(root: Any) -> list[Layered]:
             way = vars(node).get("wsgi_app")
             if way is not None:
                 walk(way, above)
-            found.setdefault(id(node), Layered(node, above if way is None else [*above, way]))
+            layers.setdefault(id(node), Layered(node, above if way is None else [*above, way]))
             return
         for following in inner(node):
             walk(following, [*above, node])
 
     walk(root, [])
-    if not found:
+    if not layers:
         raise CannotInspect(f"wsgi names no Flask application but {kind_of(root)}, and none was found below it; it is served, "
                             "and the checks, which are for Flask, were left out", cure="")
-    return list(found.values())
+    return list(layers.values())

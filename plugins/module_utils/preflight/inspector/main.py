@@ -122,19 +122,19 @@ def _applications(wsgi: str, deployment: Any, result: dict[str, Any]) -> list[An
     if result["interface"] == "asgi":
         raise CannotInspect(f"{wsgi} is an ASGI application ({kind_of(target)}) and is served as such; "
                             "the checks are for Flask and were left out", cure="")
-    found = flask_apps(target)
+    applications = flask_apps(target)
     if deployment is not None:
         deployment.finish()
-    return found
+    return applications
 
 
 def _places(applications: list[Any], question: dict[str, Any]) -> list[str]:
     """The places for data that cannot be written; those of an application that is half made, as far as its settings are there."""
-    found: list[str] = []
+    paths: list[str] = []
     for app in applications:
         with contextlib.suppress(Exception):
-            found += [str(path) for _setting, path in unwritable(app, question)]
-    return list(dict.fromkeys(found))
+            paths += [str(path) for _setting, path in unwritable(app, question)]
+    return list(dict.fromkeys(paths))
 
 
 def _deployment(question: dict[str, Any]) -> Any:

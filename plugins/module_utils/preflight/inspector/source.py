@@ -108,7 +108,7 @@ class Source:
     def holding(self, key: Any) -> list[Place]:
         """Where a key stands in a file, as text or as a literal of Python."""
         raw = key.encode() if isinstance(key, str) else key
-        found = [Place(name, node.lineno) for name, tree in self.trees.items() for node in ast.walk(tree)
+        places = [Place(name, node.lineno) for name, tree in self.trees.items() for node in ast.walk(tree)
                  if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and node.value in (key, raw)]
         # A short key would be found inside of other words.
         wanted = [raw] if len(raw) >= MINIMUM_LENGTH else [q + raw + q for q in (b'"', b"'")] if raw else []
@@ -119,8 +119,8 @@ class Source:
                 continue
             for text in wanted:
                 if text in content:
-                    found.append(Place(name, content[: content.index(text)].count(b"\n") + 1))
-        return found
+                    places.append(Place(name, content[: content.index(text)].count(b"\n") + 1))
+        return places
 
 
 def _last_name(node: ast.AST) -> str:

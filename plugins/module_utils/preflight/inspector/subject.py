@@ -148,5 +148,5 @@ def version(package: str) -> str | None:
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    found = [int(n) for n in re.findall(r"\d+", text)[:3]]
-    return tuple(found + [0] * (3 - len(found)))
+    numbers = [int(n) for n in re.findall(r"\d+", text)[:3]]
+    return tuple(numbers + [0] * (3 - len(numbers)))

@@ -24,7 +24,7 @@ def templates(app: Any) -> list[Template]:
     loaders = [app.jinja_loader] + [b.jinja_loader for b in app.blueprints.values()]
     if type(app.jinja_env.loader).__module__ != "flask.templating":
         loaders.append(app.jinja_env.loader)
-    found: dict[str, Template] = {}
+    by_file: dict[str, Template] = {}
     for loader in loaders:
         for name in _template_names(loader):
             try:
@@ -32,14 +32,14 @@ def templates(app: Any) -> list[Template]:
             except Exception:  # noqa: BLE001, S112 a picture beside the templates, or a loader that lists what it cannot read
                 continue
             path = Path(file or name)
-            if (file or name) in found or "site-packages" in path.parts and own not in path.parents:
+            if (file or name) in by_file or "site-packages" in path.parts and own not in path.parents:
                 continue  # a template of a package
             shown = str(path.relative_to(own)) if own in path.parents else name
             try:
-                found[file or name] = Template(name, shown, text, app.jinja_env.parse(text, name), 0)
+                by_file[file or name] = Template(name, shown, text, app.jinja_env.parse(text, name), 0)
             except TemplateSyntaxError as error:
-                found[file or name] = Template(name, shown, text, None, error.lineno)
-    return list(found.values())
+                by_file[file or name] = Template(name, shown, text, None, error.lineno)
+    return list(by_file.values())
 
 
 def _template_names(loader: Any) -> list[str]:

@@ -67,7 +67,7 @@ class Activation:
         self.releases = Releases(self.base)
         self.record = Record(self.base)
         self.tasks = tasks.Tasks(options, self.units, self.instances, self.releases, self.hidden)
-        self.shared = Shared(self.name, options.shared, found=history.read(self.base / RECORD).get("found", []))
+        self.shared = Shared(self.name, options.shared, detected=history.read(self.base / RECORD).get("found", []))
         self.steps: dict[str, float] = {}
         self.warnings: list[str] = []
         self.report: dict[str, Any] = {}
@@ -259,10 +259,10 @@ class Activation:
 
     def advice(self, text: str) -> str:
         """The lines that cure a failure that the text shows, each on a line of its own."""
-        found = [self.shared.advice(text, self.options.subdirectory), advice.packages(text), advice.tables(text, self.facts.commands),
+        messages = [self.shared.advice(text, self.options.subdirectory), advice.packages(text), advice.tables(text, self.facts.commands),
                  *symptoms.advice([text]),
                  *hints.library(text)]
-        return "".join(f"\n{one}" for one in found if one)
+        return "".join(f"\n{one}" for one in messages if one)
 
     def _written(self, text: str) -> list[str]:
         return written(text, self.options.subdirectory)
@@ -272,7 +272,7 @@ class Activation:
         folder = self.releases.folder / release
         if not self.shared.find(folder, folder / "src" / self.options.subdirectory, paths):
             return False
-        fs.write_json(self.base / RECORD, {"found": self.shared.found}, gid=self.gid, mode=0o640)
+        fs.write_json(self.base / RECORD, {"found": self.shared.detected}, gid=self.gid, mode=0o640)
         self._prepare_shared(release)
         return True
 
@@ -392,4 +392,4 @@ class Activation:
         pages = history.read(self.releases.folder / release / PAGES) if release else {}
         return {"instance": self.instances.live(), "release": release, "steps": self.steps,
                 "report": self.report, "pages": pages, "page_lines": self.page_lines, "warnings": self.warnings,
-                "kept": [str(self.shared.target), *self.shared.found] if self.shared.found else [], **more}
+                "kept": [str(self.shared.target), *self.shared.detected] if self.shared.detected else [], **more}

@@ -17,7 +17,7 @@ PACKAGES = {"git": "git", "ffmpeg": "ffmpeg", "convert": "imagemagick", "magick"
 
 def packages(text: str) -> str:
     """What to write when a program of Debian is missing; otherwise empty."""
-    names = [next(filter(None, found)) for found in PROGRAM.findall(text)]
+    names = [next(filter(None, groups)) for groups in PROGRAM.findall(text)]
     listed = ", ".join(dict.fromkeys(PACKAGES[name] for name in names if name in PACKAGES))
     return f"The host lacks what it calls. In its entry of flask_apps:\n  app_release: {{packages: [{listed}]}}" if listed else ""
 

@@ -89,10 +89,10 @@ class HealthCheck:
     def _request(self, path: str, status: int, seconds: float) -> str:
         """Empty when the response is as expected, otherwise the response."""
         try:
-            _path, found, _headers, body = follow(self.fetch(max(0.1, min(5, seconds))), path, self.options.domains[0])
+            _path, actual, _headers, body = follow(self.fetch(max(0.1, min(5, seconds))), path, self.options.domains[0])
         except (OSError, http.client.HTTPException) as error:
             return f"no response ({type(error).__name__})"
-        return "" if is_good(found, status) else f"status {found}: {body[:300].strip()}"
+        return "" if is_good(actual, status) else f"status {actual}: {body[:300].strip()}"
 
     def _warm_up(self) -> str:
         for path in self.options.warm_up * WARM_UP_ROUNDS:

@@ -76,10 +76,10 @@ class Instances:
 
     def remove_temporary(self) -> bool:
         """Remove temporary links of a killed run; returns whether there were any."""
-        found = list(self.base.glob(".current.*"))
-        for path in found:
+        paths = list(self.base.glob(".current.*"))
+        for path in paths:
             path.unlink()
-        return bool(found)
+        return bool(paths)
 
     def stamp(self, instance: str) -> dict[str, list[int] | None] | None:
         """The state of the watched files when the instance started."""
@@ -95,8 +95,8 @@ class Instances:
     def releases_to_prune(self, keep: int) -> list[str]:
         """Finished and failed releases beyond the newest `keep`; never one an instance runs."""
         used = {self.release_of(name) for name in self.all()}
-        found = sorted((p.name for p in self.releases.iterdir() if not p.name.startswith(".")), reverse=True)
-        return [name for name in found[max(keep, 1):] if name not in used]
+        releases = sorted((p.name for p in self.releases.iterdir() if not p.name.startswith(".")), reverse=True)
+        return [name for name in releases[max(keep, 1):] if name not in used]
 
 
 def file_state(paths: list[str]) -> dict[str, list[int] | None]:
@@ -104,8 +104,8 @@ def file_state(paths: list[str]) -> dict[str, list[int] | None]:
     state: dict[str, list[int] | None] = {}
     for path in paths:
         try:
-            found = os.stat(path)
-            state[path] = [found.st_ino, found.st_size, found.st_mtime_ns]
+            status = os.stat(path)
+            state[path] = [status.st_ino, status.st_size, status.st_mtime_ns]
         except FileNotFoundError:
             state[path] = None
     return state

@@ -11,10 +11,10 @@ TAIL = 20
 def _entry(line: str) -> dict[str, Any]:
     """A JSON log line as a dict; any other line as its own message."""
     try:
-        found = json.loads(line)
+        entry = json.loads(line)
     except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"message": line}
+        entry = None
+    return entry if isinstance(entry, dict) else {"message": line}
 
 
 def text_of(line: str) -> str:

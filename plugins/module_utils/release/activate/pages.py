@@ -29,25 +29,25 @@ LEFT_OUT = ("logout", "signout", "sign-out", "log-out", "delete", "remove", "res
 class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.hrefs: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a":
-            self.found += [value for name, value in attrs if name == "href" and value]
+            self.hrefs += [value for name, value in attrs if name == "href" and value]
 
 
 def links(html: str, at: str, host: str) -> list[str]:
     """Paths on the same host that a page links to, in their order, without fragments."""
     parser = _Links()
     parser.feed(html)
-    found = []
-    for href in parser.found:
+    paths = []
+    for href in parser.hrefs:
         address = urlsplit(urldefrag(urljoin(f"https://{host}{at}", href.strip())).url)
         path = address.path + (f"?{address.query}" if address.query else "")
         if address.scheme in ("http", "https") and address.hostname == host.partition(":")[0] and path.startswith("/") \
                 and not any(word in path.lower() for word in LEFT_OUT):
-            found.append(path)
-    return list(dict.fromkeys(found))
+            paths.append(path)
+    return list(dict.fromkeys(paths))
 
 
 @dataclass
@@ -65,15 +65,15 @@ class Report:
     def lines(self) -> list[str]:
         """Lines for the operator; empty without problems."""
         wrong = [f"{path} has status {status}" for path, status in self.pages if status >= 400]
-        found = [f"Of {len(self.pages)} pages that were fetched, {', '.join(wrong)}"] if wrong else []
+        messages = [f"Of {len(self.pages)} pages that were fetched, {', '.join(wrong)}"] if wrong else []
         if self.pages and self.pages[0][1] == 400:
-            found.append("Status 400 of the front page can mean that the application does not accept its own domain; Django reads ALLOWED_HOSTS")
+            messages.append("Status 400 of the front page can mean that the application does not accept its own domain; Django reads ALLOWED_HOSTS")
         if self.stopped:
             more = f" and {len(self.stopped) - LISTED} more" if len(self.stopped) > LISTED else ""
             written = ", ".join(f"{name}: [{', '.join(quoted(source) for source in sources)}]" for name, sources in self.needed.items())
-            found.append(f"The strict Content-Security-Policy would stop: {'; '.join(self.stopped[:LISTED])}{more}. To allow it: "
+            messages.append(f"The strict Content-Security-Policy would stop: {'; '.join(self.stopped[:LISTED])}{more}. To allow it: "
                          f"nginx_site: {{csp: {{{written}}}}}")
-        return found
+        return messages
 
 
 def quoted(source: str) -> str:
@@ -92,8 +92,8 @@ class Pages:
     def look(self, source: Path, folders: Iterable[Path] = (), front: str = "/") -> Report:
         """Fetch the pages and read the templates of the source, and those of `folders`."""
         pages: list[tuple[str, int]] = []
-        found = self.read(source, folders)
-        constant = {use.source for _unused, use in found if use.source.startswith("'sha")}
+        stopped = self.read(source, folders)
+        constant = {use.source for _unused, use in stopped if use.source.startswith("'sha")}
         waiting, seen = [front], set()
         for _unused in range(2 * MOST_PAGES):  # links that lead to the same page count as well
             if not waiting or len(pages) > MOST_PAGES:
@@ -106,8 +106,8 @@ class Pages:
             if "html" in headers.get("content-type", ""):
                 waiting += [link for link in links(body, path, self.host) if link not in seen and link not in waiting]
                 if "content-security-policy" not in headers:
-                    found += [(f"{path} {use.what}", use) for use in page_policy.refused(page_policy.uses(body, constant), self.policy)]
-        return self.report(pages, found)
+                    stopped += [(f"{path} {use.what}", use) for use in page_policy.refused(page_policy.uses(body, constant), self.policy)]
+        return self.report(pages, stopped)
 
     def read(self, source: Path, folders: Iterable[Path] = ()) -> list[tuple[str, page_policy.Use]]:
         """What the policy stops in the templates of the source and of other folders, each with its place."""
@@ -116,10 +116,10 @@ class Pages:
         return [(f"{name}:{use.line} {use.what}", use) for template, name in named
                 for use in page_policy.refused(page_policy.uses(template.read_text(encoding="utf-8", errors="replace")), self.policy)]
 
-    def report(self, pages: list[tuple[str, int]], found: list[tuple[str, page_policy.Use]]) -> Report:
+    def report(self, pages: list[tuple[str, int]], stopped: list[tuple[str, page_policy.Use]]) -> Report:
         """All of it."""
-        return Report(pages, list(dict.fromkeys(text for text, _unused in found)),
-                      page_policy.needed([use for _unused, use in found], self.policy))
+        return Report(pages, list(dict.fromkeys(text for text, _unused in stopped)),
+                      page_policy.needed([use for _unused, use in stopped], self.policy))
 
 
 def _packages(folder: Path) -> Path:

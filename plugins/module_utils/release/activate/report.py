@@ -20,8 +20,8 @@ def summary(name: str, answer: Mapping[str, Any], build: Mapping[str, float] | N
         parts = ", ".join(f"{part} {seconds(each)}" for part, each in (build or {}).items() if each >= 0.05)
         lines.append(f"  {step:<10}{seconds(took):>8}" + (f"  ({parts})" if step == "build" and parts else ""))
     if answer.get("kept"):
-        target, *found = answer["kept"]
-        lines.append(f"Paths of the release that the application writes to are kept in {target}: {', '.join(found)}. "
+        target, *paths = answer["kept"]
+        lines.append(f"Paths of the release that the application writes to are kept in {target}: {', '.join(paths)}. "
                      "They were found; `shared` in its entry can name them.")
     if answer["report"]:
         lines += str(answer["report"]["table"]).splitlines()

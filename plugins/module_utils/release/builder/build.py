@@ -127,10 +127,10 @@ class Build:
         if self.releases.lock.is_held():
             self.warnings.append(f"another run is deploying {self.name} right now")
             return self._answer_new("0" * 64)
-        found = fingerprint(self.identity(self.python_version(), False))
-        manifest = self.releases.find(found)
+        digest = fingerprint(self.identity(self.python_version(), False))
+        manifest = self.releases.find(digest)
         if manifest is None:
-            return self._answer_new(found)
+            return self._answer_new(digest)
         return {**self._answer(manifest, False), "changed": bool(self.releases.unfinished())}
 
     def prepare(self) -> None:
@@ -153,8 +153,8 @@ class Build:
         self.sandbox.stop_leftover()
         remove_stale_access(self.sandbox.unit)
         version = self.python_version()
-        found = fingerprint(self.identity(version, True))
-        manifest = self.releases.find(found)
+        digest = fingerprint(self.identity(version, True))
+        manifest = self.releases.find(digest)
         if manifest:
             removed = self.releases.remove_leftovers(failed=False)
             self.timed("find")
@@ -164,7 +164,7 @@ class Build:
         self.releases.remove_leftovers(failed=True)
         self.timed("find")
         announce(self.commit)
-        return self._answer(self._build(found, version), True)
+        return self._answer(self._build(digest, version), True)
 
     def _answer(self, manifest: dict[str, Any], built: bool) -> dict[str, Any]:
         release = manifest["release"]
@@ -172,15 +172,15 @@ class Build:
                 "fingerprint": manifest["fingerprint"], "commit": manifest.get("commit"), "manifest": manifest,
                 "steps": self.steps, "warnings": self.warnings}
 
-    def _answer_new(self, found: str) -> dict[str, Any]:
-        release = new_id(found, now())
+    def _answer_new(self, digest: str) -> dict[str, Any]:
+        release = new_id(digest, now())
         return {"changed": True, "release": release, "path": str(self.releases.folder / release), "reused": False,
-                "fingerprint": found, "commit": self.commit, "manifest": {}, "steps": {}, "warnings": self.warnings}
+                "fingerprint": digest, "commit": self.commit, "manifest": {}, "steps": {}, "warnings": self.warnings}
 
     # --- building ------------------------------------------------------------------------------
 
-    def _build(self, found: str, version: str) -> dict[str, Any]:
-        release = self.releases.folder / new_id(found, now())
+    def _build(self, digest: str, version: str) -> dict[str, Any]:
+        release = self.releases.folder / new_id(digest, now())
         release.mkdir(mode=0o750)
         try:
             # The application enters it when it is sealed.
@@ -188,7 +188,7 @@ class Build:
             self.sandbox.log = release / LOG
             self.sandbox.log.touch(mode=0o640)
             os.chown(self.sandbox.log, 0, self.gid)
-            return self._build_in(release, found, version)
+            return self._build_in(release, digest, version)
         except OSError as error:
             text = f"{error.strerror or error} ({error.filename or release})."
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -207,7 +207,7 @@ class Build:
         kept = self.releases.keep_failed(release)
         return f"{text}\nThe whole log: {kept / LOG} on the host. The live release is unchanged."
 
-    def _build_in(self, release: Path, found: str, version: str) -> dict[str, Any]:
+    def _build_in(self, release: Path, digest: str, version: str) -> dict[str, Any]:
         began, source = now(), release / "src"
         uid, gid = self.sandbox.ids
         for folder in (source, release / "venv", release / "home"):
@@ -240,7 +240,7 @@ class Build:
         link_files(folder, self.options.files, self.gid)
         subprocess.run(["sync", "--file-system", str(release)], check=False)
         self.timed("seal")
-        manifest = {**self._manifest(release, found), **facts, "python": version, "built_at": f"{began:%Y-%m-%dT%H:%M:%SZ}",
+        manifest = {**self._manifest(release, digest), **facts, "python": version, "built_at": f"{began:%Y-%m-%dT%H:%M:%SZ}",
                     "duration_seconds": round((now() - began).total_seconds(), 1), "warnings": self.warnings}
         self.releases.write_manifest(release, manifest, self.gid)
         return manifest
@@ -307,11 +307,11 @@ class Build:
             self.warnings.append(f"not what their names say, and compressed anew: {', '.join(replaced[:5])}")
         finish.publish(target, self.gid)
 
-    def _manifest(self, release: Path, found: str) -> dict[str, Any]:
+    def _manifest(self, release: Path, digest: str) -> dict[str, Any]:
         source = {"kind": self.source.kind, "from": self.source.shown, **(self.local.note if self.local else {})}
         source |= {key: self.source.options[key] for key in ("version", "sha256") if key in self.source.options}
         return {
-            "release": release.name, "application": self.name, "fingerprint": found, "source": source,
+            "release": release.name, "application": self.name, "fingerprint": digest, "source": source,
             "commit": self.commit, "subdirectory": self.options.subdirectory,
             "static": self.options.static, "built_by": self.options.by,
         }

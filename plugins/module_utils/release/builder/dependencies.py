@@ -61,11 +61,11 @@ def _is_inside(folder: Path, name: str) -> bool:
 
 def _candidates(folder: Path) -> str:
     """The files that look like requirements, for the message that none has a usual name."""
-    found = sorted(str(path.relative_to(folder)) for pattern in ("*requirements*", "requirements/*", "*/requirements.txt", "*/pyproject.toml")
+    files = sorted(str(path.relative_to(folder)) for pattern in ("*requirements*", "requirements/*", "*/requirements.txt", "*/pyproject.toml")
                    for path in folder.glob(pattern) if path.suffix in (".txt", ".toml"))
-    if not found:
+    if not files:
         return "Add one, or set subdirectory to where it is."
-    return f"There is {', '.join(found[:5])}: write app_release: {{requirements: {found[0]}}}, or subdirectory: the directory of the application."
+    return f"There is {', '.join(files[:5])}: write app_release: {{requirements: {files[0]}}}, or subdirectory: the directory of the application."
 
 
 def plan(folder: Path, wanted: str, groups: Collection[str] = (), extras: Collection[str] = ()) -> Plan:
@@ -106,17 +106,17 @@ def find_python(wanted: str) -> str:
 
 def pythons() -> str:
     """The interpreters of the host, for messages."""
-    found = {path.name.removeprefix("python"): str(path) for folder in ("/usr/bin", "/usr/local/bin") for path in Path(folder).glob("python3.*")
+    programs = {path.name.removeprefix("python"): str(path) for folder in ("/usr/bin", "/usr/local/bin") for path in Path(folder).glob("python3.*")
              if re.fullmatch(r"python3\.\d+", path.name)}
-    return ", ".join(f"{version} ({path})" for version, path in sorted(found.items(), key=lambda item: int(item[0].partition(".")[2]))) or "none"
+    return ", ".join(f"{version} ({path})" for version, path in sorted(programs.items(), key=lambda item: int(item[0].partition(".")[2]))) or "none"
 
 
 def refuse_pointers(root: Path) -> None:
     """Refuse files of Git LFS that were not fetched: each is three lines of text."""
-    found = [path for path in root.rglob("*") if not path.is_symlink() and path.is_file() and path.stat().st_size < 1024
+    pointers = [path for path in root.rglob("*") if not path.is_symlink() and path.is_file() and path.stat().st_size < 1024
              and ".git" not in path.relative_to(root).parts and path.read_bytes().startswith(LFS)]
-    if found:
-        names = ", ".join(str(path.relative_to(root)) for path in sorted(found)[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
+    if pointers:
+        names = ", ".join(str(path.relative_to(root)) for path in sorted(pointers)[:5]) + (f" and {len(pointers) - 5} more" if len(pointers) > 5 else "")
         raise ReleaseError("source", f"These files are pointers of Git LFS, and their contents are not there: {names}. For a git source write "
                                      "app_release: {packages: [git-lfs]}; for a directory or an archive run `git lfs pull` before.")
 
@@ -305,8 +305,8 @@ class Installer:
 
 def installed_version(venv: Path, name: str) -> str | None:
     """The version of a package in a venv, from its directory's name."""
-    found = sorted(venv.glob(f"lib/python3*/site-packages/{name}-*.dist-info"))
-    return found[0].name[len(name) + 1:-len(".dist-info")] if found else None
+    records = sorted(venv.glob(f"lib/python3*/site-packages/{name}-*.dist-info"))
+    return records[0].name[len(name) + 1:-len(".dist-info")] if records else None
 
 
 def describe(folder: Path, chosen: Plan) -> dict[str, Any]:

@@ -60,16 +60,16 @@ def _write(packages: str) -> str:
 
 def packages(text: str) -> list[str]:
     """The lines to write for what a build lacks."""
-    found: list[str] = []
+    needed: list[str] = []
     for line in text.splitlines():
         names = next((names for pattern, names in PACKAGES if re.search(pattern, line)), "")
-        found += [name for name in names.split() if name not in found]
-    if {"gcc", "g++"} & set(found) and "python3-dev" not in found:
-        found.append("python3-dev")  # an extension module needs Python's headers next
-    if "cargo" in found and "gcc" not in found:
-        found.append("gcc")  # Rust links with it
-    if found:
-        return [f"The build lacks programs or headers of Debian packages; write {_write(' '.join(found))}"]
+        needed += [name for name in names.split() if name not in needed]
+    if {"gcc", "g++"} & set(needed) and "python3-dev" not in needed:
+        needed.append("python3-dev")  # an extension module needs Python's headers next
+    if "cargo" in needed and "gcc" not in needed:
+        needed.append("gcc")  # Rust links with it
+    if needed:
+        return [f"The build lacks programs or headers of Debian packages; write {_write(' '.join(needed))}"]
     if header := HEADER.search(text):
         return [f"The build lacks the header {header.group(1)}: find the package that has it (https://packages.debian.org, or apt-file search "
                 f"{header.group(1)}), and write {_write('its-name gcc')}"]
@@ -91,25 +91,25 @@ def library(text: str) -> list[str]:
 
 def hint(text: str) -> str:
     """Lines for failures whose output hides the cause, each on a line of its own."""
-    found = []
+    messages = []
     if "No space left on device" in text:
-        found.append("The disk is full: make room, then run this again.")
+        messages.append("The disk is full: make room, then run this again.")
     elif "CERTIFICATE_VERIFY_FAILED" in text or "UnknownIssuer" in text or "invalid peer certificate" in text:
-        found.append("The server's certificate is not trusted: name the right file in ca_bundle.")
+        messages.append("The server's certificate is not trusted: name the right file in ca_bundle.")
     elif "Temporary failure in name resolution" in text or "dns error" in text:
-        found.append("The host cannot resolve names.")
+        messages.append("The host cannot resolve names.")
     elif "--require-hashes" in text and ("ditable" in text or "unnamed" in text):
-        found.append("A file with hashes cannot name the project itself (-e .): take the line out; the project is installed in any case.")
+        messages.append("A file with hashes cannot name the project itself (-e .): take the line out; the project is installed in any case.")
     elif OUTSIDE.search(text):
-        found.append("A dependency is a directory above the source: let source be the directory that has both, and write "
+        messages.append("A dependency is a directory above the source: let source be the directory that has both, and write "
                      "subdirectory: the path of the application below it.")
     else:
         if REFUSED.search(text):
-            found.append("A server refused access; write app_release: {download_credentials: {its-host: token or user:password}}, in a vault.")
+            messages.append("A server refused access; write app_release: {download_credentials: {its-host: token or user:password}}, in a vault.")
         elif unknown := UNKNOWN.search(text):
-            found.append(f"No index has {unknown.group(1)}: for a package of your own write app_release: {{extra_index_urls: [its index]}}.")
-        found += packages(text)
-    return "".join(f"\n{line}" for line in found)
+            messages.append(f"No index has {unknown.group(1)}: for a package of your own write app_release: {{extra_index_urls: [its index]}}.")
+        messages += packages(text)
+    return "".join(f"\n{line}" for line in messages)
 
 
 def python_requirement(text: str) -> str:

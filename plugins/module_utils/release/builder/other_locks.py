@@ -61,7 +61,7 @@ def _poetry(text: str, groups: Collection[str], extras: Collection[str]) -> str:
         marker = "" if "" in markers else " or ".join(f"({one})" for one in dict.fromkeys(markers))
         if package.get("optional") and not EXTRA.search(marker):
             continue
-        marker = EXTRA.sub(lambda found: ALWAYS if found.group(1) in extras else NEVER, marker)
+        marker = EXTRA.sub(lambda match: ALWAYS if match.group(1) in extras else NEVER, marker)
         source = package.get("source", {})
         kind = source.get("type", "legacy")
         if kind == "legacy":

@@ -65,8 +65,8 @@ class Sandbox:
     @property
     def ids(self) -> tuple[int, int]:
         """The user and group id of the build account."""
-        found = pwd.getpwnam(self.account)
-        return found.pw_uid, found.pw_gid
+        user = pwd.getpwnam(self.account)
+        return user.pw_uid, user.pw_gid
 
     @contextmanager
     def private_folder(self, runtime: Path | None = None) -> Iterator[Path]:

@@ -44,17 +44,17 @@ class Archive(Source):
 
     def validate(self) -> list[str]:
         """A URL needs a hash, which identifies the deployed contents."""
-        found = []
+        problems = []
         path = urlsplit(self.address).path if self.is_url else self.address
         if not path.lower().endswith(SUFFIXES):
-            found.append(f"archive must end in one of {', '.join(SUFFIXES)}")
+            problems.append(f"archive must end in one of {', '.join(SUFFIXES)}")
         if self.is_url and not re.fullmatch(r"https://[^\s/]+/\S+", self.address):
-            found.append("archive must be an https:// URL or a file on the controller")
+            problems.append("archive must be an https:// URL or a file on the controller")
         elif self.is_url and not self.sha256:
-            found.append("sha256 is missing; a URL needs the hash of its contents (sha256sum prints it)")
+            problems.append("sha256 is missing; a URL needs the hash of its contents (sha256sum prints it)")
         if self.sha256 and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
-            found.append("sha256 must be 64 hexadecimal digits; put them in quotes")
-        return found
+            problems.append("sha256 must be 64 hexadecimal digits; put them in quotes")
+        return problems
 
     @property
     def path(self) -> Path:
@@ -94,9 +94,9 @@ class Archive(Source):
             host.sandbox.run(["/usr/bin/python3", "-I", "-c", DOWNLOAD], step="source", folder=Path("/"),
                              properties=[f"ReadWritePaths={folder}"], env={"SSL_CERT_FILE": host.ca_bundle},
                              given=f"{self.address}\n{file}\n", explain=f"{self.shown} could not be downloaded")
-            found = sha256_of(file)
-            if found != self.sha256:
-                raise ReleaseError("source", f"{self.shown} is not the expected file: its sha256 is {found}, not {self.sha256}.")
+            actual = sha256_of(file)
+            if actual != self.sha256:
+                raise ReleaseError("source", f"{self.shown} is not the expected file: its sha256 is {actual}, not {self.sha256}.")
             unpack_to(file, destination, True, self.shown)
 
     def split_secrets(self) -> tuple[dict[str, Any], dict[str, Any]]:

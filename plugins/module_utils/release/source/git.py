@@ -96,27 +96,27 @@ class Git(Source):
 
     def validate(self) -> list[str]:
         """The address is encrypted or a file; each credential goes with its own protocol."""
-        found, url = [], self.address
+        problems, url = [], self.address
         https, ssh = re.fullmatch(r"https://[^\s/]+/\S+", url), re.fullmatch(r"ssh://[^\s/]+/\S+|[\w.-]+@[\w.-]+:\S+", url)
         if re.match(r"(http|git|ftp)://", url):
-            found.append("git is fetched without encryption; use https:// or git@host:path")
+            problems.append("git is fetched without encryption; use https:// or git@host:path")
         elif not (https or ssh or re.fullmatch(r"file:///\S+", url)):
-            found.append("git is not the address of a repository; write https://host/path or git@host:path")
+            problems.append("git is not the address of a repository; write https://host/path or git@host:path")
         else:
             if self.options.get("deploy_key") and not ssh:
-                found.append("deploy_key is for SSH; write the address as git@host:path, or leave the key out")
+                problems.append("deploy_key is for SSH; write the address as git@host:path, or leave the key out")
             if self.options.get("token") and not https:
-                found.append("token is for https://; write the address as https://host/path, or leave the token out")
+                problems.append("token is for https://; write the address as https://host/path, or leave the token out")
         version, key = self.options.get("version"), self.options.get("deploy_key")
         if version is not None and not re.fullmatch(r"[^\s-]\S*", str(version)):
-            found.append("version must be a branch, tag or commit, such as main")
+            problems.append("version must be a branch, tag or commit, such as main")
         if isinstance(version, (int, float)):
-            found.append("version was read as a number; put it in quotes")
+            problems.append("version was read as a number; put it in quotes")
         if key and not re.search(r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s.*-----END [A-Z ]*PRIVATE KEY-----", str(key), re.DOTALL):
-            found.append("deploy_key must be the private key itself, of many lines, not its file's name; keep it in a vault")
+            problems.append("deploy_key must be the private key itself, of many lines, not its file's name; keep it in a vault")
         if re.search(r"\s", str(self.options.get("token", ""))):
-            found.append("token must be the token itself, or user:token, without spaces and lines; keep it in a vault")
-        return found
+            problems.append("token must be the token itself, or user:token, without spaces and lines; keep it in a vault")
+        return problems
 
     def identify(self, host: Host, complete: bool) -> str | None:
         """The commit; None for an abbreviated one that only a fetch can complete."""
@@ -234,22 +234,22 @@ class Repository:
         if not self.mirror.is_dir():
             self._run(env, "init", "--quiet", "--bare", str(self.mirror), writable=writable)
         fetch = [mirror, "fetch", "--quiet", "--force", "--no-write-fetch-head", self.url]
-        found = self._find(env, wanted)
-        if not found:
+        commit = self._find(env, wanted)
+        if not commit:
             self._run(env, *fetch, "--prune", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", writable=writable)
-            found = self._find(env, wanted)
-        if not found and COMMIT.fullmatch(wanted):
+            commit = self._find(env, wanted)
+        if not commit and COMMIT.fullmatch(wanted):
             self._run(env, *fetch, f"+{wanted}:refs/deployed/{wanted}", writable=writable, check=False)
-            found = self._find(env, wanted)
-        if not found:
+            commit = self._find(env, wanted)
+        if not commit:
             raise ReleaseError("source", f"{self.url} has no branch, tag or commit {wanted}.")
-        return found
+        return commit
 
     def _find(self, env: dict[str, str], wanted: str) -> str | None:
         """A commit in the mirror, in full."""
-        rc, found = self._run(env, f"--git-dir={self.mirror}", "rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}",
+        rc, commit = self._run(env, f"--git-dir={self.mirror}", "rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}",
                               writable=[self.cache.mirrors], check=False)
-        return None if rc else found.strip()
+        return None if rc else commit.strip()
 
 
 def remove_stale_access(unit: str) -> None:

@@ -30,14 +30,14 @@ def problems(where: str, value: Any, on_controller: bool = True) -> list[str]:
         return [f"{where}.{source.kind} has a user or password in its address, which would end up in logs; "
                 "use token for https://, or git@host:path with a deploy_key"]
     extras = {extra for kind in KINDS.values() for extra in kind.extras}
-    found = [*source.validate(), *(source.missing() if on_controller else [])]
-    found += [f"{key} does not go with {source.kind}; leave it out" for key in source.options if key in extras - set(source.extras)]
-    return [f"{where}.{text}" for text in found]
+    messages = [*source.validate(), *(source.missing() if on_controller else [])]
+    messages += [f"{key} does not go with {source.kind}; leave it out" for key in source.options if key in extras - set(source.extras)]
+    return [f"{where}.{text}" for text in messages]
 
 
 def parse(value: Any, on_controller: bool) -> Source:
     """A valid source; otherwise one error with all problems."""
-    found = problems("source", value, on_controller)
-    if found:
-        raise ReleaseError("source", "\n".join(found))
+    messages = problems("source", value, on_controller)
+    if messages:
+        raise ReleaseError("source", "\n".join(messages))
     return next(KINDS[kind](value) for kind in KINDS if value.get(kind))

@@ -104,7 +104,7 @@ def _names(root: Path) -> Iterator[str]:
 
 def entries(root: Path) -> tuple[list[Entry], list[str]]:
     """The files of a release in a fixed order, and the private keys that were left out."""
-    found, keys, leaving = [], [], []
+    contents, keys, leaving = [], [], []
     for name in sorted(set(_names(root)), key=os.fsencode):
         path = root / name
         if is_left_out(name) or not os.path.lexists(path):
@@ -114,24 +114,24 @@ def entries(root: Path) -> tuple[list[Entry], list[str]]:
             target = os.readlink(path)
             if not stays_inside(name, target):
                 leaving.append(f"{name} -> {target}")
-            found.append(Entry(name, path, False, target))
+            contents.append(Entry(name, path, False, target))
         elif stat.S_ISREG(mode):
             if is_private_key(path):
                 keys.append(name)
             else:
-                found.append(Entry(name, path, bool(mode & 0o100), None))
+                contents.append(Entry(name, path, bool(mode & 0o100), None))
     if leaving:
         raise ArchiveError(f"{root} has symbolic links that leave it: {', '.join(leaving)}. "
                            "Replace them with files, or leave them out with .gitignore.")
-    if not found:
+    if not contents:
         raise ArchiveError(f"{root} contains no file that can be deployed")
-    return found, keys
+    return contents, keys
 
 
-def tree_digest(found: list[Entry]) -> str:
+def tree_digest(contents: list[Entry]) -> str:
     """A hash of names, contents, executable bits and link targets; of nothing else."""
     digest = hashlib.sha256()
-    for entry in found:
+    for entry in contents:
         if entry.target is None:
             kind = "x" if entry.executable else "f"
             with open(entry.path, "rb") as file:
@@ -149,12 +149,12 @@ def _sha256(file: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
-def pack(found: list[Entry], destination: Path) -> None:
+def pack(contents: list[Entry], destination: Path) -> None:
     """Write a .tar.gz that depends on nothing but what `tree_digest` hashes."""
     with open(destination, "wb") as raw, \
-            gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as packed, \
-            tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for entry in found:
+            gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as compressed, \
+            tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for entry in contents:
             member = tarfile.TarInfo(entry.name)
             if entry.target is not None:
                 member.type, member.linkname, member.mode = tarfile.SYMTYPE, entry.target, 0o777

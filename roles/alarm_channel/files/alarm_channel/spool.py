@@ -52,17 +52,17 @@ def add(channel: str, message: dict) -> None:
 
 def messages() -> list[tuple[Path, dict]]:
     """Waiting messages, oldest first. A damaged file is removed and reported."""
-    found = []
+    waiting = []
     for path in sorted((files.STATE / "spool").glob("[!.]*.json")):
         try:
             entry = json.loads(path.read_text(encoding="utf-8"))
-            found.append((path, {name: entry[name] for name in ("id", "channel", "created", "attempts", "next", "message")}))
+            waiting.append((path, {name: entry[name] for name in ("id", "channel", "created", "attempts", "next", "message")}))
         except FileNotFoundError:
             continue
         except (ValueError, TypeError, KeyError) as error:
             journal.say(syslog.LOG_ERR, f"{path.name} in the spool is damaged and was removed: {error}")
             path.unlink(missing_ok=True)
-    return found
+    return waiting
 
 
 def trim() -> int:

@@ -22,13 +22,13 @@ def _root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def found(root: Path, *managed: str) -> list[str]:
-    return [thing.name for thing in conflicts.found("noapp", "/srv/noapp", managed, str(root))]
+def names(root: Path, *managed: str) -> list[str]:
+    return [thing.name for thing in conflicts.unmanaged("noapp", "/srv/noapp", managed, str(root))]
 
 
 def test_a_host_without_the_name_has_no_conflict(root: Path) -> None:
     (root / "srv/noapp").mkdir()  # empty: nothing is lost
-    assert found(root) == []
+    assert names(root) == []
 
 
 def test_directories_with_contents_and_files_are_named(root: Path) -> None:
@@ -36,27 +36,27 @@ def test_directories_with_contents_and_files_are_named(root: Path) -> None:
         (root / folder).mkdir(parents=True)
     (root / "etc/cron.d/pip-audit-noapp").touch()
     (root / "etc/nginx/sites-enabled/noapp.conf").symlink_to("/nowhere")
-    assert found(root) == ["/srv/noapp", "/var/lib/noapp", "/etc/nginx/sites-enabled/noapp.conf", "/etc/cron.d/pip-audit-noapp"]
-    assert found(root, "/srv/noapp", "/var/lib/noapp", "/etc/cron.d/pip-audit-noapp") == ["/etc/nginx/sites-enabled/noapp.conf"]
+    assert names(root) == ["/srv/noapp", "/var/lib/noapp", "/etc/nginx/sites-enabled/noapp.conf", "/etc/cron.d/pip-audit-noapp"]
+    assert names(root, "/srv/noapp", "/var/lib/noapp", "/etc/cron.d/pip-audit-noapp") == ["/etc/nginx/sites-enabled/noapp.conf"]
 
 
 def test_a_link_in_place_of_a_directory_is_named(root: Path) -> None:
     (root / "srv/noapp").symlink_to("/home")
-    assert found(root) == ["/srv/noapp"]
+    assert names(root) == ["/srv/noapp"]
 
 
 @pytest.mark.parametrize(("uid", "final"), [(990, False), (1000, True)])
 def test_an_account_of_a_person_is_never_taken(root: Path, monkeypatch: pytest.MonkeyPatch, uid: int, final: bool) -> None:
     entry = pwd.struct_passwd(("noapp", "x", uid, uid, "", "/home/noapp", "/bin/bash"))
     monkeypatch.setattr(conflicts.pwd, "getpwnam", lambda name: entry if name == "noapp" else pwd.getpwuid(-1))
-    [thing] = conflicts.found("noapp", "/srv/noapp", [], str(root))
+    [thing] = conflicts.unmanaged("noapp", "/srv/noapp", [], str(root))
     assert (thing.kind, thing.final) == ("account", final)
     lines = conflicts.refusal({"noapp": [thing]})
     assert ("adopt.yml -e app=noapp" in lines[-1]) is not final
 
 
 def test_a_group_of_another_program_is_never_taken(root: Path) -> None:
-    [thing] = conflicts.found("adm", "/srv/adm", [], str(root))
+    [thing] = conflicts.unmanaged("adm", "/srv/adm", [], str(root))
     assert thing.kind == "group" and thing.final
 
 

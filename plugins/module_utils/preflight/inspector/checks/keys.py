@@ -17,10 +17,10 @@ def secret_key(subject: Any) -> Seen:
     if key in (None, "", b"") and not subject.session_uses:
         yield "pass", "SECRET_KEY is not set, and the application makes no session"
         return
-    found = problems(key)
-    for problem in found[:1]:
+    weaknesses = problems(key)
+    for problem in weaknesses[:1]:
         yield problem.level, f"SECRET_KEY {problem.text}"
-    if not found:
+    if not weaknesses:
         yield "pass", f"SECRET_KEY has {len(key)} characters"
 
 

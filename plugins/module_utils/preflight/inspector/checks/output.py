@@ -27,7 +27,7 @@ def autoescape(subject: Any) -> Seen:
         yield "unknown", f"cannot be parsed: {listed(broken)}", "correct the template"
     off = {t.file: kind for t in own if not escapes(t.name) for kind in [_exposure(t)] if kind}
     for kind in ("error", "warning"):
-        files = [file for file, found in off.items() if found == kind]
+        files = [file for file, reason in off.items() if reason == kind]
         if files:
             yield kind, f"not escaped: {listed(files)}"
     if subject.source.template_strings and not escapes(None):

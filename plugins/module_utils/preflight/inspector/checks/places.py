@@ -68,9 +68,9 @@ def named(app: Any) -> Iterator[tuple]:
         if not isinstance(name, str) or not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
             continue
         text = os.fspath(value)
-        found = SQLITE.match(text) if isinstance(text, str) else None
-        if found and name != "SQLALCHEMY_DATABASE_URI":
-            yield name, Path(found["path"]).absolute()
+        match = SQLITE.match(text) if isinstance(text, str) else None
+        if match and name != "SQLALCHEMY_DATABASE_URI":
+            yield name, Path(match["path"]).absolute()
         elif isinstance(text, str) and WRITTEN.fullmatch(name) and "://" not in text and text != ":memory:":
             yield name, Path(text).absolute()
     if "sqlalchemy" in app.extensions and SQLITE.match(str(app.config.get("SQLALCHEMY_DATABASE_URI", ""))):

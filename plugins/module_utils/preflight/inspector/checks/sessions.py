@@ -142,7 +142,7 @@ def _directory(directory: Path) -> Seen:
 def _private(path: Path) -> bool:
     """Whether a file or directory is accessible to this account only."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return False
-    return found.st_uid == os.geteuid() and not stat.S_IMODE(found.st_mode) & 0o077
+    return status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o077

@@ -159,7 +159,7 @@ def test_the_instance_folder_of_an_installed_application_is_in_the_state_directo
 
 
 def test_a_place_that_the_inventory_names_later_is_no_longer_a_found_one(release: Path) -> None:
-    assert Shared("shop", ["instance", "data"], release.parent / "state", ["data/cache", "uploads"]).found == ["uploads"]
+    assert Shared("shop", ["instance", "data"], release.parent / "state", ["data/cache", "uploads"]).detected == ["uploads"]
 
 
 @pytest.mark.parametrize(("path", "subdirectory", "entry"), [
