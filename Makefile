@@ -11,6 +11,7 @@ PYTHON ?= python3
 LOCK = requirements/controller-$(shell $(PYTHON) -c 'import sys; print("py311" if sys.version_info < (3, 12) else "py312")').txt
 SCENARIOS = default release failures repair applications collection secrets sessions logs alarms baseline access nginx_site certs attack
 SAMPLE = release/debian13 default failures baseline/debian12
+CHECKS = build/checks$(CORE)
 LINK = .ansible/collections/ansible_collections/bulwark/flask
 
 .PHONY: help
@@ -60,10 +61,10 @@ test-role: setup  ## Unit tests and contracts of one role: ROLE=nginx_site, half
 scenario: hosts  ## One Molecule scenario: NAME=secrets, on both hosts or on HOST=debian12; 3 to 15 minutes
 	@$(MAKE) --no-print-directory scenario/$(NAME)$(HOST:%=/%)
 
-# What has nothing in common runs side by side, one on each core, and prints what it has to say at its end, in one
-# piece. The longest begins first.
-SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(shell nproc) --keep-going --output-sync=line
-scenario/%: hosts  # scenario/NAME, or scenario/NAME/HOST
+# What has nothing in common runs side by side: one more than there are cores, as a scenario waits for its hosts a third of
+# the time. The longest is named first, and starts first only if it has no prerequisite that has to be looked at.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(or $(JOBS),$(shell echo $$(($$(nproc) + 1)))) --keep-going --output-sync=line
+scenario/%:  # scenario/NAME, or scenario/NAME/HOST
 	@echo "scenario $(subst /, on ,$*): started, its whole output goes to build/logs/$(firstword $(subst /, ,$*)).log"
 	@tools/scenario $(subst /, ,$*)
 
@@ -101,11 +102,10 @@ bench-quick: hosts  ## What a host serves beside a common stack, measured for a 
 	@tools/bench_serving.py --quick --keep
 
 .PHONY: test
-test: hosts  ## Lint, sanity, unit tests and the sample, side by side
+test: hosts $(CHECKS)/.made  ## Lint, sanity, unit tests and the sample, side by side
 	@$(SIDE_BY_SIDE) $(firstword $(SAMPLE:%=scenario/%)) lint unit sanity $(wordlist 2,9,$(SAMPLE:%=scenario/%))
 
 # ---- The checks. Their tools have a lock and an environment of their own. CORE=2.20: with another ansible-core.
-CHECKS = build/checks$(CORE)
 CHECK = PATH="$(CURDIR)/$(CHECKS)/bin:$$PATH"
 
 $(CHECKS)/.made: requirements/lint.txt $(wildcard requirements/core-$(CORE).txt)
