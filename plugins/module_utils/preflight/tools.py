@@ -27,10 +27,10 @@ def inspector_findings(json_text: str) -> list[dict[str, str]]:
     invalid report is one finding that the inspection failed."""
     try:
         findings = [finding(INSPECTED[one["check"]], RESULTS[one["result"]], _line(one["found"]), _line(one["fix"]))
-                 for one in json.loads(json_text)["findings"]]
+                    for one in json.loads(json_text)["findings"]]
     except (ValueError, TypeError, KeyError, AttributeError):
         findings = [finding(table.APPLICATION, "unknown", "the inspector gave no result: the application ended it, or it took too long",
-                         "see what the application printed, in the log of this run")]
+                            "see what the application printed, in the log of this run")]
     return findings
 
 
@@ -101,15 +101,15 @@ def bandit_findings(json_text: str, source: str = "", imported: Collection[str] 
                 continue
             place = f"{file}:{int(issue['line_number'])}"
             findings.append(finding(check, result, f"{place} {issue['test_id']} {issue['test_name'].replace('_', ' ')} "
-                                 f"(severity {severity.lower()}, confidence {issue['issue_confidence'].lower()})"
-                                 + (", in a file that the application does not import" if unused else "")))
+                                    f"(severity {severity.lower()}, confidence {issue['issue_confidence'].lower()})"
+                                    + (", in a file that the application does not import" if unused else "")))
     except (ValueError, TypeError, KeyError, AttributeError):
         return [finding(check, "unknown", "bandit gave no result", "see what bandit printed, in the log of this run")]
     if files < 1 and not unread:
         findings.append(finding(check, "unknown", "bandit found no Python file in the source", "let source lead to the code"))
     if unread:
         findings.append(finding(check, "unknown", f"bandit could not read {listed(_below(source, f) for f in unread)}",
-                             "correct the files, or remove them"))
+                                "correct the files, or remove them"))
     return findings or [finding(check, "pass", f"nothing of medium or high severity in {files} files; {minor} minor remarks")]
 
 

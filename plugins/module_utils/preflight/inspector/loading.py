@@ -115,7 +115,7 @@ def _defined(path: Path) -> list[str]:
     targets = [name for name, function in called.items() if getattr(function, "id", getattr(function, "attr", "")) in CLASSES]
     # A factory without arguments that must be given.
     return targets + [f"{node.name}()" for node in body if isinstance(node, ast.FunctionDef) and FACTORY.fullmatch(node.name)
-                    and len(node.args.args) <= len(node.args.defaults) and all(node.args.kw_defaults)]
+                      and len(node.args.args) <= len(node.args.defaults) and all(node.args.kw_defaults)]
 
 
 def is_flask(thing: Any) -> bool:

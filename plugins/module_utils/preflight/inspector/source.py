@@ -109,7 +109,7 @@ class Source:
         """Where a key stands in a file, as text or as a literal of Python."""
         raw = key.encode() if isinstance(key, str) else key
         places = [Place(name, node.lineno) for name, tree in self.trees.items() for node in ast.walk(tree)
-                 if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and node.value in (key, raw)]
+                  if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and node.value in (key, raw)]
         # A short key would be found inside of other words.
         wanted = [raw] if len(raw) >= MINIMUM_LENGTH else [q + raw + q for q in (b'"', b"'")] if raw else []
         for path, name in self.files.items():

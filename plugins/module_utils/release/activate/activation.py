@@ -260,8 +260,8 @@ class Activation:
     def advice(self, text: str) -> str:
         """The lines that cure a failure that the text shows, each on a line of its own."""
         messages = [self.shared.advice(text, self.options.subdirectory), advice.packages(text), advice.tables(text, self.facts.commands),
-                 *symptoms.advice([text]),
-                 *hints.library(text)]
+                    *symptoms.advice([text]),
+                    *hints.library(text)]
         return "".join(f"\n{one}" for one in messages if one)
 
     def _written(self, text: str) -> list[str]:

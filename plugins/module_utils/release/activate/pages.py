@@ -72,7 +72,7 @@ class Report:
             more = f" and {len(self.stopped) - LISTED} more" if len(self.stopped) > LISTED else ""
             written = ", ".join(f"{name}: [{', '.join(quoted(source) for source in sources)}]" for name, sources in self.needed.items())
             messages.append(f"The strict Content-Security-Policy would stop: {'; '.join(self.stopped[:LISTED])}{more}. To allow it: "
-                         f"nginx_site: {{csp: {{{written}}}}}")
+                            f"nginx_site: {{csp: {{{written}}}}}")
         return messages
 
 

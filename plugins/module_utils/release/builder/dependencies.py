@@ -107,14 +107,14 @@ def find_python(wanted: str) -> str:
 def pythons() -> str:
     """The interpreters of the host, for messages."""
     programs = {path.name.removeprefix("python"): str(path) for folder in ("/usr/bin", "/usr/local/bin") for path in Path(folder).glob("python3.*")
-             if re.fullmatch(r"python3\.\d+", path.name)}
+                if re.fullmatch(r"python3\.\d+", path.name)}
     return ", ".join(f"{version} ({path})" for version, path in sorted(programs.items(), key=lambda item: int(item[0].partition(".")[2]))) or "none"
 
 
 def refuse_pointers(root: Path) -> None:
     """Refuse files of Git LFS that were not fetched: each is three lines of text."""
     pointers = [path for path in root.rglob("*") if not path.is_symlink() and path.is_file() and path.stat().st_size < 1024
-             and ".git" not in path.relative_to(root).parts and path.read_bytes().startswith(LFS)]
+                and ".git" not in path.relative_to(root).parts and path.read_bytes().startswith(LFS)]
     if pointers:
         names = ", ".join(str(path.relative_to(root)) for path in sorted(pointers)[:5]) + (f" and {len(pointers) - 5} more" if len(pointers) > 5 else "")
         raise ReleaseError("source", f"These files are pointers of Git LFS, and their contents are not there: {names}. For a git source write "

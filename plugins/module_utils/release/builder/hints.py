@@ -102,7 +102,7 @@ def hint(text: str) -> str:
         messages.append("A file with hashes cannot name the project itself (-e .): take the line out; the project is installed in any case.")
     elif OUTSIDE.search(text):
         messages.append("A dependency is a directory above the source: let source be the directory that has both, and write "
-                     "subdirectory: the path of the application below it.")
+                        "subdirectory: the path of the application below it.")
     else:
         if REFUSED.search(text):
             messages.append("A server refused access; write app_release: {download_credentials: {its-host: token or user:password}}, in a vault.")

@@ -248,7 +248,7 @@ class Repository:
     def _find(self, env: dict[str, str], wanted: str) -> str | None:
         """A commit in the mirror, in full."""
         rc, commit = self._run(env, f"--git-dir={self.mirror}", "rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}",
-                              writable=[self.cache.mirrors], check=False)
+                               writable=[self.cache.mirrors], check=False)
         return None if rc else commit.strip()
 
 
