@@ -1,0 +1,101 @@
+"""An application that takes all it can get takes it from itself, not from its neighbours."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from attackers import in_application
+from host.plugin import Server
+from host.waiting import wait_until
+
+# They begin together, and end by themselves.
+SECONDS = 15
+LOOPS = r'''
+import os, sys, time
+begin = time.monotonic() + 3
+end = begin + float(sys.argv[2])
+for _ in range(int(sys.argv[1])):
+    try:
+        if not os.fork():
+            break
+    except OSError:
+        break
+time.sleep(begin - time.monotonic())
+while time.monotonic() < end:
+    pass
+'''
+START = "subprocess.Popen([sys.executable, '-c', *GIVEN['loops']], start_new_session=True); print('{}')"
+# As root sees them, so that nothing depends on what the application says.
+TASKS = "systemctl show --property=TasksCurrent --property=TasksMax --value 'gunicorn-hostile@*.service'"
+# It writes to each page, until the kernel ends it.
+TAKE = "held = []\nwhile True: held.append(b'x' * 2**20)"
+MEMORY = r'''
+taken = subprocess.run([sys.executable, "-c", GIVEN["take"]], capture_output=True)
+print(json.dumps(taken.returncode))
+'''
+
+
+def seconds(server: Server, requests: int = 120) -> float:
+    """How long a neighbour's request takes, in seconds: the 95th percentile of requests that do not load the host."""
+    site, taken = server.site("notes"), []
+    for _ in range(requests):
+        began = time.monotonic()
+        assert site.get("/healthz").status == 200
+        taken.append(time.monotonic() - began)
+        time.sleep(0.02)
+    return statistics.quantiles(taken, n=20)[-1]
+
+
+def tasks(server: Server) -> tuple[int, int]:
+    """The processes and threads of the hostile application, and their limit."""
+    current, limit = server.host.check_output(TASKS).split()
+    return int(current), int(limit)
+
+
+@contextmanager
+def busy(server: Server, loops: int) -> Iterator[int]:
+    """Loops without an end in the hostile application; gives how many tasks it then has, and waits until they have ended."""
+    before, _limit = tasks(server)
+    in_application(server, START, loops=[LOOPS, str(loops), str(SECONDS)])
+    time.sleep(4)
+    yield tasks(server)[0] - before
+    wait_until(lambda: tasks(server)[0] < before + 20, 4 * SECONDS, "the loops have ended")
+
+
+def test_two_hundred_busy_loops_leave_a_neighbour_its_share_of_the_cpu(server: Server) -> None:
+    quiet = seconds(server)
+    with busy(server, 200) as loops:
+        assert loops > 150
+        attacked = seconds(server)
+    assert attacked < 2 * max(quiet, seconds(server)), f"{attacked:.3f} s beside the loops, {quiet:.3f} s before them"
+
+
+def test_the_number_of_processes_has_a_limit(server: Server) -> None:
+    current, limit = tasks(server)
+    with busy(server, limit + 100) as loops:
+        assert 0 < loops <= limit - current
+        assert server.site("notes").get("/healthz").status == 200
+
+
+@pytest.fixture
+def limited(server: Server) -> Iterator[int]:
+    """A limit of memory that a test can reach, in bytes, as `memory_max_mb` would set it."""
+    unit = server.host.check_output("systemctl list-units --plain --no-legend 'gunicorn-hostile@*.service' | cut -d' ' -f1")
+    before = server.host.check_output(f"systemctl show --property=MemoryMax --value {unit}")
+    server.host.check_output(f"systemctl set-property --runtime {unit} MemoryMax=300M")
+    yield 300 * 2**20
+    server.host.check_output(f"systemctl set-property --runtime {unit} MemoryMax={before}")
+
+
+def test_memory_beyond_the_limit_ends_a_process_of_the_application_alone(server: Server, limited: int) -> None:
+    total = int(server.host.check_output("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo")) * 1024
+    default = server.host.check_output("systemctl show --property=MemoryMax --value 'flask_apps.slice'")
+    assert int(default) < 0.8 * total
+    assert in_application(server, MEMORY, take=TAKE) == -9
+    assert int(server.host.check_output("systemctl show --property=MemoryCurrent --value 'gunicorn-hostile@*.service'")) <= limited
+    for app in ("hostile", "notes", "shop"):
+        assert server.site(app).get("/healthz").status == 200
