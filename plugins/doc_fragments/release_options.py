@@ -137,10 +137,16 @@ options:
           Program for the static analysis of the source; empty for none.
         type: str
         required: true
+      prepare_once:
+        description: >-
+          Commands that run before the application is imported, for what a first start needs, as the application in its sandbox with its
+          environment. One that has succeeded does not run for later releases; the first that fails ends the deploy.
+        type: list
+        elements: str
+        required: true
       prepare:
         description: >-
-          Commands that run once before the application is imported, for what a first start needs, as the application in its sandbox with
-          its environment; the first that fails ends the deploy.
+          Commands that run in the same way before each new release is imported.
         type: list
         elements: str
         required: true

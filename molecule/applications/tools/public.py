@@ -4,8 +4,8 @@
     public.py LIST.yml [NAME ...]
 
 The first run has the entries of the list. Where it refuses one, the second run has the lines too that the refusal printed,
-and nothing else. Relative paths of sources are relative to the list. The host and its state are in build/molecule/public;
-`tools/testhosts.py down public` removes them.
+and nothing else. Relative paths of sources are below build/repositories, which holds copies of public repositories. The host and its
+state are in build/molecule/public; `tools/testhosts.py down public` removes them.
 
 A list is a mapping of names to
 
@@ -128,7 +128,7 @@ def main() -> None:
     for name, one in listed.items():
         entries[name] = {"domains": [f"{name}.{HOST}.example.test"], **one["entry"]}
         if "path" in entries[name]["source"]:
-            entries[name]["source"]["path"] = str(path.parent.resolve() / entries[name]["source"]["path"])
+            entries[name]["source"]["path"] = str(ROOT / "build" / "repositories" / entries[name]["source"]["path"])
     Set(SET).up()
     Auditor().browser()
     first = deploy(entries, "first.log")

@@ -132,7 +132,7 @@ def test_commands_run_once_as_the_application_with_its_environment(servers: list
     before = [site.ask(lines) for site in sites(servers)]
     playbooks.good("deploy")
     for site, (arguments, owner) in zip(sites(servers), before):
-        assert arguments[-1] == "['two words', '$HOME']"
+        assert arguments[-1] == "['two words', '/var/lib/shop']"
         assert owner == "shop:shop 0600"
         assert site.ask(lines)[0] == arguments, "a deploy that changes nothing runs no command"
 

@@ -48,6 +48,7 @@ class Options:
     body_max_mb: int
     policy: dict[str, Any]
     bandit: str
+    prepare_once: list[str]
     prepare: list[str]
     pre_activate: list[str]
     post_activate: list[str]

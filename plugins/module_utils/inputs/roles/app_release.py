@@ -56,6 +56,7 @@ RULES: dict[str, Rule] = {
     "post_activate": COMMANDS,
     "pre_activate": COMMANDS,
     "prepare": COMMANDS,
+    "prepare_once": COMMANDS,
     "python": matches(r"3\.[0-9]{1,2}|/(?!.*\.\.)[\w./+-]+", "must be a version in quotes, such as \"3.12\", or the path of an interpreter"),
     "requirements": matches(BELOW_SOURCE, "must be auto or a file below the source, such as requirements.txt"),
     "restart_on_change": each(UNIT_PATH, "must be absolute paths"),

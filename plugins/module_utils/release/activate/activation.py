@@ -45,6 +45,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
 LOOK_AHEAD_SECONDS = 10
 FAILURE_LOG = "failure.log"
+ONCE, DONE = "prepare_once", "prepared.json"  # the step, and the record of its commands below the application's base
 PAGES = "pages.json"
 LONGEST_OUTPUT = 8000  # characters of an application's output in a message
 LONGEST_PAGE = 2 * 2**20
@@ -181,15 +182,19 @@ class Activation:
 
     def commands(self, release: str, step: str, failed: Callable[[str], None]) -> None:
         """Run the operator's commands of a step; `failed` is called with a message for each that fails."""
-        lines = getattr(self.options, step)
+        done = history.read(self.base / DONE).get("done", []) if step == ONCE else []
+        lines = [line for line in getattr(self.options, step) if line not in done]
         if not lines:
             return
         with self.tasks.instance(release) as task:
             for line in lines:
                 ran = self.tasks.command(release, task, line)
-                # Only these are safe to repeat.
-                while not ran.ok and step == "prepare" and self._keep(release, self._written(ran.errors)):
+                # Nothing uses what these make yet, so they are safe to repeat.
+                while not ran.ok and step in (ONCE, "prepare") and self._keep(release, self._written(ran.errors)):
                     ran = self.tasks.command(release, task, line)
+                if ran.ok and step == ONCE:
+                    done.append(line)
+                    fs.write_json(self.base / DONE, {"done": done}, gid=self.gid, mode=0o640)
                 if not ran.ok:
                     failed(f"A command of {step} failed ({ran.result}, exit status {ran.status}): {line}\n"
                            f"{tasks.output_of(ran)}{self.advice(ran.errors)}")
@@ -321,6 +326,7 @@ class Activation:
         try:
             self._prepare_shared(release)
             if action == "deploy" and new:
+                self.run_before(release, ONCE)
                 self.run_before(release, "prepare")
             if action != "rollback":
                 self.inspect(release, new)

@@ -33,7 +33,6 @@ def tables(text: str, commands: Sequence[str]) -> str:
         line = "app_release: {pre_activate: [flask db upgrade]}"
     else:
         name = next((command for command in commands if MAKES_TABLES.search(command)), "init-db")
-        line = f"app_release: {{prepare: [flask {name}]}}"
+        line = f"app_release: {{prepare_once: [flask {name}]}}"
     known = f" The application's own commands: {', '.join(commands)}." if commands else ""
-    return ("The database has no tables. Make them before the release serves, by a command that does no harm when it runs again, in its entry of "
-            f"flask_apps:\n  {line}\n{known}").rstrip()
+    return f"The database has no tables. Make them before the release serves; in its entry of flask_apps:\n  {line}\n{known}".rstrip()

@@ -5,7 +5,6 @@ They run in an instance of the release that serves no clients.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -54,7 +53,7 @@ class Tasks:
         """Run one command of the operator; its output is kept with the release."""
         folder = self.releases.folder / release
         venv = folder / "venv"
-        ran = self.run(instance, ["/usr/bin/env", *shlex.split(line)], self.options.command_timeout_seconds,
+        ran = self.run(instance, ["/bin/sh", "-euc", line], self.options.command_timeout_seconds,
                        PATH=f"{venv}/bin:/usr/local/bin:/usr/bin:/bin", FLASK_APP=self.options.wsgi, VIRTUAL_ENV=str(venv))
         ran = replace(ran, output=self.hidden(ran.output), errors=self.hidden(ran.errors))
         with open(folder / "commands.log", "a", encoding="utf-8") as log:

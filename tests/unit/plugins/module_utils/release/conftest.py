@@ -14,7 +14,7 @@ SHOP: dict[str, Any] = {
     "shared": ["instance"], "files": {}, "static": {"/static/": "shop/static"}, "build": [], "requirements": "auto", "extras": [], "groups": [],
     "extra_index_urls": [], "credentials_for_builds": False,
     "gunicorn_requirements": "gunicorn==1", "uv": "/opt/uv", "python": "/usr/bin/python3", "index_url": "", "ca_bundle": "/ca",
-    "build_timeout_seconds": 9, "domains": ["localhost"], "body_max_mb": 16, "policy": {}, "bandit": "", "prepare": [],
+    "build_timeout_seconds": 9, "domains": ["localhost"], "body_max_mb": 16, "policy": {}, "bandit": "", "prepare_once": [], "prepare": [],
     "pre_activate": [], "post_activate": [], "command_timeout_seconds": 9, "inspection_timeout_seconds": 9,
     "restart_on_change": [], "health_path": "/",
     "health_status": 0, "health_timeout_seconds": 9, "warm_up": [], "fetch_pages": True, "drain_seconds": 9, "keep_releases": 2,

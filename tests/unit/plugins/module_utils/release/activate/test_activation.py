@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +129,22 @@ def test_the_end_of_a_commands_output_is_shown() -> None:
     ran = Ran(1, "exit-code", "".join(f"line {n}\n" for n in range(100)), "boom\n")
     assert tasks.output_of(ran).splitlines()[-2:] == ["  line 99", "  boom"]
     assert tasks.output_of(Ran(1, "timeout", "", "")) == "  (no output)"
+
+
+def test_what_prepares_the_first_start_runs_until_it_has_succeeded_once(live: Activation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_instance: str, argv: list[str], folder: Path, _seconds: int, environment: dict[str, str]) -> Ran:
+        done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        return Ran(done.returncode, "success" if done.returncode == 0 else "exit-code", done.stdout, done.stderr)
+    monkeypatch.setattr(live.units, "run_once", run)
+    monkeypatch.setattr(live.units, "stop", lambda instance: None)
+    tables, data = tmp_path / "tables", tmp_path / "data"
+    live.options = replace(live.options, prepare_once=[f"echo made >> {tables}", f"test -d {data} && cd {data} && echo made >> posts"])
+    with pytest.raises(ReleaseError, match="A command of prepare_once failed .*test -d"):
+        live.run_before("r4", "prepare_once")
+    data.mkdir()
+    for release in ("r4", "r5"):
+        live.run_before(release, "prepare_once")
+    assert [tables.read_text(), (data / "posts").read_text()] == ["made\n", "made\n"]
 
 
 def test_an_instance_whose_socket_was_deleted_is_replaced(live: Activation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,9 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.activate imp
 
 
 @pytest.mark.parametrize(("text", "commands", "line"), [
-    ("sqlite3.OperationalError: no such table: post", ["init-db"], "app_release: {prepare: [flask init-db]}"),
-    ("sqlite3.OperationalError: no such table: post", ["translate", "setup"], "app_release: {prepare: [flask setup]}"),
-    ("sqlite3.OperationalError: no such table: post", [], "app_release: {prepare: [flask init-db]}"),
+    ("sqlite3.OperationalError: no such table: post", ["init-db"], "app_release: {prepare_once: [flask init-db]}"),
+    ("sqlite3.OperationalError: no such table: post", ["translate", "setup"], "app_release: {prepare_once: [flask setup]}"),
+    ("sqlite3.OperationalError: no such table: post", [], "app_release: {prepare_once: [flask init-db]}"),
     ('psycopg2.errors.UndefinedTable: relation "post" does not exist', ["db", "translate"], "app_release: {pre_activate: [flask db upgrade]}"),
     ("pymysql.err.ProgrammingError: (1146, \"Table 'shop.post' doesn't exist\")", ["db"], "app_release: {pre_activate: [flask db upgrade]}"),
 ])
