@@ -154,8 +154,10 @@ def provisioned(plain: dict[str, str]) -> dict[str, str]:
         print(f"Building {', '.join(tags.values())} …", flush=True)
         hosts = Set("images")
         hosts.down()
+        hosts.hosts = [host for host in hosts.hosts if host.release in tags]
         hosts.up()
-        run("ansible-playbook", f"--inventory={ROOT}/molecule/inventory", f"{ROOT}/molecule/shared/provision.yml",
+        run("ansible-playbook", f"--inventory={ROOT}/molecule/inventory", f"--limit={','.join(host.name for host in hosts.hosts)}",
+            f"{ROOT}/molecule/shared/provision.yml",
             environment={"MOLECULE_SCENARIO_NAME": "images", "ANSIBLE_CONFIG": f"{ROOT}/ansible.cfg",
                          "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}/.ansible/collections", "ANSIBLE_VERBOSITY": "0"})
         for host in hosts.hosts:
@@ -164,8 +166,9 @@ def provisioned(plain: dict[str, str]) -> dict[str, str]:
         hosts.down()
         # Those of earlier locks go; one that a container uses stays.
         tags_of_images = podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=localhost/bulwark-*:*-*").split()
-        for tag in set(tags_of_images) - set(tags.values()):
-            podman("rmi", tag, check=False)
+        for tag in tags_of_images:
+            if not tag.endswith(f"-{digest}"):
+                podman("rmi", tag, check=False)
     return tags
 
 
