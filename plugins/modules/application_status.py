@@ -31,6 +31,15 @@ options:
       unit:
         description: Name of the unit template without C(@). Default C(gunicorn-<name>).
         type: str
+      subdirectory:
+        description: Directory below the source that holds the application.
+        type: str
+        default: ""
+      shared:
+        description: Paths below the application's directory that are kept in its state directory.
+        type: list
+        elements: str
+        default: []
   complete:
     description: Whether applications that the host has besides these are reported too.
     type: bool
@@ -77,6 +86,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release import sympt
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import log_excerpt
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import Instances
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import RECORD, Shared
 from ansible_collections.bulwark.flask.plugins.module_utils.site_check import Web, connection
 
 
@@ -106,11 +116,13 @@ def audit(name: str) -> dict[str, Any] | None:
     return {key: report.get(key) for key in ("state", "time", "release", "reason")} if report else None
 
 
-def sandbox(name: str, unit: str) -> list[str]:
+def sandbox(name: str, unit: str, shared: Shared, subdirectory: str) -> list[str]:
     """What the sandbox denied to a unit, as far as its log shows it."""
     argv = ["journalctl", f"--namespace={name}", f"--unit={unit}", "--priority=warning", "--lines=1000", "--output=cat", "--quiet", "--no-pager"]
     done = subprocess.run(argv, capture_output=True, text=True, errors="replace", check=False)
-    return symptoms.advice(map(log_excerpt.text_of, done.stdout.splitlines()))
+    texts = [log_excerpt.text_of(line) for line in done.stdout.splitlines()]
+    line = shared.line("\n".join(texts), subdirectory)
+    return [*([f"writes below its release (a release is read-only): {line}"] if line else []), *symptoms.advice(texts)]
 
 
 def status(app: dict[str, Any], count: int) -> dict[str, Any]:
@@ -123,6 +135,7 @@ def status(app: dict[str, Any], count: int) -> dict[str, Any]:
     unit = f"{app['unit'] or 'gunicorn-' + app['name']}@{instance}.service"
     running = properties(unit) if instance else {}
     preflight = release_record.read(base / "releases" / str(live) / "preflight.json")
+    shared = Shared(app["name"], app["shared"], found=release_record.read(base / RECORD).get("found", []))
     return {
         "name": app["name"], "listed": app.get("listed", True), "release": live, "instance": instance,
         "manifest": {key: manifests.get(str(live), {}).get(key) for key in ("commit", "source", "built_at", "built_by", "python")},
@@ -132,7 +145,7 @@ def status(app: dict[str, Any], count: int) -> dict[str, Any]:
         "certificate": certificate(app["domain"]), "audit": audit(app["name"]),
         "preflight": {key: preflight.get(key) for key in ("blocking", "warnings", "waived")} if preflight else None,
         "maintenance": Path(f"/etc/nginx/maintenance/{app['name']}.on").exists(),
-        "deploying": releases.lock.is_held(), "sandbox": sandbox(app["name"], unit) if instance else [],
+        "deploying": releases.lock.is_held(), "sandbox": sandbox(app["name"], unit, shared, app["subdirectory"]) if instance else [],
         "history": record.history()[-count:],
     }
 
@@ -142,14 +155,16 @@ def unlisted(names: set[str]) -> list[dict[str, Any]]:
     applications = []
     for name in (name for name in layout.deployed() if name not in names):
         served = [domain for _unused, domain in conflicts.server_names(f"/etc/nginx/sites-enabled/{name}.conf")]
-        applications.append({"name": name, "domain": served[0] if served else name, "base": None, "unit": None, "listed": False})
+        applications.append({"name": name, "domain": served[0] if served else name, "base": None, "unit": None, "listed": False,
+                             "subdirectory": "", "shared": []})
     return applications
 
 
 def main() -> None:
     """Run the module."""
     entry = {"name": {"type": "str", "required": True}, "domain": {"type": "str", "required": True},
-             "base": {"type": "path"}, "unit": {"type": "str"}}
+             "base": {"type": "path"}, "unit": {"type": "str"}, "subdirectory": {"type": "str", "default": ""},
+             "shared": {"type": "list", "elements": "str", "default": []}}
     module = AnsibleModule(
         argument_spec={
             "applications": {"type": "list", "elements": "dict", "required": True, "options": entry},

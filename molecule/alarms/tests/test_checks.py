@@ -130,3 +130,13 @@ def test_many_5xx_are_seen_also_when_the_log_was_just_rotated(channel: Channel) 
     channel.sh("logrotate -f /etc/logrotate.d/nginx-shop")
     assert channel.sh("cat /var/log/nginx/shop/access.log") == ""
     assert "errors/shop" in channel.check()
+
+
+def test_an_error_that_a_limit_causes_is_seen_with_its_setting(channel: Channel) -> None:
+    assert "sandbox/shop" not in channel.check()
+    instance = channel.sh("basename $(readlink -f /srv/shop/current)").strip()
+    # As the kernel ends a worker that is beyond the limit of memory.
+    channel.sh(f"pkill -KILL --parent $(systemctl show --value -p MainPID gunicorn-shop@{instance}.service); "
+               "for i in $(seq 100); do journalctl --namespace=shop --grep 'out of memory' --quiet | grep -q . && exit; sleep 0.2; done; exit 1")
+    assert "sandbox/shop" in channel.check()
+    assert "gunicorn_app: {memory_max_mb: 1024}" in channel.sh("alarm-channel status")

@@ -20,7 +20,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.uni
 from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.sandbox import Sandbox
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import read
-from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import entry_of, written
+from ansible_collections.bulwark.flask.plugins.module_utils.release.writes import entry_of, written
 
 AUDIT = "/usr/local/sbin/pip-audit-app"
 REPORT = "preflight.json"

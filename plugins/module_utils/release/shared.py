@@ -8,21 +8,16 @@ every release. Files there are created as the application's account, which can p
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
+from ansible_collections.bulwark.flask.plugins.module_utils.release.writes import PACKAGES, folder_of, written
 
 FILES = "/run/flask-files"  # the drop-in of the role app_secrets puts them there
 SEED = "shared"  # below the release: the source's files of these paths
 RECORD = "shared.json"  # below the application's base: paths that deployments have found
-PACKAGES = "site-packages"  # the first part of an entry whose path is in a package of the virtual environment
-# What Python says, and what programs such as git and mkdir say.
-READ_ONLY = re.compile(r"(?:\[Errno 30\] Read-only file system: '|\[Errno 13\] Permission denied: '(?=/))(?P<python>[^'\n]+)'|"
-                       r"(?P<program>[\w./+@-]+)['\u2019]?: Read-only file system")
-BELOW_RELEASE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?(?:src|venv/lib/[^/]+/(?=site-packages/))/?(.+)")
 # An application that could write these could change what it runs.
 CODE = {".py", ".pyc", ".pyd", ".so", ".html", ".htm", ".jinja", ".jinja2", ".j2", ".sh"}
 MOST_FOUND = 20
@@ -64,28 +59,6 @@ def link_files(folder: Path, files: Mapping[str, str], gid: int) -> None:
         path.unlink(missing_ok=True)
         path.symlink_to(Path(FILES) / name)
         os.chown(path, 0, gid, follow_symlinks=False)
-
-
-def written(text: str, subdirectory: str = "") -> list[str]:
-    """The paths below a release that errors of writes name, as entries of `shared`."""
-    return [entry for match in READ_ONLY.finditer(text) if (entry := entry_of(match["python"] or match["program"], subdirectory))]
-
-
-def entry_of(path: str, subdirectory: str = "") -> str:
-    """A path of the application as an entry of `shared`; empty where it is not below a release."""
-    below = BELOW_RELEASE.search(path)
-    if below is None or path != os.path.normpath(path):
-        return "" if path.startswith("/") else path
-    entry = PurePosixPath(below.group(1))
-    if not subdirectory or entry.parts[0] == PACKAGES:
-        return str(entry)
-    return str(entry.relative_to(subdirectory)) if PurePosixPath(subdirectory) in entry.parents else ""
-
-
-def _folder_of(entry: str) -> str:
-    """A file's directory, because further files may follow; but never the whole source or a whole package."""
-    path = PurePosixPath(entry)
-    return str(path.parent if path.suffix and len(path.parts) > (3 if path.parts[0] == PACKAGES else 1) else path)
 
 
 def _place(release: Path, folder: Path, entry: str) -> tuple[Path, Path]:
@@ -154,7 +127,7 @@ class Shared:
         for path in paths:
             if len(self.detected) >= MOST_FOUND:
                 break
-            for entry in dict.fromkeys([_folder_of(path), path]):
+            for entry in dict.fromkeys([folder_of(path), path]):
                 if not problems([*self.entries, entry]) and _can_be_kept(*_place(release, folder, entry)):
                     self.detected.append(entry)
                     new.append(entry)
@@ -178,8 +151,10 @@ class Shared:
 
     def advice(self, text: str, subdirectory: str = "") -> str:
         """The setting that fixes a failed write below a release; otherwise empty."""
-        places = [place for place in dict.fromkeys(map(_folder_of, written(text, subdirectory))) if place not in self.entries]
-        if not places:
-            return ""
-        return (f"A release is read-only. Keep what the application writes there in {self.target}; in its entry of flask_apps:\n"
-                f"  shared: [{', '.join([*self.entries, *places])}]")
+        line = self.line(text, subdirectory)
+        return line and f"A release is read-only. Keep what the application writes there in {self.target}; in its entry of flask_apps:\n  {line}"
+
+    def line(self, text: str, subdirectory: str = "") -> str:
+        """The line of the entry for failed writes below a release; otherwise empty."""
+        places = [place for place in dict.fromkeys(map(folder_of, written(text, subdirectory))) if place not in self.entries]
+        return f"shared: [{', '.join([*self.entries, *places])}]" if places else ""

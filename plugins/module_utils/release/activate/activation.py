@@ -39,7 +39,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.errors impor
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import Record
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
-from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import RECORD, Shared, written
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import RECORD, Shared
+from ansible_collections.bulwark.flask.plugins.module_utils.release.writes import written
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment import values_in
 
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from alarm_channel import TIMEOUT, certificates, journal, spool
+from alarm_channel import TIMEOUT, certificates, journal, log_excerpt, spool, symptoms, writes
 
-# Bytes read of a log, and seconds after which a message is late.
-TAIL_BYTES, LATE_SECONDS = 8 << 20, 900
+# Bytes read of a log, seconds after which a message is late, and minutes for which an error of a sandbox is an alert.
+TAIL_BYTES, LATE_SECONDS, DENIED_MINUTES = 8 << 20, 900, 60
 AUDIT_CONFIG, AUDIT_STATE = Path("/etc/pip-audit"), Path("/var/lib/pip-audit")
 ACCESS_LOGS, WRITTEN = Path("/var/log/nginx"), Path("/var")
 # Units of this collection. A name without a star is checked even when it is not loaded.
@@ -89,6 +89,28 @@ def look_at_units(config: dict, state: dict, measured: list) -> Iterator[tuple]:
     state["restarts"] = seen
 
 
+def logged(app: str, unit: str) -> list[str]:
+    """What a unit of an application has logged of late, warnings and errors."""
+    done = subprocess.run(["/usr/bin/journalctl", f"--namespace={app}", f"--unit={unit}", "--priority=warning", f"--since=-{DENIED_MINUTES}min",
+                           "--lines=1000", "--output=cat", "--quiet", "--no-pager"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          errors="replace", timeout=TIMEOUT, check=False)
+    return [log_excerpt.text_of(line) for line in done.stdout.splitlines()]
+
+
+def look_at_sandboxes(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """Errors of running applications that their sandbox or their limits cause."""
+    for unit in units(["gunicorn-*"]):
+        app, template, instance = unit["Id"].removeprefix("gunicorn-").partition("@")
+        if not template or not instance.endswith(".service") or unit["ActiveState"] != "active":
+            continue
+        texts = logged(app, unit["Id"])
+        places = dict.fromkeys(writes.folder_of(entry) for text in texts for entry in writes.written(text))
+        found = [f"it writes to {', '.join(places)} below its release; add this to shared in its entry"] if places else []
+        found += symptoms.advice(texts)
+        if found:
+            yield f"sandbox/{app}", "warning", f"{app}: its sandbox or its limits denied: {'; '.join(found)}"
+
+
 def moment(value: object) -> float:
     """The time of a log line: seconds or milliseconds since 1970, or ISO 8601."""
     try:
@@ -159,7 +181,7 @@ def look_at_deliveries(config: dict, state: dict, measured: list) -> Iterator[tu
 
 LOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "audits": (look_at_audits, ("audit/",)), "certificates": (certificates.look_at, ("certificate/",)),
-    "units": (look_at_units, ("unit/", "crash-loop/")), "responses": (look_at_responses, ("errors/",)),
+    "units": (look_at_units, ("unit/", "crash-loop/")), "responses": (look_at_responses, ("errors/",)), "sandboxes": (look_at_sandboxes, ("sandbox/",)),
     "disks": (look_at_disks, ("disk/",)), "deliveries": (look_at_deliveries, ("channel/",))}
 
 

@@ -37,6 +37,8 @@ class Host:
         monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(
             f_blocks=100, f_bavail=self.free["space"], f_files=100, f_favail=self.free["inodes"]))
         monkeypatch.setattr(checks, "units", lambda patterns: self.units)
+        self.logged: dict[str, list[str]] = {}
+        monkeypatch.setattr(checks, "logged", lambda app, unit: self.logged.get(unit, []))
         monkeypatch.setattr(certificates, "served_certificate", lambda domain, ciphers="": b"DER")
         self.certificate = (time.time(), time.time() + 90 * 86400, False)
         monkeypatch.setattr(certificates, "dates", lambda der: self.certificate)

@@ -233,3 +233,16 @@ def test_of_a_long_log_the_end_is_read(host: Any, monkeypatch: pytest.MonkeyPatc
     assert host.check() == [("raised", "errors/shop")]
     (sample,) = [line for line in (host.root / "state/metrics.prom").read_text().splitlines() if line.startswith("flask_host_http_responses{")]
     assert int(sample.split()[1]) < 30
+
+
+def test_what_a_sandbox_denied_is_an_alert_with_the_setting(host: Any) -> None:
+    host.units = [unit("gunicorn-shop@r1.service"), unit("gunicorn-shop@r0.service", "inactive"), unit("gunicorn-shop@r1.socket")]
+    host.logged = {"gunicorn-shop@r0.service": ["Worker (pid:7) was sent SIGSYS!"]}
+    assert host.check() == [], "an instance that has ended"
+    host.logged = {"gunicorn-shop@r1.service": ["OSError: [Errno 30] Read-only file system: '/srv/shop/releases/r1/src/uploads/a.png'",
+                                                "RuntimeError: can't start new thread"]}
+    assert host.check() == [("raised", "sandbox/shop")]
+    text = files.read_state()["alerts"]["sandbox/shop"]["text"]
+    assert "it writes to uploads below its release; add this to shared" in text and "gunicorn_app: {tasks_max: 1024}" in text
+    host.logged = {}
+    assert host.check() == [("resolved", "sandbox/shop")]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, entry_of, link_files, problems, written
+from ansible_collections.bulwark.flask.plugins.module_utils.release.shared import Shared, link_files, problems
+from ansible_collections.bulwark.flask.plugins.module_utils.release.writes import entry_of, written
 
 NOBODY = pwd.getpwnam("nobody")
 
@@ -107,6 +108,7 @@ def test_paths_that_leave_the_source_or_overlap_are_all_named() -> None:
 ])
 def test_the_error_of_a_write_below_a_release_has_the_setting_to_write(release: Path, text: str, place: str) -> None:
     assert f"shared: [instance, {place}]" in shared(release, "instance").advice(text)
+    assert shared(release, "instance").line(text) == f"shared: [instance, {place}]"
 
 
 def test_other_failures_have_no_advice(release: Path) -> None:
