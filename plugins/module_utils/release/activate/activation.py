@@ -178,7 +178,9 @@ class Activation:
         try:
             self.retire(self.start(release, min(LOOK_AHEAD_SECONDS, self.options.health_timeout_seconds)))
         except ReleaseError as error:
-            return f"\n{error}"
+            # Within these seconds, no response can mean that the start is slow.
+            if TimeoutError.__name__ not in str(error).splitlines()[0]:
+                return f"\n{error}"
         return ""
 
     def commands(self, release: str, step: str, failed: Callable[[str], None]) -> None:
