@@ -414,3 +414,16 @@ def test_an_overlay_adds_locations_with_the_same_limits_and_headers() -> None:
     assert values(prices, "proxy_pass") == ["http://flask_shop"]
     assert 'X-Forwarded-Host ""' in values(prices, "proxy_set_header")
     assert "map $http_cf_ipcountry $flask_shop_country {" in text
+
+
+def test_browsers_report_what_a_policy_blocks_only_where_that_is_asked_for() -> None:
+    assert "csp-reports" not in site() and "report-to" not in site()
+    text = site(csp_reports=True, csp_report_only={"img-src": ["'self'"]})
+    for name in ("Content-Security-Policy", "Content-Security-Policy-Report-Only"):
+        assert header_value(text, name).endswith("; report-uri /.well-known/csp-reports; report-to csp")
+    assert header_value(text, "Reporting-Endpoints") == r'csp=\"/.well-known/csp-reports\"'
+    main = servers(text)[-1]
+    assert "location = /.well-known/csp-reports {" in main and values(main, "client_body_buffer_size") == ["16k"]
+    assert "/var/log/nginx/shop/csp.log flask_shop_report if=$flask_shop_report" in values(main, "access_log")
+    off = site(csp_reports=True, csp="off")
+    assert "report-to" not in off

@@ -8,13 +8,17 @@ import os
 import re
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from alarm_channel import TIMEOUT, certificates, journal, log_excerpt, spool, symptoms, writes
 
-# Bytes read of a log, seconds after which a message is late, and minutes for which an error of a sandbox is an alert.
-TAIL_BYTES, LATE_SECONDS, DENIED_MINUTES = 8 << 20, 900, 60
+# Bytes read of a log, and seconds after which a message is late.
+TAIL_BYTES, LATE_SECONDS = 8 << 20, 900
+# Minutes for which errors of a sandbox and reports of browsers count, and the number of reports that is an alert: a browser's own
+# extensions cause some.
+RECENT_MINUTES, REPORTS = 60, 10
 AUDIT_CONFIG, AUDIT_STATE = Path("/etc/pip-audit"), Path("/var/lib/pip-audit")
 ACCESS_LOGS, WRITTEN = Path("/var/log/nginx"), Path("/var")
 # Units of this collection. A name without a star is checked even when it is not loaded.
@@ -91,7 +95,7 @@ def look_at_units(config: dict, state: dict, measured: list) -> Iterator[tuple]:
 
 def logged(app: str, unit: str) -> list[str]:
     """What a unit of an application has logged of late, warnings and errors."""
-    done = subprocess.run(["/usr/bin/journalctl", f"--namespace={app}", f"--unit={unit}", "--priority=warning", f"--since=-{DENIED_MINUTES}min",
+    done = subprocess.run(["/usr/bin/journalctl", f"--namespace={app}", f"--unit={unit}", "--priority=warning", f"--since=-{RECENT_MINUTES}min",
                            "--lines=1000", "--output=cat", "--quiet", "--no-pager"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           errors="replace", timeout=TIMEOUT, check=False)
     return [log_excerpt.text_of(line) for line in done.stdout.splitlines()]
@@ -120,9 +124,9 @@ def moment(value: object) -> float:
         return datetime.datetime.fromisoformat(str(value)).timestamp()
 
 
-def lines_since(folder: Path, begin: float) -> Iterator[dict]:
-    """Lines of an access log since `begin`, including rotated files."""
-    for path in folder.glob("access.log*"):
+def lines_since(folder: Path, begin: float, log: str = "access.log") -> Iterator[dict]:
+    """Lines of a log of nginx since `begin`, including rotated files."""
+    for path in folder.glob(f"{log}*"):
         if path.suffix == ".gz" or path.stat().st_mtime < begin:
             continue
         with open(path, "rb") as stream:
@@ -150,6 +154,31 @@ def look_at_responses(config: dict, state: dict, measured: list) -> Iterator[tup
         if failed >= limits["minimum"] and failed * 100 >= limits["percent"] * len(statuses):
             yield (f"errors/{app}", "critical", f"{app}: {failed} of {len(statuses)} responses of the last {limits['minutes']} minutes were "
                    f"5xx ({failed * 100 // len(statuses)} %); see: journalctl --namespace={app}")
+
+
+def violation(text: str) -> str:
+    """Directive and blocked resource of a browser's report; anything else is a client's own text, and counts as unknown."""
+    try:
+        report = json.loads(text)
+        body = report[0]["body"] if isinstance(report, list) else report["csp-report"]
+        directive, blocked = (str(body.get(one) or body.get(other) or "") for one, other in (
+            ("effectiveDirective", "effective-directive"), ("blockedURL", "blocked-uri")))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        return "unknown"
+    origin = re.match(r"https?://[\w.:-]{1,100}|[\w-]{1,30}$", blocked)
+    return f"{directive} {origin[0] if origin else 'unknown'}" if re.fullmatch(r"[a-z-]{1,30}", directive) else "unknown"
+
+
+def look_at_reports(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """What browsers report that a Content-Security-Policy blocked."""
+    for app in config["sites"]:
+        entries = lines_since(ACCESS_LOGS / app, time.time() - RECENT_MINUTES * 60, "csp.log")
+        found = Counter(violation(str(entry.get("report"))) for entry in entries)
+        measured.append(("csp_reports", {"app": app}, found.total()))
+        if found.total() >= REPORTS:
+            yield (f"csp/{app}", "warning", f"{app}: browsers reported {found.total()} violations of the Content-Security-Policy within "
+                   f"{RECENT_MINUTES} minutes: {', '.join(f'{what} ({number})' for what, number in found.most_common(5))}; "
+                   f"see: /var/log/nginx/{app}/csp.log")
 
 
 def look_at_disks(config: dict, state: dict, measured: list) -> Iterator[tuple]:
@@ -182,6 +211,7 @@ def look_at_deliveries(config: dict, state: dict, measured: list) -> Iterator[tu
 LOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "audits": (look_at_audits, ("audit/",)), "certificates": (certificates.look_at, ("certificate/",)),
     "units": (look_at_units, ("unit/", "crash-loop/")), "responses": (look_at_responses, ("errors/",)), "sandboxes": (look_at_sandboxes, ("sandbox/",)),
+    "reports": (look_at_reports, ("csp/",)),
     "disks": (look_at_disks, ("disk/",)), "deliveries": (look_at_deliveries, ("channel/",))}
 
 

@@ -13,6 +13,7 @@ HELP = {
     "certificate_not_after_seconds": "End of the validity of the served certificate.",
     "http_responses": "Responses within errors_minutes.",
     "http_5xx_responses": "5xx responses within errors_minutes.",
+    "csp_reports": "Reports of browsers about the Content-Security-Policy within an hour.",
     "disk_free_ratio": "Free share of a file system's space or inodes.",
     "spooled_messages": "Messages waiting for delivery.",
     "dropped_messages": "Discarded messages.",

@@ -246,3 +246,21 @@ def test_what_a_sandbox_denied_is_an_alert_with_the_setting(host: Any) -> None:
     assert "it writes to uploads below its release; add this to shared" in text and "gunicorn_app: {tasks_max: 1024}" in text
     host.logged = {}
     assert host.check() == [("resolved", "sandbox/shop")]
+
+
+def report(blocked: str = "inline", directive: str = "script-src-elem", old: bool = False) -> dict[str, Any]:
+    body = {"effectiveDirective": directive, "blockedURL": blocked}
+    text = {"csp-report": {"effective-directive": directive, "blocked-uri": blocked}} if old else [{"type": "csp-violation", "body": body}]
+    return {"time": time.time(), "report": json.dumps(text)}
+
+
+def test_what_browsers_report_is_counted_and_an_alert_when_it_is_much(host: Any) -> None:
+    lines(host, "csp.log", *[report(old=n % 2 == 0) for n in range(6)], *[report("https://cdn.example/a.js?user=ann") for _ in range(3)])
+    assert host.check() == []
+    lines(host, "csp.log", *[report() for _ in range(6)], *[report("https://cdn.example/a.js?user=ann") for _ in range(3)],
+          {"time": time.time(), "report": "[]"}, {"time": time.time(), "report": "[[1]]"}, report(directive="now call 0900-123"),
+          {**report(), "time": time.time() - 3700})
+    assert host.check() == [("raised", "csp/shop")]
+    text = files.read_state()["alerts"]["csp/shop"]["text"]
+    assert "reported 12 violations" in text
+    assert "script-src-elem inline (6), script-src-elem https://cdn.example (3), unknown (3); see:" in text
