@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import uuid
 from typing import Any
 
 import pytest
@@ -39,7 +41,8 @@ def assert_complete(site: Any, answer: Any) -> None:
     assert_hardened(site, answer)
     assert answer["Cross-Origin-Embedder-Policy"] == "require-corp"
     assert "script-src 'self' https://cdn.example.com" in answer["Content-Security-Policy"]
-    assert answer["Content-Security-Policy-Report-Only"].endswith("require-trusted-types-for 'script'")
+    assert "require-trusted-types-for 'script'" in answer["Content-Security-Policy-Report-Only"]
+    assert answer["Content-Security-Policy"].endswith("report-to csp") and answer["Reporting-Endpoints"] == 'csp="/.well-known/csp-reports"'
     assert "require-trusted-types-for" not in answer["Content-Security-Policy"]
 
 
@@ -96,6 +99,20 @@ def test_a_policy_of_the_applications_own_wins_with_its_nonce(proxied: Any) -> N
     nonce = re.search(rb'nonce="([^"]+)"', answer.body)
     assert nonce and answer["Content-Security-Policy"] == f"script-src 'nonce-{nonce[1].decode()}'"
     assert answer["Content-Security-Policy-Report-Only"]
+
+
+def test_a_browsers_report_is_kept_and_its_size_and_rate_are_limited(proxied: Any) -> None:
+    client, name = new_client(), f"https://cdn.example/{uuid.uuid4()}.js"
+    report = json.dumps([{"type": "csp-violation", "body": {"effectiveDirective": "script-src-elem", "blockedURL": name, "sample": 'a "quote"\u00e9'}}])
+    path, headers = "/.well-known/csp-reports", client | {"Content-Type": "application/reports+json"}
+    answer = proxied.get(path, method="POST", headers=headers, body=report.encode())
+    assert answer.status == 204
+    assert_complete(proxied, answer)
+    log = proxied.server.host.check_output("cat /var/log/nginx/proxied/csp.log")
+    (kept,) = [json.loads(line)["report"] for line in log.splitlines() if name in line]
+    assert kept == report
+    assert proxied.get(path, method="POST", headers=headers, body=b"x" * 20000).status == 413
+    assert 429 in {proxied.get(path, method="POST", headers=headers, body=b"{}").status for _ in range(40)}
 
 
 def test_a_report_only_policy_is_sent_only_where_it_is_set(plain: Any) -> None:
