@@ -149,8 +149,11 @@ class Activation:
 
     # --- before a release serves -------------------------------------------------------------------
 
-    def inspect(self, release: str, whole: bool) -> None:
-        """Refuse a release that the policy does not allow; `whole` includes its source and packages."""
+    def inspect(self, release: str, whole: bool, look_ahead: bool = True) -> None:
+        """Refuse a release that the policy does not allow; `whole` includes its source and packages.
+
+        With `look_ahead`, a refusal has what would stop the release next.
+        """
         inspection = Inspection(self.options.as_dict(), self.releases.folder / release, self.gid, self.hidden)
         if inspection.is_off:
             return
@@ -169,7 +172,7 @@ class Activation:
         self.report, self.facts = inspection.evaluate(), inspection.facts
         self.timed("preflight")
         if inspection.blocks:
-            raise ReleaseError("preflight", inspection.refusal() + (self._look_ahead(release) if inspection.can_start else ""))
+            raise ReleaseError("preflight", inspection.refusal() + (self._look_ahead(release) if look_ahead and inspection.can_start else ""))
 
     def _look_ahead(self, release: str) -> str:
         """What would stop a refused release next, so that one run tells all. No client reaches the instance."""
@@ -208,6 +211,19 @@ class Activation:
         def failed(text: str) -> None:
             raise ReleaseError(step, text)
         self.commands(release, step, failed)
+
+    def _prepare(self, release: str) -> None:
+        """Run the commands before the import. Where one fails, the message has what the inspection refuses too, so that one run tells all."""
+        try:
+            self.run_before(release, ONCE)
+            self.run_before(release, "prepare")
+        except ReleaseError as error:
+            try:
+                self.inspect(release, whole=True, look_ahead=False)
+            except ReleaseError as refused:
+                if self.report:  # otherwise it was not imported, which the command may have been for
+                    raise ReleaseError(error.step, f"{error}\n{refused}") from refused
+            raise
 
     def run_after(self, release: str) -> None:
         """Run the commands after the activation; a failure is a warning."""
@@ -329,8 +345,7 @@ class Activation:
         try:
             self._prepare_shared(release)
             if action == "deploy" and new:
-                self.run_before(release, ONCE)
-                self.run_before(release, "prepare")
+                self._prepare(release)
             if action != "rollback":
                 self.inspect(release, new)
             if action == "deploy" and new:

@@ -131,12 +131,31 @@ def test_the_end_of_a_commands_output_is_shown() -> None:
     assert tasks.output_of(Ran(1, "timeout", "", "")) == "  (no output)"
 
 
-def test_what_prepares_the_first_start_runs_until_it_has_succeeded_once(live: Activation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(name="without_systemd")
+def _without_systemd(live: Activation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run as they are."""
     def run(_instance: str, argv: list[str], folder: Path, _seconds: int, environment: dict[str, str]) -> Ran:
         done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         return Ran(done.returncode, "success" if done.returncode == 0 else "exit-code", done.stdout, done.stderr)
     monkeypatch.setattr(live.units, "run_once", run)
     monkeypatch.setattr(live.units, "stop", lambda instance: None)
+
+
+@pytest.mark.usefixtures("without_systemd")
+@pytest.mark.parametrize("imported", [True, False])
+def test_a_command_that_fails_before_the_import_hides_no_refusal(live: Activation, monkeypatch: pytest.MonkeyPatch, imported: bool) -> None:
+    def refuse(_release: str, whole: bool, look_ahead: bool) -> None:
+        live.report = {"ok": False} if imported else {}
+        raise ReleaseError("preflight", "SECRET_KEY is a placeholder")
+    monkeypatch.setattr(live, "inspect", refuse)
+    live.options = replace(live.options, prepare=["no-such-program"])
+    with pytest.raises(ReleaseError, match="no-such-program") as refused:
+        live._prepare("r4")
+    assert ("SECRET_KEY is a placeholder" in str(refused.value)) == imported
+
+
+@pytest.mark.usefixtures("without_systemd")
+def test_what_prepares_the_first_start_runs_until_it_has_succeeded_once(live: Activation, tmp_path: Path) -> None:
     tables, data = tmp_path / "tables", tmp_path / "data"
     live.options = replace(live.options, prepare_once=[f"echo made >> {tables}", f"test -d {data} && cd {data} && echo made >> posts"])
     with pytest.raises(ReleaseError, match="A command of prepare_once failed .*test -d"):
