@@ -57,12 +57,17 @@ def _in_work_tree(root: Path) -> bool:
     return any((folder / ".git").exists() for folder in [root, *root.parents])
 
 
+def _is_ignored(root: Path) -> bool:
+    """Whether the repository around a directory has nothing of it."""
+    return not _git(root, "ls-files", "-z").stdout and _git(root, "check-ignore", "-q", ".").returncode == 0
+
+
 def git_state(root: Path) -> dict[str, object]:
     """The commit a directory is at and whether it has changes of its own; empty outside of git."""
     if not _in_work_tree(root) or shutil.which("git") is None:
         return {}
     commit = _git(root, "rev-parse", "HEAD")
-    if commit.returncode:
+    if commit.returncode or _is_ignored(root):
         return {}
     changes = _git(root, "status", "--porcelain", "--", ".")
     return {"commit": commit.stdout.decode().strip(), "modified": bool(changes.stdout.strip())}
@@ -77,7 +82,7 @@ def _git_names(root: Path) -> list[str] | None:
     listed = _git(root, "ls-files", "-co", "--exclude-standard", "-z")
     if listed.returncode:
         raise ArchiveError(f"git cannot list {root}: {listed.stderr.decode(errors='replace').strip()}")
-    if not listed.stdout and _git(root, "check-ignore", "-q", ".").returncode == 0:
+    if not listed.stdout and _is_ignored(root):
         return None
     return sorted({os.fsdecode(name) for name in listed.stdout.split(b"\0") if name})
 

@@ -89,6 +89,7 @@ def test_an_ignored_directory_is_packed_when_it_is_the_source_itself(tree: Path)
     repository(tree)
     (tree / ".gitignore").write_text("/shop\n")
     assert "__init__.py" in names(tree / "shop")
+    assert git_state(tree / "shop") == {}
 
 
 def test_the_manifest_has_the_commit_and_whether_there_are_changes(tree: Path) -> None:
