@@ -135,7 +135,7 @@ def status(app: dict[str, Any], count: int) -> dict[str, Any]:
     unit = f"{app['unit'] or 'gunicorn-' + app['name']}@{instance}.service"
     running = properties(unit) if instance else {}
     preflight = release_record.read(base / "releases" / str(live) / "preflight.json")
-    shared = Shared(app["name"], app["shared"], found=release_record.read(base / RECORD).get("found", []))
+    shared = Shared(app["name"], app["shared"], detected=release_record.read(base / RECORD).get("found", []))
     return {
         "name": app["name"], "listed": app.get("listed", True), "release": live, "instance": instance,
         "manifest": {key: manifests.get(str(live), {}).get(key) for key in ("commit", "source", "built_at", "built_by", "python")},
@@ -152,7 +152,7 @@ def status(app: dict[str, Any], count: int) -> dict[str, Any]:
 
 def unlisted(names: set[str]) -> list[dict[str, Any]]:
     """The other applications of this host, with the first name that nginx serves them by."""
-    applications = []
+    applications: list[dict[str, Any]] = []
     for name in (name for name in layout.deployed() if name not in names):
         served = [domain for _unused, domain in conflicts.server_names(f"/etc/nginx/sites-enabled/{name}.conf")]
         applications.append({"name": name, "domain": served[0] if served else name, "base": None, "unit": None, "listed": False,

@@ -43,6 +43,8 @@ SYMPTOMS = (
             "with gunicorn_app.profile: isolated there is no network; otherwise sockets are AF_UNIX, AF_INET and AF_INET6",
             "gunicorn_app: {{profile: default}}"),
     Symptom(re.compile(r"/run/dbus|system_bus_socket"), "the bus is hidden", "gunicorn_app: {{sandbox: {{BindReadOnlyPaths: /run/dbus}}}}"),
+    Symptom(re.compile(r"unable to open database file"), "SQLite cannot make it in a read-only release or in a directory that is not there",
+            "let its setting lead below /var/lib/<name>, or name its path in shared"),
     Symptom(re.compile(r"can't start new thread|Resource temporarily unavailable"), "the limit of processes and threads",
             "gunicorn_app: {{tasks_max: 1024}}"),
     Symptom(re.compile(r"was sent SIGKILL! Perhaps out of memory|oom-kill"), "the limit of memory", "gunicorn_app: {{memory_max_mb: 1024}}"),

@@ -14,11 +14,14 @@ PACKAGES = "site-packages"  # the first part of an entry whose path is in a pack
 READ_ONLY = re.compile(r"(?:\[Errno 30\] Read-only file system: '|\[Errno 13\] Permission denied: '(?=/))(?P<python>[^'\n]+)'|"
                        r"(?P<program>[\w./+@-]+)['\u2019]?: Read-only file system")
 BELOW_RELEASE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?(?:src|venv/lib/[^/]+/(?=site-packages/))/?(.+)")
+# SQLite's own error has no path; the line of the code may have it.
+SQLITE = re.compile(r"\bconnect\(\s*f?['\"]([\w./-]+)['\"](?:[^\n]*\n){1,6}[^\n]*unable to open database file")
 
 
 def written(text: str, subdirectory: str = "") -> list[str]:
     """The paths below a release that errors of writes name, as entries of `shared`."""
-    return [entry for match in READ_ONLY.finditer(text) if (entry := entry_of(match["python"] or match["program"], subdirectory))]
+    paths = [match["python"] or match["program"] for match in READ_ONLY.finditer(text)] + SQLITE.findall(text)
+    return [entry for path in paths if (entry := entry_of(path, subdirectory))]
 
 
 def entry_of(path: str, subdirectory: str = "") -> str:

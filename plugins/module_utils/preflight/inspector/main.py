@@ -13,7 +13,7 @@ Question: {"wsgi": "shop:create_app()", "source": directory, "domains": [...], "
 Answer: {"inspector": 1, "python": "3.13.5", "flask": "3.1.3" or null, "interface": "wsgi",
 "asgi" or "" where it could not be loaded, "exception": null or {type, text, traceback},
 "imported": [files of the source], "from_prefixed_env": bool, "commands": [the application's own commands of `flask`],
-"template_folders": [those of blueprints that packages bring], "places": [paths that settings name for data and that cannot be
+"template_folders": [those of blueprints that packages bring], "places": [paths that settings or databases name for data and that cannot be
 written], "findings": [{check, result, found, why, fix}, ...]}.
 Every check has at least one finding. Its result is pass, warning, error, or unknown where nothing could be seen. A
 target that is no Flask application has one finding, of the check `application`.
@@ -35,7 +35,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.checks.places import unwritable
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.checks.places import missing_databases, unwritable
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.checks.proxy import served
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.loading import CannotInspect, flask_apps, interface, is_flask, kind_of, load
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Check, finding
@@ -84,14 +84,16 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "interface": "", "findings": [],
                               "exception": None, "imported": [], "from_prefixed_env": False, "commands": [], "template_folders": [],
                               "places": []}
+    databases: list[Any] = []
+    sys.addaudithook(lambda event, args: databases.append(args[0]) if event == "sqlite3.connect" else None)
     try:
         deployment = _deployment(question)
         try:
-            applications = _applications(question["wsgi"], deployment, result)
+            applications = _applications(question["wsgi"], deployment, result, question)
         except CannotInspect as error:
             result["findings"] = [finding(APPLICATION, error.result, str(error), error.cure)]
             # The rest is told at once.
-            applications = _applications(error.instead, deployment, result) if error.instead else []
+            applications = _applications(error.instead, deployment, result, question) if error.instead else []
     except CannotInspect:
         pass
     except BaseException as error:  # noqa: B036 importing runs the application's code, which may also call sys.exit
@@ -112,14 +114,17 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
             result["template_folders"] += subject.foreign_template_folders()
             for one in findings(subject):
                 result["findings"].append({**one, "found": redactor.redact(name + one["found"]), "fix": redactor.redact(one["fix"])})
+    # SQLite's error has no path, and code may name its database itself.
+    result["places"] = list(dict.fromkeys([*result["places"], *map(str, missing_databases(databases, question))]))
     return result
 
 
-def _applications(wsgi: str, deployment: Any, result: dict[str, Any]) -> list[Any]:
+def _applications(wsgi: str, deployment: Any, result: dict[str, Any], question: dict[str, Any]) -> list[Any]:
     """Import what would be served; returns the applications of Flask in it, with their settings."""
     target = load(wsgi)
     result["interface"] = interface(wsgi, target, deployment.worker_class if deployment is not None else "auto")
     if result["interface"] == "asgi":
+        result["places"] = _places([target], question)  # those of Quart have such settings
         raise CannotInspect(f"{wsgi} is an ASGI application ({kind_of(target)}) and is served as such; "
                             "the checks are for Flask and were left out", cure="")
     applications = flask_apps(target)

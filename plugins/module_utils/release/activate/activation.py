@@ -213,17 +213,26 @@ class Activation:
         self.commands(release, step, failed)
 
     def _prepare(self, release: str) -> None:
-        """Run the commands before the import. Where one fails, the message has what the inspection refuses too, so that one run tells all."""
+        """Run the commands before the import.
+
+        Where one fails, the inspection may find a place that it writes to; otherwise the message has what the inspection refuses too, so
+        that one run tells all.
+        """
         try:
             self.run_before(release, ONCE)
             self.run_before(release, "prepare")
         except ReleaseError as error:
+            kept, refusal = list(self.shared.detected), ""
             try:
                 self.inspect(release, whole=True, look_ahead=False)
             except ReleaseError as refused:
-                if self.report:  # otherwise it was not imported, which the command may have been for
-                    raise ReleaseError(error.step, f"{error}\n{refused}") from refused
-            raise
+                refusal = str(refused) if self.report else ""  # otherwise it was not imported, which the command may have been for
+            if self.shared.detected != kept:
+                self._prepare(release)
+            elif refusal:
+                raise ReleaseError(error.step, f"{error}\n{refusal}") from error
+            else:
+                raise
 
     def run_after(self, release: str) -> None:
         """Run the commands after the activation; a failure is a warning."""

@@ -126,7 +126,8 @@ TOKEN_USER = "__token__"
 
 
 # What uv says when a package must be built, or when it could not start the program that builds it.
-NO_WHEEL = re.compile(r"[Bb]uilding (from source|source distributions)|Failed to (download and )?build|Git (executable|operation)|Failed to run")
+NO_WHEEL = re.compile(r"[Bb]uilding (from source|source distributions)|no binary distribution|Failed to (download and )?build|"
+                      r"Git (executable|operation)|Failed to run")
 
 
 class Installer:

@@ -46,6 +46,14 @@ def unwritable(app: Any, question: dict) -> list:
     return [(setting, path) for setting, path in named(app) if not _can_be_written(path, source, shared, bool(question.get("sealed")))]
 
 
+def missing_databases(databases: list, question: dict) -> list:
+    """The files of SQLite that were opened, are not there, and cannot be made. One that is there may be only read."""
+    source, shared = Path(question["source"]).resolve(), list(question.get("shared") or [])
+    paths = [Path(os.fsdecode(name)).absolute() for name in databases
+             if isinstance(name, (str, bytes, os.PathLike)) and os.fsdecode(name) not in ("", ":memory:") and not os.fsdecode(name).startswith("file:")]
+    return [path for path in paths if not path.exists() and not _can_be_written(path, source, shared, bool(question.get("sealed")))]
+
+
 def _entry(path: PurePath) -> str:
     """The entry of `shared` for a path below the source: a file's directory, as more files come; but never the whole source."""
     return str(path.parent if path.suffix and len(path.parts) > 1 else path)

@@ -127,6 +127,13 @@ def test_a_place_that_an_application_cannot_write_while_it_is_imported_is_told(h
     assert [Path(place).name for place in answer["places"]] == ["app.db"]
 
 
+def test_a_database_that_an_application_names_itself_is_told(host):
+    code = "import sqlite3\n" + FLASK + ("for name in (':memory:', 'data/own.db', 'shipped.db'):\n    try:\n        sqlite3.connect(name)\n"
+                                         "    except sqlite3.OperationalError:\n        pass\n")
+    answer = host.program("own-database", {"web.py": code, "shipped.db": ""}, "web:app", sealed=True)
+    assert [Path(place).name for place in answer["places"]] == ["own.db"]
+
+
 def test_a_factory_that_lacks_an_argument_is_an_exception(host):
     code = "def make(settings):\n    pass\n"
     answer = host.program("lacking", {"web.py": code}, "web:make()")

@@ -104,6 +104,7 @@ def test_paths_that_leave_the_source_or_overlap_are_all_named() -> None:
     ("OSError: [Errno 30] Read-only file system: '/srv/shop/releases/2026-1/src/app/static/uploads/a.png'", "app/static/uploads"),
     ("fatal: cannot mkdir repository: Read-only file system", "repository"),
     ("mkdir: cannot create directory ‘uploads’: Read-only file system", "uploads"),
+    ('    db = sqlite3.connect("data.db")\n         ~~~~~~~~^^^^^^^^^^\nsqlite3.OperationalError: unable to open database file', "data.db"),
     ("PermissionError: [Errno 13] Permission denied: '/srv/shop/instances/2026-1.task/release/src/app.db'", "app.db"),
 ])
 def test_the_error_of_a_write_below_a_release_has_the_setting_to_write(release: Path, text: str, place: str) -> None:

@@ -26,6 +26,8 @@ EPERM, EAFNOSUPPORT = "PermissionError: [Errno 1] Operation not permitted", "OSE
     (TRACE.format(call="netlink = socket.socket(socket.AF_NETLINK)" + '\n  File "/usr/lib/python3.13/socket.py", line 233, in __init__' * 9,
                   error=EAFNOSUPPORT), "gunicorn_app: {sandbox: {RestrictAddressFamilies: AF_UNIX AF_INET AF_INET6 AF_NETLINK}}"),
     (TRACE.format(call="socket.create_connection(address)", error=EAFNOSUPPORT), "gunicorn_app: {profile: default}"),
+    (TRACE.format(call="db = connect(path)", error="sqlite3.OperationalError: unable to open database file"),
+     "let its setting lead below /var/lib/<name>, or name its path in shared"),
     ("RuntimeError: can't start new thread", "gunicorn_app: {tasks_max: 1024}"),
     ("Worker (pid:7) was sent SIGKILL! Perhaps out of memory?", "gunicorn_app: {memory_max_mb: 1024}"),
     (TRACE.format(call="self.asgi(environ, start)", error="TypeError: App.__call__() missing 1 required positional argument: 'send'"),

@@ -234,8 +234,12 @@ def test_gunicorn_is_looked_for_on_the_same_indexes_with_the_same_credentials(co
     assert len(installs) == 2 and all("NETRC" in env for env in installs)
 
 
-def test_what_has_no_wheel_is_built_without_credentials_and_nothing_goes_back(tmp_path: Path, make_options: Callable[..., Options]) -> None:
-    commands = Commands(tmp_path, failing="--no-build")
+@pytest.mark.parametrize("says", [
+    "error: Failed to build x",
+    "error: Distribution `uwsgi==2.0.31 @ registry+https://pypi.org/simple` can't be installed because it is marked as `--no-build` but has no "
+    "binary distribution"])
+def test_what_has_no_wheel_is_built_without_credentials_and_nothing_goes_back(tmp_path: Path, make_options: Callable[..., Options], says: str) -> None:
+    commands = Commands(tmp_path, failing="--no-build", says=says)
     found = installer(commands, make_options)
     with found.access({"pypi.example.com": "hunter2"}):
         found.install_package("shop==1")
