@@ -108,6 +108,13 @@ def podman(*arguments: str, stdin: bytes | None = None, check: bool = True) -> s
     return run(*SUDO, "podman", *arguments, stdin=stdin, check=check)
 
 
+def remove(container: str) -> None:
+    """Remove a container. podman fails when it ends by itself just before podman ends it; the second time it is gone."""
+    arguments = ["rm", "--force", "--ignore", "--time", "2", container]
+    podman(*arguments, check=False)
+    podman(*arguments)
+
+
 def extra_certificates() -> str:
     """The CA certificates that this machine trusts, for hosts that reach the registries through it."""
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
@@ -190,7 +197,7 @@ class Set:
         state = podman("inspect", "--format", "{{.State.Running}} {{.Config.Image}}", name, check=False)
         if state.startswith("true ") and tag in state:
             return False
-        podman("rm", "--force", "--ignore", name)
+        remove(name)
         podman("run", "--detach", "--name", name, "--hostname", host.name, "--network", self.network,
                *[f"--network-alias={alias}" for alias in [host.name, *host.aliases]],
                *[f"--publish={port}" for port in host.ports], *RIGHTS, tag, *arguments)
@@ -264,7 +271,7 @@ class Set:
         name = self.container("pebble")
         state = podman("inspect", "--format", "{{.State.Running}} {{.Config.Image}}", name, check=False)
         if not (state.startswith("true ") and tag in state):
-            podman("rm", "--force", "--ignore", name)
+            remove(name)
             podman("run", "--detach", "--name", name, "--network", self.network, "--network-alias=pebble",
                    *RIGHTS[2:], tag, "sh", "-c", script)
         for file, settings in ACME_SERVERS.items():
@@ -321,7 +328,7 @@ class Set:
     def down(self) -> None:
         """Remove everything."""
         for name in ["pebble", "auditor", "client", *[host.name for host in self.hosts]]:
-            podman("rm", "--force", "--ignore", "--time", "2", self.container(name))
+            remove(self.container(name))
         podman("network", "rm", "--force", self.network, check=False)
         self.take_back()
         if self.folder.exists():
