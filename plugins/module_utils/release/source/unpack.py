@@ -13,19 +13,25 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Callable, NamedTuple
 
+# A small archive can unpack to more than a disk holds.
+MOST_MEMBERS = 500_000
+MOST_GIB = 10
+GIB = 2**30
+
 
 class ArchiveError(Exception):
     """A directory or archive that cannot be deployed; the text is for the operator."""
 
 
 class Member(NamedTuple):
-    """One thing in an archive: kind is file, folder, link (symbolic) or hardlink."""
+    """One thing in an archive: kind is file, folder, link (symbolic) or hardlink; size is in bytes."""
 
     name: str
     kind: str
     executable: bool
     target: str
     source: Any
+    size: int = 0
 
 
 def stays_inside(name: str, target: str) -> bool:
@@ -43,6 +49,7 @@ def _safe_name(name: str) -> str:
 
 
 def _tar_members(archive: tarfile.TarFile) -> Iterator[Member]:
+    sizes: dict[str, int] = {}
     for item in archive:
         name = _safe_name(item.name)
         if item.isdir():
@@ -50,9 +57,12 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[Member]:
         elif item.issym():
             yield Member(name, "link", False, item.linkname, item)
         elif item.islnk():
-            yield Member(name, "hardlink", False, _safe_name(item.linkname), item)
+            target = _safe_name(item.linkname)
+            sizes[name] = sizes.get(target, 0)
+            yield Member(name, "hardlink", False, target, item, sizes[name])
         elif item.isreg():
-            yield Member(name, "file", bool(item.mode & 0o100), "", item)
+            sizes[name] = item.size
+            yield Member(name, "file", bool(item.mode & 0o100), "", item, item.size)
         else:
             raise ArchiveError(f"the archive is not safe to unpack: {name!r} is a device or another special file")
 
@@ -65,7 +75,22 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
         elif stat.S_ISLNK(mode):
             yield Member(name, "link", False, archive.read(item).decode("utf-8", "surrogateescape"), item)
         else:
-            yield Member(name, "file", bool(mode & 0o100), "", item)
+            yield Member(name, "file", bool(mode & 0o100), "", item, item.file_size)
+
+
+def _bounded(members: Iterator[Member], free: int) -> list[Member]:
+    """The members of an archive that fits the disk; a file is never longer than its archive states."""
+    kept, total = [], 0
+    for member in members:
+        kept.append(member)
+        total += member.size
+        if len(kept) > MOST_MEMBERS:
+            raise ArchiveError(f"the archive has more than {MOST_MEMBERS:,} files and directories")
+        if total > MOST_GIB * GIB:
+            raise ArchiveError(f"the archive unpacks to more than {MOST_GIB} GiB")
+    if total > free * 9 // 10:
+        raise ArchiveError(f"the archive unpacks to {total / GIB:.1f} GiB, and the disk has {free / GIB:.1f} GiB free, of which a tenth is kept free")
+    return kept
 
 
 def _common_top(members: list[Member]) -> str | None:
@@ -90,16 +115,17 @@ def _make_folders(root: Path, name: str) -> Path:
 def unpack(archive: Path, destination: Path, strip: bool) -> None:
     """Unpack a tar or zip into an empty directory; `strip` drops a single top directory.
 
-    Absolute names, names and links that lead out, devices and writing through links are refused;
+    Absolute names, names and links that lead out, devices, writing through links and more than fits the disk are refused;
     owners, setuid bits and other modes than 0644 and 0755 are not taken over.
     """
+    free = shutil.disk_usage(destination).free
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
-                _unpack(list(_zip_members(opened)), opened.open, destination, strip)
+                _unpack(_bounded(_zip_members(opened), free), opened.open, destination, strip)
         else:
             with tarfile.open(archive) as opened_tar:
-                _unpack(list(_tar_members(opened_tar)), opened_tar.extractfile, destination, strip)
+                _unpack(_bounded(_tar_members(opened_tar), free), opened_tar.extractfile, destination, strip)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, gzip.BadGzipFile, RuntimeError) as error:
         raise ArchiveError(f"this is not a tar or zip archive that can be read: {error}") from error
 

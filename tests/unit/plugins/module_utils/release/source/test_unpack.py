@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source import unpack as unpacking
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.unpack import ArchiveError, unpack
 
 
@@ -114,3 +115,34 @@ def test_something_else_than_an_archive_is_named_as_such(tmp_path: Path) -> None
     (tmp_path / "a").write_text("<html>")
     with pytest.raises(ArchiveError, match="not a tar or zip archive"):
         unpack(tmp_path / "a", out(tmp_path), True)
+
+
+def test_an_archive_that_unpacks_to_more_than_the_limit_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacking, "GIB", 2**20)
+    monkeypatch.setattr(unpacking, "MOST_GIB", 10)
+    folder, content = out(tmp_path), bytes(6 * 2**20)
+    link = {"type": tarfile.LNKTYPE}
+    copied = tar(tmp_path / "a.tar.gz", {"name": "x", "content": content}, {"name": "y", "linkname": "x", **link}, {"name": "z", "linkname": "y", **link})
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x", content * 2)
+    for path in (copied, tmp_path / "a.zip"):
+        assert path.stat().st_size < 2**20
+        with pytest.raises(ArchiveError, match="unpacks to more than 10 GiB"):
+            unpack(path, folder, False)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_tenth_of_the_free_space_stays_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, archive = out(tmp_path), tar(tmp_path / "a.tar", {"name": "x", "content": bytes(950)})
+    monkeypatch.setattr(unpacking.shutil, "disk_usage", lambda path: unpacking.shutil._ntuple_diskusage(10**6, 10**6, 1000))
+    with pytest.raises(ArchiveError, match="the disk has 0.0 GiB free"):
+        unpack(archive, folder, False)
+    assert list(folder.iterdir()) == []
+
+
+def test_an_archive_of_very_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unpacking, "MOST_MEMBERS", 2)
+    folder = out(tmp_path)
+    with pytest.raises(ArchiveError, match="more than 2 files"):
+        unpack(tar(tmp_path / "a.tar", {"name": "x"}, {"name": "y"}, {"name": "z"}), folder, False)
+    assert list(folder.iterdir()) == []
