@@ -89,7 +89,8 @@ SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/mole
 SETS = {**{name: scenario_hosts for name in (*SCENARIOS, "images")}, "demo": demo_hosts, "bench": bench_hosts,
         "serving": serving_hosts, "public": lambda: scenario_hosts()[:1]}
 # What a plain host lacks is proved by these hosts, which start from Debian's packages alone.
-START_PLAIN = {"default": ["debian13"], "images": [f"debian{version}" for version in DEBIAN], "demo": ["web"], "bench": ["web"]}
+BOTH = [f"debian{version}" for version in DEBIAN]
+START_PLAIN = {"default": ["debian13"], "removal": BOTH, "images": BOTH, "demo": ["web"], "bench": ["web"]}
 # Decides how the image of the others is made.
 PROVISION = [ROOT / path for path in ("molecule/shared/provision.yml", "plugins/module_utils/host_part/venvs.py", "roles/acme_cert/files/certbot.txt",
                                       "roles/app_release/files/uv.txt", "roles/app_release/files/bandit.txt", "roles/pip_audit/files/pip-audit.txt")]

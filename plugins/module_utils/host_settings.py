@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 # In the order systemd-sysctl gives them: a file hides those of its name in later directories, all are read by name.
 SYSCTL_DIRECTORIES = ("etc/sysctl.d", "run/sysctl.d", "usr/local/lib/sysctl.d", "usr/lib/sysctl.d")
@@ -70,8 +70,12 @@ def overrides(root: Path, own: str) -> dict[str, tuple[str, str]]:
     return settings
 
 
-def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool) -> tuple[list[str], list[str]]:
-    """Set or predict settings that differ. Returns the names that were set, and a message for each that could not be set."""
+def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool,
+           record: Callable[[str, Optional[str]], None] = lambda path, value: None) -> tuple[list[str], list[str]]:
+    """Set or predict settings that differ. Returns the names that were set, and a message for each that could not be set.
+
+    `record` gets each path and its value before it is changed.
+    """
     done, refused = [], []
     later = {path: entry for name, entry in overrides(root, own).items() for path in expand(root, name)}
     values: dict[str, str] = {}
@@ -90,6 +94,7 @@ def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool) -> tu
             continue
         reason = "" if writable(root, path) else "this host may not change it (read-only)"
         if not reason and not predict:
+            record(path, now)
             reason = write(root, path, value)
             if not reason and (now := read(root, path)) not in (value, None):
                 reason = "the kernel keeps its own value"

@@ -136,6 +136,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Problem, clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_access import firewall, rollback_timer, ssh_access, sshd
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import units
 
 # Shells of accounts without logins.
 NO_LOGIN = ("/nologin", "/false", "/sync")
@@ -263,6 +264,8 @@ class Run(Session):
                 session = self.session()
                 self.refuse(self.refusals(session, main))
             self.warn_of_closed_services()
+            self.store.former.begin()
+            units.record(self.store.former, self.given["units"], lambda command: str(self.module.run_command(command)[1]))
             token, seconds = secrets.token_hex(8), self.given["confirm_seconds"]
             rollback_timer.arm(self.changes, self.units(), seconds, {"token": token, "address": session.address, "port": session.client_port})
             try:

@@ -293,7 +293,11 @@ class Run(Session):
     def software(self) -> None:
         """Install and remove packages, then build virtual environments; or predict it."""
         params = self.module.params
-        result = packages.ensure(self.module, params["packages"], params["packages_absent"], params["start_services"])
+        if not self.module.check_mode:
+            self.store.former.begin()
+            promised = [unit.name for unit in self.wanted if unit.enabled is not None or unit.state in ("started", "stopped")]
+            units.record(self.store.former, promised, self.run_systemctl)
+        result = packages.ensure(self.module, params["packages"], params["packages_absent"], params["start_services"], self.store.former)
         self.done["installed"], self.done["removed"], self.kept = result["installed"], result["removed"], result["kept"]
         self.packages_changed = result["changed"]
         self.done["venvs"] = [options["path"] for options in params["venvs"] if venvs.ensure(self.module, options)]
@@ -304,6 +308,7 @@ class Run(Session):
             text = entry.data.decode()
             missing = accounts.lacking(text)
             if missing and not self.module.check_mode:
+                self.store.former.add("accounts", dict.fromkeys(missing, entry.dest))
                 # It then reads only its standard input.
                 text = accounts.with_numbers(text, self.record.get("users", {}))
                 rc, out, err = self.module.run_command(["timeout", str(PASSWD_SECONDS), "systemd-sysusers", "-"], data=text)
@@ -320,10 +325,13 @@ class Run(Session):
                 self.run(["systemd-tmpfiles", "--create", entry.dest], LATER)
             self.done["directories"] += missing
 
+    def run_systemctl(self, command: list[str]) -> str:
+        """The output of a command that may fail."""
+        return str(self.module.run_command(command, environ_update={"LC_ALL": "C.UTF-8"})[1])
+
     def look(self) -> dict[str, units.State]:
         """The state of the units."""
-        return units.look([unit.name for unit in self.wanted], lambda command: str(self.module.run_command(
-            command, environ_update={"LC_ALL": "C.UTF-8"})[1]))
+        return units.look([unit.name for unit in self.wanted], self.run_systemctl)
 
     def units(self, owed: bool) -> None:
         """Reload systemd, run `apply`, then enable and start units; or predict it."""

@@ -75,6 +75,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import host_settings
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import STATE_DIR
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import units
 
 PAM = Path("/etc/pam.d/common-password")
@@ -86,9 +88,11 @@ def look(module, names):
     return units.look(names, lambda command: module.run_command(command)[1])
 
 
-def activate(module, running):
+def activate(module, running, former):
     """Enable and start what must run, where it does not. Returns the units that changed, reports, and failures outside of a container."""
     done, reports, failures = [], [], []
+    if not module.check_mode:
+        units.record(former, [name for candidates in running.values() for name in candidates], lambda command: module.run_command(command)[1])
     for purpose, candidates in sorted(running.items()):
         states = look(module, candidates)
         unit = next((name for name in candidates if states[name].active == "active"), None) or next(
@@ -134,10 +138,14 @@ def main():
         supports_check_mode=True,
     )
     given = module.params
-    done, refused = host_settings.settle(Path("/"), given["sysctl"], given["own_file"], module.check_mode)
+    former = Store(STATE_DIR).former
+    if not module.check_mode:
+        former.begin()
+    done, refused = host_settings.settle(Path("/"), given["sysctl"], given["own_file"], module.check_mode,
+                                         lambda path, value: former.add("settings", {path: value}))
     mounted, lacking = remount(module, given["mounts_unit"], given["mounts"])
     done, refused = done + mounted, refused + lacking
-    started, idle, failures = activate(module, given["running"])
+    started, idle, failures = activate(module, given["running"], former)
     done, refused = done + started, refused + idle
     if given["apparmor"] and not (APPARMOR.exists() and APPARMOR.read_text(encoding="ascii").startswith("Y")):
         refused.append("AppArmor: the running kernel does not have it, or it is off at boot (apparmor=1 security=apparmor)")

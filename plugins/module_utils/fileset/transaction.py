@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Optional
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.former import Former
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import (
     ABSENT,
     Change,
@@ -69,10 +70,11 @@ def _identity(path: str) -> Optional[list[int]]:
 
 
 class Store:
-    """The state directory: journals, owed commands, and the list of managed files."""
+    """The state directory: journals, owed commands, the list of managed files, and the former state of the host."""
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self.former = Former(folder)
 
     @contextmanager
     def locked(self, wait_seconds: float = fs.WAIT_SECONDS) -> Iterator[None]:
@@ -130,6 +132,7 @@ class Store:
                 except OSError as error:
                     raise Problem("an earlier run was interrupted, and this cannot be put back: "
                                   + clear_error(error, record["path"])) from error
+            self.former.forget_paths(record["path"] for record in records if record.get("first"))
             _finish(folder, records, JOURNAL)
         for folder, records in self._all(DONE):
             _finish(folder, records, DONE)
@@ -249,6 +252,9 @@ class Transaction:
         try:
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
             fs.sync_directory(self.store.folder)
+            new = self.store.former.note_paths([change.path for change in self.changes], self.store.managed())
+            for record in self.records:
+                record["first"] = record["path"] in new
             self._journal()
             for change, record in zip(self.changes, self.records):
                 path = change.path
@@ -327,4 +333,5 @@ class Transaction:
             raise Problem(f"could not put back {'; '.join(failed)} (the next run tries again)")
         if not self.was_owed:
             fs.unlink(os.path.join(self.folder, OWED))
+        self.store.former.forget_paths(record["path"] for record in self.records if record.get("first"))
         _finish(self.folder, self.records, JOURNAL)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
-from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils import clock, fs
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.former import Former, account_names
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Problem
 
 LISTS = "/var/lib/apt/lists"
@@ -142,7 +143,8 @@ class Apt:
                 self.run("dpkg", "--configure", "-a", "--force-confdef", "--force-confold",
                          purpose="An earlier run of dpkg was interrupted and cannot be finished")
                 continue
-            raise Problem(f"{purpose}:\n{(err or out)[-2000:]}")
+            text = err or out
+            raise Problem("\n".join(line for line in (f"{purpose}:", clock.behind(text), text[-2000:]) if line))
 
     def get(self, *words: str, purpose: str) -> None:
         """One call of apt-get."""
@@ -214,7 +216,7 @@ def remove_leftover() -> bool:
         return False
 
 
-def ensure(module: Any, wanted: list[str], unwanted: list[str], start_services: bool) -> dict[str, Any]:
+def ensure(module: Any, wanted: list[str], unwanted: list[str], start_services: bool, former: Former) -> dict[str, Any]:
     """Install what is missing and remove what is unwanted, or predict it in check mode: installed, removed, kept, changed."""
     present = installed(module, [*(name.strip() for entry in wanted for name in entry.split("|")), *unwanted])
     removed, kept = removable(module, [name for name in unwanted if name in present])
@@ -225,8 +227,12 @@ def ensure(module: Any, wanted: list[str], unwanted: list[str], start_services: 
         policy = left_over()
     else:
         policy, apt = remove_leftover(), Apt(module)
+        former.add("packages", {**dict.fromkeys(added, "installed"), **dict.fromkeys(removed, "removed")})
         if removed:
             apt.remove(removed)
         if added:
+            before = set(account_names())
             apt.install(added, start_services)
+            # Accounts of packages stay when the packages are purged.
+            former.add("package_accounts", dict.fromkeys(sorted(set(account_names()) - before), added))
     return {"changed": bool(added or removed or policy), "installed": added, "removed": removed, "kept": kept}

@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterable
 from typing import Any, Callable, Optional
 
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.former import Former
+
 UNITS = "/etc/systemd/system"
 KEYS = ("enabled", "state", "restart_on", "reload_on", "paths", "ports")
 PROPERTIES = ("LoadState", "ActiveState", "NeedDaemonReload", "MainPID", "Listen")
@@ -122,6 +124,13 @@ def look(names: list[str], run: Callable[[list[str]], str]) -> dict[str, State]:
         answers = [run(["systemctl", "is-enabled", "--", name]).strip() for name in known]
     files = dict(zip(known, answers))
     return {name: dataclasses.replace(state, file=files.get(name, "")) for name, state in states.items()}
+
+
+def record(former: Former, names: Iterable[str], run: Callable[[list[str]], str]) -> None:
+    """Record the former state of units whose state is about to be promised."""
+    known = former.read("units")
+    states = look([name for name in names if name not in known], run)
+    former.add("units", {name: {"load": state.load, "file": state.file, "active": state.runs} for name, state in states.items()})
 
 
 def newest_process(pid: int) -> Optional[float]:

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
-from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils import clock, fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Problem
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import TIMED_OUT
 
@@ -54,7 +54,7 @@ def without_passwords(text: str) -> str:
 
 def explain(output: str) -> str:
     """The cause in one sentence, then the relevant lines of the output."""
-    cause = next((meaning for pattern, meaning in CAUSES if re.search(pattern, output)), None)
+    cause = clock.behind(output) or next((meaning for pattern, meaning in CAUSES if re.search(pattern, output)), None)
     lines = [line.rstrip() for line in without_passwords(output).splitlines() if line.strip()]
     relevant = [line for line in lines if not re.match(r"\s*(WARNING: Location|\[notice\]|Looking in|  warnings\.warn)", line)]
     # The first retry has the reason; the others repeat it.
@@ -79,7 +79,9 @@ def check_program(module: Any, options: dict[str, Any], target: Path) -> None:
     if program:
         locked = re.search(rf"^{re.escape(program)}==([^\s;\\]+)", options["requirements"], re.MULTILINE)
         try:
-            rc, out, err = module.run_command([str(target / "bin" / program), "--version"], handle_exceptions=False)
+            # Without a cache in the home of root.
+            rc, out, err = module.run_command([str(target / "bin" / program), "--version"], handle_exceptions=False,
+                                              environ_update={"XDG_CACHE_HOME": f"{os.devnull}/none"})
         except OSError as error:
             rc, out, err = 127, "", error.strerror or str(error)
         if rc or (locked[1] if locked else "") not in out + err or not (out + err).strip():

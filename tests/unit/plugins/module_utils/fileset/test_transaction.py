@@ -142,7 +142,7 @@ def test_after_a_kill_at_any_point_the_next_run_finds_the_old_or_the_new_state(t
     assert outcomes.count("old") > 50 and outcomes.count("new") > 5
 
 
-@pytest.mark.parametrize("late", [20, 60])
+@pytest.mark.parametrize("late", [80, 120])
 def test_killed_while_recovering_the_next_run_recovers(tmp_path: Path, late: int) -> None:
     number = 0
     while True:
