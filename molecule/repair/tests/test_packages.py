@@ -86,3 +86,18 @@ def test_a_broken_repository_of_others_is_reported_and_debians_packages_are_inst
     host.check_output(OLD_LISTS)
     run = installed(server, playbooks)
     assert "file:/nonexistent" in run.words and "The packages were installed from the other lists." in run.words
+
+
+@pytest.fixture
+def another_clock(host: Any) -> Iterator[dict[str, str]]:
+    """The environment of programs whose clock is two years behind, on a host that has no package lists."""
+    host.check_output("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends faketime >/dev/null 2>&1 "
+                      "&& rm -rf /var/lib/apt/lists/*")
+    yield {"LD_PRELOAD": host.check_output("ls /usr/lib/*/faketime/libfaketime.so.1"), "FAKETIME": "-730d"}
+    host.check_output("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq purge --autoremove faketime >/dev/null 2>&1")
+
+
+def test_a_clock_that_is_behind_is_named(server: Server, playbooks: Playbooks, host: Any, another_clock: dict[str, str]) -> None:
+    run = playbooks.run(INSTALL, "--limit", server.name, test_environment=another_clock)
+    assert run.rc != 0 and "The clock of this host is behind: it shows 20" in run.words
+    assert ", and /var/lib/" in run.words or ", and /etc/machine-id is of" in run.words or "dpkg" in run.words

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Optional
 
+from ansible_collections.bulwark.flask.plugins.module_utils import clock
 from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -82,6 +83,6 @@ def reason_to_request(kept: Mapping[str, str], wanted: Mapping[str, str], names:
 
 def explain(output: str) -> str:
     """The cause in one sentence, then the CA's own message."""
-    cause = next((meaning for pattern, meaning in CAUSES if re.search(pattern, output)), "")
+    cause = clock.behind(output) or next((meaning for pattern, meaning in CAUSES if re.search(pattern, output)), "")
     lines = [line.strip() for line in output.splitlines() if line.strip() and not NOISE.search(line)]
     return "\n".join([cause, *(f"  {line[:500]}" for line in lines[-16:])])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.bulwark.flask.plugins.module_utils import clock
+
 # What a failed build says, and the Debian packages that it lacks. The first that fits a line decides for this line.
 PACKAGES: tuple[tuple[str, str], ...] = (
     (r"pg_config|libpq-fe\.h", "libpq-dev gcc"),
@@ -94,6 +96,8 @@ def hint(text: str) -> str:
     messages = []
     if "No space left on device" in text:
         messages.append("The disk is full: make room, then run this again.")
+    elif behind := clock.behind(text):
+        messages.append(behind)
     elif "CERTIFICATE_VERIFY_FAILED" in text or "UnknownIssuer" in text or "invalid peer certificate" in text:
         messages.append("The server's certificate is not trusted: name the right file in ca_bundle.")
     elif "Temporary failure in name resolution" in text or "dns error" in text:
