@@ -15,7 +15,7 @@ description:
   - Starts a systemd timer that restores the old state before the first byte changes. Only a new connection can stop the
     timer. The old state is restored when no login is possible, when the controller dies and when the host reboots.
   - Fails when settings of O(sshd_config) are not in effect, also when no file has to change.
-  - Requires the connection C(ssh).
+  - Requires the connection C(ssh), or O(local_run) with the connection C(local).
 options:
   phase:
     description: Part of the change that this call does. The action plugin sets it.
@@ -80,6 +80,14 @@ options:
         type: list
         elements: int
         default: []
+  local_run:
+    description:
+      - What to do about a change when the run is on the host itself, where it cannot open a new connection. The action plugin
+        passes it with the connection C(local) only.
+      - V(refuse) fails, V(leave) changes nothing and warns. V(wait) makes the change and waits for a new login over SSH from
+        anywhere; without one within O(confirm_seconds) the old state is restored.
+    type: str
+    choices: [refuse, leave, wait]
   confirm_seconds:
     description: Seconds in which a new connection must confirm the change.
     type: int
@@ -128,6 +136,7 @@ import pwd
 import re
 import secrets
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
@@ -161,13 +170,24 @@ class Run(Session):
         self.drifted = not self.changes and not self.in_effect()
         return bool(self.changes or self.drifted)
 
-    def session(self) -> ssh_access.Session:
-        """The connection of this run."""
+    def session(self) -> Optional[ssh_access.Session]:
+        """The connection of this run; None on the host itself."""
         own = ssh_access.own_session(os.getppid())
-        if own is None:
-            raise Problem("Nothing was changed: this run did not come over SSH, so no new connection could confirm that SSH "
-                          "still works. Run it from another machine.")
+        if self.given["local_run"] == "refuse" or own is None and self.given["local_run"] is None:
+            raise Problem("Nothing was changed: this run did not come over SSH, so it cannot open a new connection that confirms that SSH "
+                          "still works. Run it from another machine, or set host_access_local_run: leave leaves SSH and the firewall as they "
+                          "are, wait makes the change and waits for your next login.")
         return own
+
+    def leaves(self) -> bool:
+        """Whether a change is left out, because the run is on the host itself."""
+        if self.given["local_run"] != "leave":
+            return False
+        paths = ", ".join(self.paths) or "what is in effect"
+        self.changes, self.drifted = [], False
+        self.module.warn(f"{platform.node()}: SSH and the firewall are left as they are, because this run is on the host itself "
+                         f"(host_access_local_run: leave). Different are: {paths}")
+        return True
 
     def sshd(self, *arguments: str) -> sshd.Config:
         """The effective configuration of sshd."""
@@ -194,18 +214,20 @@ class Run(Session):
                         f"`Include {sshd.SSH}/{sshd.DROP_INS}/*.conf` as its first line"]
         return problems
 
-    def accounts(self, session: ssh_access.Session, *arguments: str) -> dict[str, dict[str, list[str]]]:
+    def accounts(self, session: Optional[ssh_access.Session], *arguments: str) -> dict[str, dict[str, list[str]]]:
         """The effective configuration of each account with a shell, for the client of this run."""
         names = [entry.pw_name for entry in pwd.getpwall() if not entry.pw_shell.endswith(NO_LOGIN)]
-        return {name: self.sshd(*arguments, "-C", f"user={name},host={session.address},addr={session.address},"
-                                                  f"laddr={session.server_address},lport={session.port}") for name in names}
+        client = session or ssh_access.Session("", "127.0.0.1", 0, "127.0.0.1", 22)
+        return {name: self.sshd(*arguments, "-C", f"user={name},host={client.address},addr={client.address},"
+                                                  f"laddr={client.server_address},lport={client.port}") for name in names}
 
-    def refusals(self, session: ssh_access.Session, main: str) -> list[str]:
+    def refusals(self, session: Optional[ssh_access.Session], main: str) -> list[str]:
         """The reasons not to make the change."""
         given = self.given["firewall"]
         problems, general, after = self.ineffective_settings(main), self.sshd("-f", main), self.accounts(session, "-f", main)
         ports, sources = (given["ports"], given["sources"]) if given else (None, [])
-        problems += ssh_access.problems(after.get(session.user, general), session, ports, sources)
+        if session:
+            problems += ssh_access.problems(after.get(session.user, general), session, ports, sources)
         try:
             before = self.accounts(session)
         except Problem:
@@ -261,13 +283,16 @@ class Run(Session):
             with self.staged() as main:
                 if not due:
                     return self.refuse(self.ineffective_settings(main))
+                if self.leaves():
+                    return None
                 session = self.session()
                 self.refuse(self.refusals(session, main))
             self.warn_of_closed_services()
             self.store.former.begin()
             units.record(self.store.former, self.given["units"], lambda command: str(self.module.run_command(command)[1]))
             token, seconds = secrets.token_hex(8), self.given["confirm_seconds"]
-            rollback_timer.arm(self.changes, self.units(), seconds, {"token": token, "address": session.address, "port": session.client_port})
+            rollback_timer.arm(self.changes, self.units(), seconds, {
+                "token": token, "since": time.time(), "address": session.address if session else "", "port": session.client_port if session else 0})
             try:
                 self.write(owe=False)
             except BaseException:
@@ -281,6 +306,7 @@ class Run(Session):
                 self.changes, self.drifted = [], False
                 raise
             self.token = token
+        return None
 
     def refuse(self, problems: list[str]) -> None:
         """Fail with all reasons not to make the change."""
@@ -291,7 +317,7 @@ class Run(Session):
     def predict(self) -> None:
         """Predict what `execute` would do."""
         due = self.differs()
-        if not os.path.exists("/usr/sbin/sshd"):
+        if not os.path.exists("/usr/sbin/sshd") or due and self.leaves():
             return
         with self.staged() as main:
             self.refuse(self.refusals(self.session(), main) if due else self.ineffective_settings(main))
@@ -306,9 +332,12 @@ class Run(Session):
 
 
 def confirm(module: AnsibleModule) -> None:
-    """Confirm the change, over a new connection."""
+    """Confirm the change, over a new connection or because of one."""
     waiting, session = rollback_timer.armed(), ssh_access.own_session(os.getppid())
-    if waiting and session and (session.address, session.client_port) == (waiting["address"], waiting["port"]):
+    if module.params["local_run"]:
+        if waiting and not ssh_access.login_since(waiting["since"]):
+            module.fail_json(msg="nobody has logged in over SSH since the change")
+    elif waiting and session and (session.address, session.client_port) == (waiting["address"], waiting["port"]):
         module.fail_json(msg="this is the connection of the change; a new one is needed")
     if not rollback_timer.confirm(module.params["token"]):
         module.fail_json(msg="too late: the old state is already back")
@@ -331,6 +360,7 @@ def main() -> None:
                 "tcp": {"type": "list", "elements": "int", "default": []},
                 "udp": {"type": "list", "elements": "int", "default": []},
             }},
+            "local_run": {"type": "str", "choices": ["refuse", "leave", "wait"]},
             "confirm_seconds": {"type": "int", "default": 60},
             "phase": {"type": "str", "choices": ["change", "confirm", "undo"], "default": "change"},
             "token": {"type": "str", "no_log": False},

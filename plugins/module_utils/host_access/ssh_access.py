@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import os
+import time
 from typing import Optional
 
 
@@ -57,6 +59,25 @@ def own_session(pid: int, proc: str = "/proc") -> Optional[Session]:
         session = session_of(read_environment(pid, proc))
         pid = parent_of(pid, proc)
     return session
+
+
+def started(pid: int, proc: str = "/proc") -> float:
+    """When a process started, in seconds since the epoch; 0 when there is none."""
+    try:
+        with open(f"{proc}/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            ticks = int(stream.read().rsplit(")", 1)[1].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def login_since(moment: float, proc: str = "/proc") -> Optional[Session]:
+    """A session over SSH that was opened after a moment, None without one."""
+    pids = [int(name) for name in os.listdir(proc) if name.isdigit()]
+    sessions = (session_of(read_environment(pid, proc)) for pid in pids if started(pid, proc) > moment)
+    # What a session has started earlier, such as a shell, knows its connection too.
+    known = {(old.address, old.client_port) for pid in pids if started(pid, proc) <= moment and (old := session_of(read_environment(pid, proc)))}
+    return next((session for session in sessions if session and (session.address, session.client_port) not in known), None)
 
 
 def _in_network(address: str, network: str) -> bool:

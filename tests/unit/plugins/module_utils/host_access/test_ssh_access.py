@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -44,3 +46,20 @@ def test_the_session_is_found_behind_sudo(tmp_path: Path) -> None:
     process(30, 20, USER="root", SUDO_USER="alice")
     assert ssh_access.own_session(30, str(tmp_path)) == ALICE
     assert ssh_access.own_session(10, str(tmp_path)) is None
+
+
+def test_a_login_counts_when_its_session_is_new(tmp_path: Path) -> None:
+    def process(pid: int, ticks: int, connection: str) -> None:
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a (b) c) S 1 " + "0 " * 17 + f"{ticks} 0 0")
+        (tmp_path / str(pid) / "environ").write_text(f"SSH_CONNECTION={connection}\0USER=anna\0" if connection else "A=b\0")
+    hour = 3600 * os.sysconf("SC_CLK_TCK")
+    moment = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + 1800
+    process(10, 0, "192.0.2.7 1000 198.51.100.1 22")
+    process(11, hour, "")
+    # A program that an old session started later.
+    process(12, hour, "192.0.2.7 1000 198.51.100.1 22")
+    assert ssh_access.login_since(moment, str(tmp_path)) is None
+    process(13, hour, "192.0.2.7 1001 198.51.100.1 22")
+    found = ssh_access.login_since(moment, str(tmp_path))
+    assert found is not None and (found.user, found.client_port) == ("anna", 1001)
