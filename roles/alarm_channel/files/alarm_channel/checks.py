@@ -1,4 +1,4 @@
-"""What is checked: audits, certificates, units, responses, disks and deliveries."""
+"""What is checked: audits, certificates, units, responses, disks, Python and deliveries."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ TAIL_BYTES, LATE_SECONDS = 8 << 20, 900
 RECENT_MINUTES, REPORTS = 60, 10
 AUDIT_CONFIG, AUDIT_STATE = Path("/etc/pip-audit"), Path("/var/lib/pip-audit")
 ACCESS_LOGS, WRITTEN = Path("/var/log/nginx"), Path("/var")
+APT, OS_RELEASE, PYTHON, TOOLS = Path("/etc/apt"), Path("/etc/os-release"), Path("/usr/bin/python3"), Path("/opt")
+# Releases of Debian, the oldest first.
+RELEASES = ("bookworm", "trixie", "forky", "duke")
 # Units of this collection. A name without a star is checked even when it is not loaded.
 UNITS = ("nginx.service", "cron.service", "logrotate.timer", "gunicorn-*", "session-store@*", "acme-cert-*", "pip-audit-*",
          "alarm-channel-*", "host-baseline-*", "systemd-journald@*")
@@ -208,11 +211,38 @@ def look_at_deliveries(config: dict, state: dict, measured: list) -> Iterator[tu
             yield f"channel/{channel}", "warning", f"no {channel} was delivered since {journal.utc(oldest)}; see: journalctl -t alarm-channel"
 
 
+def suites() -> set[str]:
+    """The releases of Debian that the package sources name."""
+    words: set[str] = set()
+    for path in (APT / "sources.list", *sorted((APT / "sources.list.d").glob("*.list")), *sorted((APT / "sources.list.d").glob("*.sources"))):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+            if line.startswith(("deb ", "Suites:")):
+                words |= {re.split("[-/]", word)[0] for word in line.split()}
+    return words & set(RELEASES)
+
+
+def look_at_python(config: dict, state: dict, measured: list) -> Iterator[tuple]:
+    """Whether another Python is about to come, or has come: virtual environments go on with theirs only while it is installed."""
+    release = re.search(r"^VERSION_CODENAME=(\w+)", OS_RELEASE.read_text(encoding="utf-8"), re.MULTILINE)
+    interpreters = {Path(os.path.realpath(path)) for name in ("bandit", "certbot", "pip-audit", "uv")
+                    if os.path.lexists(path := TOOLS / name / "current/bin/python")}
+    newer = [name for name in RELEASES if release and release[1] in RELEASES and name in suites() and RELEASES.index(name) > RELEASES.index(release[1])]
+    if newer:
+        yield ("python/upgrade", "warning", f"the package sources name {', '.join(newer)}, and this host is {release[1]}: an upgrade brings another Python. "
+               "Run site.yml right after it")
+    for old in sorted(interpreters - {PYTHON.resolve()}):
+        if old.exists():
+            yield (f"python/{old.name}", "warning", f"virtual environments use {old}, and this host has {PYTHON.resolve().name} now: run site.yml "
+                   f"before {old.name} is removed")
+        else:
+            yield f"python/{old.name}", "critical", f"virtual environments use {old}, which is gone: run site.yml"
+
+
 LOOKS: dict[str, tuple[Callable, tuple[str, ...]]] = {
     "audits": (look_at_audits, ("audit/",)), "certificates": (certificates.look_at, ("certificate/",)),
     "units": (look_at_units, ("unit/", "crash-loop/")), "responses": (look_at_responses, ("errors/",)), "sandboxes": (look_at_sandboxes, ("sandbox/",)),
     "reports": (look_at_reports, ("csp/",)),
-    "disks": (look_at_disks, ("disk/",)), "deliveries": (look_at_deliveries, ("channel/",))}
+    "disks": (look_at_disks, ("disk/",)), "python": (look_at_python, ("python/",)), "deliveries": (look_at_deliveries, ("channel/",))}
 
 
 def look(config: dict, state: dict, measured: list) -> dict:

@@ -26,12 +26,18 @@ class Host:
             "certificate": {"warning_percent": 25, "critical_percent": 10},
             "disk": {"warning_percent": 15, "critical_percent": 5},
             "errors": {"percent": 5, "minimum": 10, "minutes": 5}, "crash_loop": {"restarts": 3, "minutes": 15}}
-        for name in ("state/spool", "audit", "reports/shop", "logs/shop"):
+        for name in ("state/spool", "audit", "reports/shop", "logs/shop", "apt/sources.list.d", "bin", "opt/certbot/current/bin"):
             (tmp_path / name).mkdir(parents=True)
         for module, name, path in ((files, "CONFIG", "config.json"), (files, "SITES", "sites"), (files, "STATE", "state"),
                                    (checks, "WRITTEN", "one-file-system"), (checks, "AUDIT_CONFIG", "audit"),
-                                   (checks, "AUDIT_STATE", "reports"), (checks, "ACCESS_LOGS", "logs")):
+                                   (checks, "AUDIT_STATE", "reports"), (checks, "ACCESS_LOGS", "logs"), (checks, "APT", "apt"),
+                                   (checks, "OS_RELEASE", "os-release"), (checks, "PYTHON", "bin/python3"), (checks, "TOOLS", "opt")):
             monkeypatch.setattr(module, name, tmp_path / path)
+        (tmp_path / "os-release").write_text("ID=debian\nVERSION_CODENAME=bookworm\n")
+        (tmp_path / "apt/sources.list").write_text("deb http://deb.debian.org/debian bookworm main\n")
+        (tmp_path / "bin/python3.11").write_text("")
+        (tmp_path / "bin/python3").symlink_to("python3.11")
+        (tmp_path / "opt/certbot/current/bin/python").symlink_to(tmp_path / "bin/python3.11")
         monkeypatch.setattr(journal, "say", lambda priority, text: self.written.append((priority, journal.one_line(text, 2000))))
         self.free = {"space": 50, "inodes": 50}
         monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(

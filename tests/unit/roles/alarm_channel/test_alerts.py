@@ -264,3 +264,25 @@ def test_what_browsers_report_is_counted_and_an_alert_when_it_is_much(host: Any)
     text = files.read_state()["alerts"]["csp/shop"]["text"]
     assert "reported 12 violations" in text
     assert "script-src-elem inline (6), script-src-elem https://cdn.example (3), unknown (3); see:" in text
+
+
+@pytest.mark.parametrize("sources", ["deb http://deb.debian.org/debian trixie main", "deb [signed-by=/x] http://security.debian.org trixie-security main"])
+def test_sources_of_the_next_release_are_an_alert_before_python_changes(host: Any, sources: str) -> None:
+    (host.root / "apt/sources.list").write_text(sources + "\n")
+    assert host.check() == [("raised", "python/upgrade")]
+    (host.root / "apt/sources.list").unlink()
+    # Another repository may be of an older release.
+    (host.root / "apt/sources.list.d/other.sources").write_text("Types: deb\nSuites: bookworm bookworm-updates stable\n")
+    assert host.check() == [("resolved", "python/upgrade")]
+
+
+def test_environments_of_the_old_python_are_an_alert_until_they_are_made_again(host: Any) -> None:
+    (host.root / "bin/python3.13").write_text("")
+    (host.root / "bin/python3").unlink()
+    (host.root / "bin/python3").symlink_to("python3.13")
+    assert host.check() == [("raised", "python/python3.11")]
+    (host.root / "bin/python3.11").unlink()
+    assert host.check() == [("raised", "python/python3.11")]
+    (host.root / "opt/certbot/current/bin/python").unlink()
+    (host.root / "opt/certbot/current/bin/python").symlink_to(host.root / "bin/python3.13")
+    assert host.check() == [("resolved", "python/python3.11")]
