@@ -20,6 +20,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +137,17 @@ def main() -> None:
     printed = {name: printed_lines(message) for name, message in first.items()}
     for name, lines in printed.items():
         entries[name] = merged(entries[name], lines)
-    second = deploy({name: entries[name] for name in first}, "second.log") if first else {}
+    with ThreadPoolExecutor(max_workers=1) as browser:
+        def look(names: Iterable[str]) -> dict[str, Any]:
+            return {name: browser.submit(browse, name, entries[name], listed[name].get("steps", [{"tour": 8}])) for name in names}
+        seen = look(name for name in listed if name not in first)
+        second = deploy({name: entries[name] for name in first}, "second.log") if first else {}
+        seen |= look(name for name in first if name not in second)
     rows = ["| application | runs | lines | waived | live | in the browser | console |", "|---|---|---|---|---|---|---|"]
     report = {}
-    for name, one in listed.items():
+    for name in listed:
         entry, waivers = entries[name], entries[name].get("app_release", {}).get("policy", {}).get("waivers", [])
-        used = {} if name in second else browse(name, entry, one.get("steps", [{"tour": 8}]))
+        used = {} if name in second else seen[name].result()
         errors = own_errors(used.get("console", []), entry["domains"][0])
         report[name] = {"first": first.get(name, ""), "printed": printed.get(name), "second": second.get(name, ""), "entry": entry, **used}
         rows.append(f"| {name} | {1 + (name in first)} | {lines_of(entry)} | {len(waivers)} | "
