@@ -11,6 +11,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.probe import Probe, ProbeFailure
 
 OWN_FILES = str(Path(__file__).parent.parent)
+NAMED = 5
 
 
 @check("an error page shows nothing internal", "error", "tracebacks and messages show an attacker the code, its files and its data",
@@ -31,8 +32,14 @@ def error_pages(subject: Any) -> Seen:
                 pages[blueprint] = response
         if not pages:  # something in front of every view responds: ask the error handling itself
             pages["without a view"] = _handled(subject, probe.failure)
+    alike: dict[tuple, list[str]] = {}
     for blueprint, page in pages.items():
-        yield from _page(subject, f" (blueprint {blueprint})" if blueprint else "", page, marker)
+        alike.setdefault(tuple(_page(subject, page, marker)), []).append(blueprint)
+    for problems, blueprints in alike.items():
+        more = f" and {len(blueprints) - NAMED} more" if len(blueprints) > NAMED else ""
+        where = "" if len(alike) == 1 or "" in blueprints else f" (blueprint {', '.join(blueprints[:NAMED])}{more})"
+        for result, text, *cure in problems:
+            yield (result, text + where, *cure)
 
 
 def _handled(subject: Any, failure: Exception) -> Any:
@@ -46,17 +53,17 @@ def _handled(subject: Any, failure: Exception) -> Any:
             return error
 
 
-def _page(subject: Any, where: str, page: Any, marker: str) -> Seen:
+def _page(subject: Any, page: Any, marker: str) -> Seen:
     if isinstance(page, Exception):
-        yield "error", f"the error handler itself fails with {type(page).__name__}{where}: clients get gunicorn's page"
+        yield "error", f"clients get gunicorn's page: the error handler itself fails with {type(page).__name__}"
         return
     body = page.get_data().decode("utf-8", "replace")
     inside = {"a traceback": ("Traceback (most recent call", 'File "', "File &#34;", "File &quot;"),
               "the exception's text": (marker,), "the exception's type": (ProbeFailure.__name__,),
               "paths of files": (subject.question["source"], subject.app.root_path, "site-packages", OWN_FILES),
               "the configuration": ("SECRET_KEY", "SESSION_COOKIE_"), "a secret value": subject.redactor.secret}
-    for what, texts in inside.items():
-        if any(text in body for text in texts):
-            yield "error", f"the page for a failure shows {what}{where}"
+    shown = [what for what, texts in inside.items() if any(text in body for text in texts)]
+    if shown:
+        yield "error", f"the page for a failure shows {', '.join(shown)}"
     if page.status_code != 500:
-        yield "warning", f"a failure has the status {page.status_code}{where}, so that no monitoring sees it", "return …, 500"
+        yield "warning", f"no monitoring sees a failure: it has the status {page.status_code}", "return …, 500"
