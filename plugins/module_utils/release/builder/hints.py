@@ -31,7 +31,8 @@ PACKAGES: tuple[tuple[str, str], ...] = (
     (r"can't find Rust compiler|(?:cargo|rustc)\S* .*(?:not found|No such file|not installed)|metadata generation.*maturin", "cargo"),
     (r"(?:'|\b)(?:g\+\+|c\+\+|\S+-linux-gnu-g\+\+)'? ?(?:failed: No such file|: not found|.*No such file or directory)|unable to execute '\S*g\+\+'", "g++"),
     (r"unable to execute '\S*(?:gcc|cc|clang)'|command '\S*(?:gcc|cc|clang)' failed: No such|(?:gcc|\bcc|clang): (?:command )?not found|"
-     r"No such file or directory: '\S*(?:gcc|cc|clang)'|Unknown compiler\(s\)|C compiler cannot|No CMAKE_C_COMPILER|linker `cc` not found", "gcc"),
+     r"No such file or directory: '\S*(?:gcc|cc|clang)'|Unknown compiler\(s\)|C compiler cannot|"
+     r"need an? (?:working )?C compiler|C compiler (?:is |was )?(?:needed|required|missing|not found)|No CMAKE_C_COMPILER|linker `cc` not found", "gcc"),
     (r"pkg-config.*(?:not found|No such file|could not be)|[Dd]id not find pkg-config|Pkg-config.*not found", "pkg-config"),
     (r"(?:cmake|CMake).*(?:not found|must be installed|No such file)|Failed to find .*cmake", "cmake g++"),
     (r"\bmake: (?:command )?not found|No such file or directory: 'make'|unable to find.*\bmake\b", "make"),

@@ -15,6 +15,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.hint
     ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "gcc, python3-dev"),
     ("error: [Errno 2] No such file or directory: 'gcc'", "gcc, python3-dev"),
     ("../meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc'], ['clang']]", "gcc, python3-dev"),
+    ('    raise Exception("you need a C compiler to build uWSGI")', "gcc, python3-dev"),
     ("src/_cffi.c:50:14: fatal error: Python.h: No such file or directory", "python3-dev, gcc"),
     ("misaka._hoedown.c:55:14: fatal error: pyconfig.h: No such file or directory", "python3-dev, gcc"),
     ("c/_cffi_backend.c:15:10: fatal error: ffi.h: No such file or directory", "libffi-dev, gcc, python3-dev"),
