@@ -102,7 +102,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
             result["findings"] = [finding(APPLICATION, "unknown", f"the application cannot be imported: {type(error).__name__}", "see the exception")]
         result["places"] = _places([thing for thing in gc.get_objects() if is_flask(thing)], question)
     else:
-        result["places"] = _places([layered.app for layered in applications], question)
+        result["places"] += _places([layered.app for layered in applications], question)
         for layered in applications:
             redactor.add_config(layered.app.config)
         for layered in applications:

@@ -127,6 +127,13 @@ def test_a_place_that_an_application_cannot_write_while_it_is_imported_is_told(h
     assert [Path(place).name for place in answer["places"]] == ["app.db"]
 
 
+def test_a_place_of_an_asgi_application_is_told(host):
+    code = ("class App:\n    config, extensions = {'DATABASE': 'data/app.db'}, {}\n    async def __call__(self, scope, receive, send):\n"
+            "        pass\n\n\napp = App()\n")
+    answer = host.program("asgi-place", {"web.py": code}, "web:app", sealed=True)
+    assert (answer["interface"], [Path(place).name for place in answer["places"]]) == ("asgi", ["app.db"])
+
+
 def test_a_database_that_an_application_names_itself_is_told(host):
     code = "import sqlite3\n" + FLASK + ("for name in (':memory:', 'data/own.db', 'shipped.db'):\n    try:\n        sqlite3.connect(name)\n"
                                          "    except sqlite3.OperationalError:\n        pass\n")
