@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections import Counter
 from pathlib import Path
@@ -44,6 +45,8 @@ def error_pages(subject: Any) -> Seen:
 
 def _handled(subject: Any, failure: Exception) -> Any:
     with subject.app.test_request_context("/", base_url=f"https://{subject.domains[0]}"):
+        with contextlib.suppress(Exception):
+            subject.app.preprocess_request()  # sets what a handler may use
         try:
             try:
                 return subject.app.make_response(subject.app.handle_user_exception(failure))

@@ -244,6 +244,12 @@ def test_blueprints_with_the_same_error_page_are_one_finding(host, handler, told
     assert [one["found"] for one in answer["findings"] if one["check"] == "error_pages" and one["result"] != "pass"] == told
 
 
+def test_an_error_page_has_what_is_set_before_a_request(host):
+    code = FLASK + ("from flask import g, redirect\n\n\n@app.get('/x')\ndef other():\n    return ''\n\n\n@app.before_request\ndef ask():\n"
+                    "    g.theme = 'plain'\n    return redirect('/login')\n\n\n@app.errorhandler(500)\ndef failed(error):\n    return g.theme, 500\n")
+    assert seen(host.program("theme", {"web.py": code}, "web:app"))["error_pages"] == "pass"
+
+
 def test_error_pages_are_seen_behind_a_login(host):
     code = FLASK + "from flask import abort\nimport traceback\n\n\n@app.get('/')\ndef view():\n    return ''\n" \
         "\n\n@app.before_request\ndef login():\n    abort(401)\n" \
