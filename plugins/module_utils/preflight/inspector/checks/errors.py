@@ -48,12 +48,19 @@ def _handled(subject: Any, failure: Exception) -> Any:
         with contextlib.suppress(Exception):
             subject.app.preprocess_request()  # sets what a handler may use
         try:
-            try:
-                return subject.app.make_response(subject.app.handle_user_exception(failure))
-            except ProbeFailure as unhandled:
-                return subject.app.make_response(subject.app.handle_exception(unhandled))
+            return subject.app.make_response(_response(subject.app, failure))
         except Exception as error:  # noqa: BLE001 an error handler that fails itself
             return error
+
+
+def _response(app: Any, failure: Exception) -> Any:
+    try:
+        try:
+            raise failure
+        except ProbeFailure as active:  # Flask raises the active exception again where no handler takes it
+            return app.handle_user_exception(active)
+    except ProbeFailure as unhandled:
+        return app.handle_exception(unhandled)
 
 
 def _page(subject: Any, page: Any, marker: str) -> Seen:

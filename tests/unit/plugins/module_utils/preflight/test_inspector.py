@@ -247,7 +247,7 @@ def test_blueprints_with_the_same_error_page_are_one_finding(host, handler, told
 def test_an_error_page_has_what_is_set_before_a_request(host):
     code = FLASK + ("from flask import g, redirect\n\n\n@app.get('/x')\ndef other():\n    return ''\n\n\n@app.before_request\ndef ask():\n"
                     "    g.theme = 'plain'\n    return redirect('/login')\n\n\n@app.errorhandler(500)\ndef failed(error):\n    return g.theme, 500\n")
-    assert seen(host.program("theme", {"web.py": code}, "web:app"))["error_pages"] == "pass"
+    assert "error_pages" not in seen(host.program("theme", {"web.py": code}, "web:app"))
 
 
 def test_error_pages_are_seen_behind_a_login(host):
