@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import traceback
 from contextlib import redirect_stdout
 
 from flask import Flask, request
 
+IMPORTED_IN = os.getpid()
 app = Flask(__name__)
 app.config.from_prefixed_env()
 
@@ -24,7 +26,7 @@ def run() -> tuple[str, int]:
     printed = io.StringIO()
     try:
         with redirect_stdout(printed):
-            exec(compile(request.get_data(as_text=True), "sent", "exec"), {"__name__": "sent"})  # noqa: S102  # that is its purpose
+            exec(compile(request.get_data(as_text=True), "sent", "exec"), {"__name__": "sent", "IMPORTED_IN": IMPORTED_IN})  # noqa: S102  # that is its purpose
     except BaseException:  # noqa: BLE001  # also SystemExit
         return traceback.format_exc(), 500
     return printed.getvalue(), 200
