@@ -37,9 +37,11 @@ NEWEST = list(DEBIAN.values())[-1]
 PREFIX = os.environ.get("BULWARK_PREFIX", "bulwark")
 SUDO = [] if os.geteuid() == 0 else ["sudo"]
 PLAIN = "systemd,systemd-sysv,dbus,python3,ca-certificates,sudo,iproute2,procps,openssh-server"
-# An init system needs a whole system's rights; the limits let it start under a restricted root. With a cgroup namespace it
-# applies limits of memory, tasks and CPU also where the machine has the legacy hierarchy.
-RIGHTS = ["--systemd=always", "--privileged", "--cgroupns=private", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"]
+# An init system needs a whole system's rights; the limits let it start under a restricted root.
+RIGHTS = ["--systemd=always", "--privileged", "--ulimit=nofile=4096:4096", "--ulimit=nproc=4096:4096"]
+# On a machine with the legacy hierarchy, systemd in a container applies limits of memory, tasks and CPU only where it sees the
+# whole hierarchy of a controller: it looks for its own part by the name that the kernel states.
+CONTROLLERS = [f"--volume={path}:{path}" for path in map("/sys/fs/cgroup/{}".format, ("blkio", "cpu", "cpuacct", "memory", "pids")) if os.path.isdir(path)]
 # Kernel settings that do not affect other programs of this machine and can be restored.
 LENT = ["dev/tty/ldisc_autoload", "fs/protected_fifos", "kernel/core_uses_pid", "kernel/ctrl-alt-del", "kernel/kptr_restrict"]
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----\s.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -201,7 +203,7 @@ class Set:
         remove(name)
         podman("run", "--detach", "--name", name, "--hostname", host.name, "--network", self.network,
                *[f"--network-alias={alias}" for alias in [host.name, *host.aliases]],
-               *[f"--publish={port}" for port in host.ports], *RIGHTS, tag, *arguments)
+               *[f"--publish={port}" for port in host.ports], *RIGHTS, *CONTROLLERS, tag, *arguments)
         return True
 
     def address(self, host: str) -> str:

@@ -18,7 +18,7 @@ STATED = {
 }
 TWO_REQUESTS = ("GET https://DOMAIN/healthz HTTP/1.1\r\nHost: DOMAIN\r\n\r\n"
                 "GET /hello/x HTTP/1.1\r\nHost: DOMAIN\r\nConnection: close\r\n\r\n")
-OF_THE_APPLICATION = (b"Hello", b'"status"', b"Not Found</h1>")
+OF_THE_APPLICATION = (b"Hello", b'"status"', b"<h1>Not Found</h1>")
 
 
 def test_no_request_passes_the_maintenance_page(server: Server, playbooks: Playbooks) -> None:

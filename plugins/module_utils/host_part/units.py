@@ -191,7 +191,7 @@ def steps(wanted: list[Wanted], states: dict[str, State], changed: set[str], sta
             first.append(["enable", unit.name])
         if unit.enabled is False and state.file in ("enabled", "enabled-runtime"):
             first.append(["disable", unit.name])
-        unreachable = state.unreachable and unit.state == "started" or not all(map(os.path.exists, unit.paths))
+        unreachable = state.unreachable and (state.runs or unit.state == "started") or not all(map(os.path.exists, unit.paths))
         action = "restart" if unit.name in stale or unreachable else unit.touched(changed)
         if unit.state == "stopped":
             then += [["stop", unit.name]] * state.runs

@@ -99,6 +99,7 @@ def test_a_socket_whose_path_was_deleted_is_made_again(tmp_path: Path) -> None:
         return look(["a.socket"], lambda command: shown if "show" in command else "enabled\n")
 
     assert steps([unit], states(), set()) == [["restart", "a.socket"]]
+    assert steps([Wanted("a.socket")], states(), set()) == [["try-restart", "a.socket"]]  # one that other units start
     (tmp_path / "a.sock").touch()
     assert steps([unit], states(), set()) == []
 
