@@ -171,8 +171,9 @@ def provisioned(plain: dict[str, str]) -> dict[str, str]:
             environment={"MOLECULE_SCENARIO_NAME": "images", "ANSIBLE_CONFIG": f"{ROOT}/ansible.cfg",
                          "ANSIBLE_COLLECTIONS_PATH": f"{ROOT}/.ansible/collections", "ANSIBLE_VERBOSITY": "0"})
         for host in hosts.hosts:
-            podman("stop", hosts.container(host.name))
-            podman("commit", "--quiet", hosts.container(host.name), tags[host.release])
+            if host.release in tags:
+                podman("stop", hosts.container(host.name))
+                podman("commit", "--quiet", hosts.container(host.name), tags[host.release])
         hosts.down()
         # Those of earlier locks go; one that a container uses stays.
         tags_of_images = podman("images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", "reference=localhost/bulwark-*:*-*").split()

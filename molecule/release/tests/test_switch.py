@@ -45,14 +45,24 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
     wanted = good()
     working_copy.make(wanted)
     slow: list[bytes] = []
+    seen: list[tuple[Any, float, str]] = []
 
     def ask_slowly(site: Any) -> None:
         slow.append(site.get("/slow").body)
+
+    def ask_often(site: Any) -> None:
+        while running.poll() is None:
+            began = time.time()
+            seen.append((site, began, version(site)))
+            time.sleep(0.05)
 
     loads = [Load(site) for site in sites(servers)]
     for load in loads:
         load.__enter__()
     running = playbooks.start("deploy")
+    often = [threading.Thread(target=ask_often, args=(site,)) for site in sites(servers)]
+    for thread in often:
+        thread.start()
     threads = []
     while running.poll() is None:
         # One is always under way, so at the switch too.
@@ -61,7 +71,7 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
             thread.start()
         time.sleep(1)
     output = running.stdout.read() if running.stdout else ""
-    for thread in threads:
+    for thread in threads + often:
         thread.join()
     for load in loads:
         load.__exit__()
@@ -71,6 +81,10 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
         assert len(load.requests) > 300
         assert load.failed() == []
         at_rest(site)
+        # The link is of the moment of the switch. nginx keeps connections to the old instance until then, and not for longer.
+        switched = site.ask('print(json.dumps(os.lstat("/srv/shop/current").st_ctime))')
+        after = [text for who, began, text in seen if who is site and began > switched + 0.05]
+        assert after and set(after) == {wanted}, f"{after.count(live)} of {len(after)} requests after the switch reached the old release"
     assert len(slow) == len(threads) and set(slow) == {live.encode(), wanted.encode()}, "a slow request was cut off"
     for step in ("build", "preflight", "pre_activate", "start", "health", "swap", "drain", "stop"):
         assert f"  {step} " in output, f"the step {step} is not said"

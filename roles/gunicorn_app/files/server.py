@@ -11,11 +11,13 @@ import io
 import json
 import logging
 import re
+import runpy
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Set
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -211,18 +213,18 @@ def wsgi_worker(deployment: Any, preloaded: bool) -> type[Any]:
     :param deployment: a `Deployment` of deployment.py
     :param preloaded: whether the application is imported before the workers are forked
     """
-    from gunicorn.workers.gthread import ThreadWorker
+    threads_worker = runpy.run_path(str(Path(__file__).with_name("worker.py")))["ThreadsWorker"]
 
-    class Wsgi(ThreadWorker):  # type: ignore[misc]
+    class Wsgi(threads_worker):  # type: ignore[misc,valid-type]
         """Records of a thread before it has read a request have no request id."""
 
         def load_wsgi(self) -> None:
             load(deployment, preloaded, super().load_wsgi)
             self.wsgi = FromWebServer(deployment.guarded(self.wsgi))
 
-        def handle(self, conn: Any) -> Any:
+        def handle(self, connection: Any) -> None:
             REQUEST_ID.set(None)
-            return super().handle(conn)
+            super().handle(connection)
 
     return Wsgi
 

@@ -47,6 +47,16 @@ def test_one_name_needs_no_server_for_others() -> None:
     assert len(servers(site({**SHOP, "domains": ["shop.example.com"]}))) == 2
 
 
+@pytest.mark.parametrize(("path", "connection"), [
+    ({"body_max_mb": 1}, '""'), ({"response_buffering": False}, "close"), ({"request_buffering": False}, "close"),
+    ({"websocket": True}, "$flask_shop_connection")])
+def test_a_connection_is_kept_where_no_client_can_delay_its_end(path: dict[str, Any], connection: str) -> None:
+    text = site(paths={"/part": path})
+    assert f"Connection {connection}" in values(location(text, '~* "^/part'), "proxy_set_header")
+    assert 'Connection ""' in values(location(text, "/ "), "proxy_set_header")
+    assert values(text, "keepalive_timeout") == ["500ms"]
+
+
 def test_redirects_keep_name_path_and_query_and_then_go_to_the_canonical_name() -> None:
     http, others, _ = servers(site())
     assert values(http, "return") == ["308 https://$host$request_uri"]

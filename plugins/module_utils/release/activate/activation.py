@@ -43,6 +43,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.shared impor
 from ansible_collections.bulwark.flask.plugins.module_utils.release.writes import written
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment import values_in
 
+LONGEST_KEPT_SECONDS = 5  # nginx closes an idle connection after half a second
 QUIET_SECONDS = 1.0  # a client that read the old link needs far less to connect
 LOOK_AHEAD_SECONDS = 10
 FAILURE_LOG = "failure.log"
@@ -131,6 +132,8 @@ class Activation:
             self.record.set_status(live, history.GOOD, str(left.get("by", self.by)))
         if left.get("action") == "rollback" and live and left.get("release") == live and left.get("previous"):
             self._mark_rolled_back(str(left["previous"]), str(left["by"]))
+        if instance := self.instances.live():
+            self.instances.keep_connections(instance)
         orphans = self.orphans()
         for orphan in orphans:
             self.retire(orphan)
@@ -367,6 +370,8 @@ class Activation:
         except (ReleaseError, OSError) as error:
             self._failed(release, entry, error)
             raise ReleaseError(getattr(error, "step", "switch"), f"Release {release} was not activated.\n{error}\n{self.unchanged_release(release)}") from error
+        if previous and not self.instances.end_kept_connections(previous, LONGEST_KEPT_SECONDS):
+            self.warnings.append(f"{previous} kept connections for more than {LONGEST_KEPT_SECONDS} s, so it may have served requests after the activation.")
         self.instances.make_live(instance)
         self.timed("swap")
         self.record.set_status(release, history.GOOD, self.by)

@@ -1,21 +1,26 @@
 """Instances of an application on a host: one running copy of a release, and which one is live.
 
-`<base>/instances/<instance>/` holds a link to the release it runs and the socket it listens on;
+`<base>/instances/<instance>/` holds a link to the release it runs, the socket it listens on, and the file
+`keepalive`: its workers keep connections of the web server while their group may read it, and hold a shared lock
+on it as long as there is one that the web server may use again.
 `<base>/current` is a link to the live instance; only this link decides which instance serves.
 No Ansible imports: everything here works on plain paths.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 
 SOCKET = "gunicorn.sock"
 STAMP = "stamp.json"
+KEEPALIVE = "keepalive"
 
 
 class Instances:
@@ -65,6 +70,10 @@ class Instances:
             os.chown(folder, 0, self.gid)
             folder.chmod(0o751)
         (self.folder / instance / "release").symlink_to(f"../../releases/{release}")
+        keepalive = self.folder / instance / KEEPALIVE
+        keepalive.touch(mode=0o600)
+        os.chown(keepalive, 0, self.gid)
+        self.keep_connections(instance)
 
     def remove(self, instance: str) -> None:
         """Remove an instance; its release stays."""
@@ -73,6 +82,33 @@ class Instances:
     def make_live(self, instance: str) -> None:
         """Point `current` at an instance, atomically."""
         fs.link(self.current, f"instances/{instance}")
+
+    def keep_connections(self, instance: str) -> None:
+        """Let an instance keep connections of the web server, where it can."""
+        path = self.folder / instance / KEEPALIVE
+        if path.exists():
+            path.chmod(0o640)
+
+    def end_kept_connections(self, instance: str, seconds: float) -> bool:
+        """Let an instance keep no connection any more, and wait until the web server has none left; returns whether that is so."""
+        try:
+            file = os.open(self.folder / instance / KEEPALIVE, os.O_RDONLY)
+        except FileNotFoundError:
+            return True
+        end = time.monotonic() + seconds
+        try:
+            os.fchmod(file, 0o600)
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        return False
+                    time.sleep(0.01)
+                else:
+                    return True
+        finally:
+            os.close(file)
 
     def remove_temporary(self) -> bool:
         """Remove temporary links of a killed run; returns whether there were any."""

@@ -78,6 +78,12 @@ def test_a_run_that_was_killed_is_closed_by_the_next(live: Activation) -> None:
     assert not live.recover()
 
 
+def test_the_live_instance_keeps_connections_again_after_a_run_that_was_killed(live: Activation) -> None:
+    assert live.instances.end_kept_connections("r3", 0)
+    live.recover()
+    assert (live.instances.folder / "r3" / "keepalive").stat().st_mode & 0o040
+
+
 def test_an_interrupted_rollback_marks_the_release_it_left(live: Activation) -> None:
     live.record.begin("rollback", "ann@desk", release="r3", previous="r4")
     live.recover()

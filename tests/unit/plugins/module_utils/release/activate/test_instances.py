@@ -1,7 +1,10 @@
 """Instances: the live one, those to remove, and open connections."""
 
+import fcntl
 import json
 import os
+import threading
+import time
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import health
@@ -41,6 +44,29 @@ def test_the_release_an_instance_runs_is_never_pruned(instances):
     instances.create("r1", "r1")
     assert instances.releases_to_prune(1) == ["r2"]
     assert instances.releases_to_prune(3) == []
+
+
+def test_the_end_of_kept_connections_is_waited_for(instances):
+    instances.create("r1", "r1")
+    path = instances.folder / "r1" / "keepalive"
+    assert path.stat().st_mode & 0o777 == 0o640
+    worker = path.open()
+    fcntl.flock(worker, fcntl.LOCK_SH)
+    assert not instances.end_kept_connections("r1", 0.1)
+    assert path.stat().st_mode & 0o777 == 0o600
+    threading.Timer(0.2, fcntl.flock, (worker, fcntl.LOCK_UN)).start()
+    began = time.monotonic()
+    assert instances.end_kept_connections("r1", 5)
+    assert 0.1 < time.monotonic() - began < 4
+    instances.keep_connections("r1")
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_an_instance_of_an_earlier_version_has_kept_none(instances):
+    instances.create("r1", "r1")
+    (instances.folder / "r1" / "keepalive").unlink()
+    instances.keep_connections("r1")
+    assert instances.end_kept_connections("r1", 5)
 
 
 def test_a_rewritten_file_has_another_identity(tmp_path):

@@ -1,0 +1,369 @@
+"""gunicorn's worker for WSGI applications: threads that wait together for connections, and keep those of the web server.
+
+A thread takes a connection, answers one request on it and waits again, so no request passes from thread to thread.
+gunicorn's own parser and response are used.
+
+The web server may send its next request over a connection at any time until it closes it, so the worker never closes a
+connection that it has announced to keep: nginx does, half a second after the last request. A connection is kept only
+where a next request would find a free thread, and after a response that is written whole at once. Every other one is
+closed after its response; a new connection goes to whichever worker is free.
+
+Before another release is activated, nothing may be kept of this one. `Promises` holds a lock while anything is.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import math
+import os
+import select
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gunicorn import util
+from gunicorn.http import get_parser, wsgi
+from gunicorn.http.body import ChunkedReader
+from gunicorn.http.errors import NoMoreData
+from gunicorn.workers import base
+
+KEEPALIVE = "keepalive"  # the name of the file beside the socket
+# nginx closes an idle connection after half a second. These limits are for a peer that does not.
+LONGEST_IDLE_SECONDS, LONGEST_IDLE_SECONDS_AT_END = 60, 5
+# nginx reads as much without waiting for its client, so a thread that writes it is not blocked.
+LARGEST_WHOLE_BYTES = 64 * 1024
+READ_BYTES = 8192
+# A new connection wakes one waiting process.
+LISTENER = select.EPOLLIN | select.EPOLLET | select.EPOLLEXCLUSIVE
+GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
+
+
+class Promises:
+    """The connections that the web server may use again, by this process.
+
+    The file belongs to the instance. While there is such a connection, the process holds a shared lock on it. Where the
+    file's group may not read it, or there is none, no connection is kept.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.count, self.lock = 0, threading.Lock()
+        try:
+            self.file = os.open(path, os.O_RDONLY)
+        except OSError:
+            self.file = -1
+
+    def add(self) -> bool:
+        """Whether one more may be kept, which then counts."""
+        with self.lock:
+            if self.file < 0:
+                return False
+            if not self.count:
+                try:
+                    fcntl.flock(self.file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except OSError:
+                    return False
+            # Looked at while the lock is held: who has changed the mode and got the lock for itself knows that none is kept.
+            if os.fstat(self.file).st_mode & stat.S_IRGRP:
+                self.count += 1
+                return True
+            if not self.count:
+                fcntl.flock(self.file, fcntl.LOCK_UN)
+            return False
+
+    def remove(self) -> None:
+        """One was used, or closed by the web server."""
+        with self.lock:
+            self.count -= 1
+            if not self.count:
+                fcntl.flock(self.file, fcntl.LOCK_UN)
+
+
+class Settings:
+    """gunicorn's settings as attributes. gunicorn searches for each by its name, twenty times in a request."""
+
+    def __init__(self, cfg: Any) -> None:
+        self.cfg = cfg
+        for name in cfg.settings:
+            setattr(self, name, getattr(cfg, name))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cfg, name)
+
+
+class Connection:
+    """A connection of the web server. `promised` is whether it may send another request over it."""
+
+    __slots__ = ("known", "promised", "server", "since", "sock")
+
+    def __init__(self, sock: socket.socket, server: Any) -> None:
+        self.sock, self.server = sock, server
+        self.promised = self.known = False
+        self.since = 0.0
+
+
+class Gathered:
+    """Takes what a response writes, in the place of its socket."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        """Keep it."""
+        self.parts.append(data)
+
+
+class Response(wsgi.Response):  # type: ignore[misc]
+    """Sends the header with the first part of the body. `promise` is asked where the response is written whole with it."""
+
+    def __init__(self, request: Any, sock: Any, cfg: Any, promise: Callable[[], bool]) -> None:
+        super().__init__(request, sock, cfg)
+        self.promise = promise
+        self.whole = self.kept = False
+
+    def send_headers(self) -> None:
+        """Write the header, once."""
+        if not self.headers_sent:
+            self.must_close = not (self.status_code >= 200 and self.whole and not self.upgrade and self.promise())
+            super().send_headers()
+
+    def write(self, data: Any) -> None:
+        """Write a part of the body."""
+        if self.headers_sent or len(data) > LARGEST_WHOLE_BYTES:
+            super().write(data)
+            return
+        self.whole = self._omits_body or self.response_length == len(data)
+        sock, self.sock = self.sock, Gathered()
+        try:
+            super().write(data)
+        except BaseException:
+            self.headers_sent = False
+            raise
+        finally:
+            gathered, self.sock = self.sock, sock
+        self.sock.sendall(b"".join(gathered.parts))
+        self.kept = not self.must_close
+
+    def close(self) -> None:
+        """End the response."""
+        if self.headers_sent:
+            super().close()
+            return
+        self.whole = self._omits_body or self.response_length == 0
+        super().close()
+        self.kept = not self.must_close
+
+
+class ThreadsWorker(base.Worker):  # type: ignore[misc]
+    """One epoll object for all threads; each takes one event at a time, in the order in which they came."""
+
+    def init_process(self) -> None:
+        """Runs in the process of the worker, after the fork."""
+        self.poller, self.lock = select.epoll(), threading.Lock()
+        self.listeners: dict[int, tuple[Any, Any]] = {}  # with their addresses
+        self.idle: dict[int, Connection] = {}  # those in which nothing has come yet
+        self.open, self.accepts = 0, True
+        self.busy: set[int] = set()  # threads
+        self.promises = Promises(Path(str(self.sockets[0].getsockname())).with_name(KEEPALIVE))
+        self.cfg = Settings(self.cfg)
+        self.writes_access_log = self.log.access_log.isEnabledFor(20)
+        super().init_process()
+
+    # --- the main thread: it serves no request, so the arbiter hears from it whatever they do -------
+
+    def run(self) -> None:
+        """Serve until told to end, then end without dropping a request."""
+        for listener in self.sockets:
+            listener.setblocking(False)
+            self.listeners[listener.fileno()] = listener, listener.getsockname()
+            self.poller.register(listener.fileno(), LISTENER)
+        for number in range(self.cfg.threads):
+            threading.Thread(target=self.serve, name=f"request-{number}", daemon=True).start()
+        while self.alive:
+            self.tick(1.0, LONGEST_IDLE_SECONDS)
+            if self.ppid != os.getppid():
+                self.log.info("Parent changed, shutting down: %s", self)
+                break
+        self.alive = False
+        end = time.monotonic() + self.cfg.graceful_timeout
+        # Each response ends its connection from now on. New ones are accepted until the web server has closed the kept ones.
+        while self.promises.count and time.monotonic() < end:
+            self.tick(0.05, LONGEST_IDLE_SECONDS_AT_END)
+        with self.lock:
+            self.accepts = False
+            for number in self.listeners:
+                self.poller.unregister(number)
+        while (self.open or self.busy) and time.monotonic() < end:
+            self.tick(0.05, LONGEST_IDLE_SECONDS_AT_END)
+
+    def tick(self, seconds: float, longest_idle: float) -> None:
+        """Wait, at most until a signal."""
+        self.notify()
+        if select.select([self.PIPE[0]], [], [], seconds)[0]:
+            os.read(self.PIPE[0], 4096)
+        before = time.monotonic() - longest_idle
+        for number, connection in list(self.idle.items()):
+            if connection.since < before and self.idle.pop(number, None):
+                self.poller.unregister(number)
+                self.close(connection)
+
+    # --- the threads ----------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Take an event, serve it, for ever."""
+        poll, me = self.poller.poll, threading.get_ident()
+        while True:
+            try:
+                for number, _event in poll(-1, 1):
+                    self.busy.add(me)
+                    connection = self.accept(number) if number in self.listeners else self.idle.pop(number, None)
+                    if connection:
+                        self.handle(connection)
+            except BaseException:  # noqa: BLE001 - a thread that ends serves nobody any more
+                self.log.exception("Error in a thread of the worker")
+                time.sleep(0.1)
+            finally:
+                self.busy.discard(me)
+
+    def accept(self, number: int) -> Connection | None:
+        """Take one new connection."""
+        listener, name = self.listeners[number]
+        with self.lock:
+            try:
+                sock = listener.accept()[0]
+                self.open += 1
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                    raise
+                return None
+            finally:
+                # Registered anew, this process is the last of the waiting ones, and hears of connections that wait still.
+                if self.accepts:
+                    self.poller.unregister(number)
+                    self.poller.register(number, LISTENER)
+        return Connection(sock, name)
+
+    def wait(self, connection: Connection) -> None:
+        """Wait for a request on a connection. Any thread takes it when it has come."""
+        connection.since = time.monotonic()
+        number = connection.sock.fileno()
+        self.idle[number] = connection
+        events = select.EPOLLIN | select.EPOLLONESHOT
+        if connection.known:
+            self.poller.modify(number, events)
+        else:
+            connection.known = True
+            self.poller.register(number, events)
+
+    def close(self, connection: Connection, graceful: bool = False) -> None:
+        """Close a connection; `graceful` where bytes of the request may not have been read, which would reset it."""
+        (util.close_graceful if graceful else util.close)(connection.sock)
+        if connection.promised:
+            connection.promised = False
+            self.promises.remove()
+        with self.lock:
+            self.open -= 1
+
+    def handle(self, connection: Connection) -> None:
+        """Answer the request that has come in a connection."""
+        try:
+            data = connection.sock.recv(READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            self.wait(connection)
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close(connection)
+            return
+        if connection.promised:
+            connection.promised = False
+            self.promises.remove()
+        request, kept, graceful = None, False, True
+        # A parser of its own for each request: nothing of the one before is left in it.
+        parser = get_parser(self.cfg, connection.sock, "")
+        parser.unreader.unread(data)
+        try:
+            request = next(parser)
+            kept = self.answer(request, parser, connection)
+            graceful = unread(request, parser) > 0
+        except (NoMoreData, StopIteration) as error:
+            self.log.debug("Closing connection. %s", error)
+        except OSError as error:
+            if error.errno not in GONE:
+                self.log.exception("Socket error processing request.")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the application raises
+            self.handle_error(request, connection.sock, "", error)
+        finally:
+            if not kept:
+                self.close(connection, graceful)
+
+    def answer(self, request: Any, parser: Any, connection: Connection) -> bool:
+        """Let the application answer a request; returns whether the connection is kept, on which this thread then waits no more."""
+        def promise() -> bool:
+            connection.promised = (self.alive and not request.should_close() and not unread(request, parser)
+                                   and self.has_room() and self.promises.add())
+            return connection.promised
+
+        response, environ, began = None, {}, datetime.now()
+        try:
+            self.cfg.pre_request(self, request)
+            response, environ = wsgi.create(request, connection.sock, "", connection.server, self.cfg,
+                                            response_class=Response, response_args=(promise,))
+            environ["wsgi.multithread"] = True
+            self.nr += 1
+            if self.nr >= self.max_requests and self.alive:
+                self.log.info("Autorestarting worker after current request.")
+                self.alive = False
+                os.write(self.PIPE[1], b"1")
+            parts = self.wsgi(environ, response.start_response)
+            try:
+                if isinstance(parts, environ["wsgi.file_wrapper"]):
+                    response.write_file(parts)
+                else:
+                    for part in parts:
+                        response.write(part)
+                response.close()
+            finally:
+                # What the application does after its response must not hold up the next request of this connection.
+                if response.kept:
+                    self.wait(connection)
+                if self.writes_access_log:
+                    self.log.access(response, request, environ, datetime.now() - began)
+                if hasattr(parts, "close"):
+                    parts.close()
+        except BaseException as error:
+            if not (response and response.headers_sent) or isinstance(error, OSError) and not response.kept:
+                raise
+            # The response has begun, so an error page would corrupt it.
+            self.log.exception("Error handling request")
+        finally:
+            try:
+                self.cfg.post_request(self, request, environ, response)
+            except Exception:
+                self.log.exception("Exception in post_request hook")
+        return bool(response and response.kept)
+
+    def has_room(self) -> bool:
+        """Whether a next request would find a free thread, and nothing waits for one now."""
+        busy = len(self.busy)
+        if busy + self.promises.count > self.cfg.threads:
+            return False
+        if busy < self.cfg.threads:
+            return True
+        waiting = select.poll()
+        waiting.register(self.poller.fileno(), select.POLLIN)
+        return not waiting.poll(0)
+
+
+def unread(request: Any, parser: Any) -> float:
+    """The number of bytes of a request that are still in its socket. It is negative where bytes behind it were read."""
+    reader, buffered = request.body.reader, len(parser.unreader.buf.getvalue())
+    if isinstance(reader, ChunkedReader):
+        return math.inf if reader.parser else -buffered
+    return int(reader.length) - buffered
