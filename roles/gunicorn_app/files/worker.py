@@ -126,6 +126,12 @@ class Response(wsgi.Response):  # type: ignore[misc]
         self.promise = promise
         self.whole = self.kept = False
 
+    def default_headers(self) -> list[str]:
+        """The lines of the header that the application does not set, without Server and Date, which nginx writes."""
+        connection = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"
+        lines = [f"HTTP/{self.req.version[0]}.{self.req.version[1]} {self.status}\r\n", f"Connection: {connection}\r\n"]
+        return [*lines, "Transfer-Encoding: chunked\r\n"] if self.chunked else lines
+
     def send_headers(self) -> None:
         """Write the header, once."""
         if not self.headers_sent:
