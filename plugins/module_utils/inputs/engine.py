@@ -256,7 +256,8 @@ def role_value(where: str, role: str, option: str, value: Any, spec: Spec, unwri
         return environment(where, value, unwritable)
     if option == "source":
         return options(where, value, spec["options"]) or entry.source(where, value)
-    return entry.KEYS[option](where, value)
+    # An entry needs domains; a role that uses them for a choice may have none.
+    return [] if value == [] and not spec.get("required") else entry.KEYS[option](where, value)
 
 
 def distribution(facts: Mapping[str, Any]) -> list[str]:

@@ -81,3 +81,31 @@ def test_slow_attempts_leave_time_for_the_undo(confirmed: Callable[..., Any]) ->
 def test_a_refused_login_names_the_settings_to_check(confirmed: Callable[..., Any]) -> None:
     result, _ = confirmed(undo=1, reason="root@192.0.2.1: Permission denied (publickey).")
     assert "Permission denied (publickey). sshd refuses this run's login: check host_access_ssh_users" in result["msg"]
+
+
+@pytest.fixture
+def awaited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[dict[str, Any], list[str]]]:
+    """Wait for a login that comes after some looks, or never."""
+    clock = [0.0]
+    monkeypatch.setattr(guarded_files.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(guarded_files.time, "sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+
+    def run(login_after: int) -> tuple[dict[str, Any], list[str]]:
+        action, asked = object.__new__(guarded_files.ActionModule), []
+
+        def ask(variables: dict[str, Any], phase: str, **more: Any) -> tuple[bool, str]:
+            asked.append(phase)
+            return phase == "undo" or asked.count("confirm") > login_after, "nobody has logged in over SSH since the change"
+        monkeypatch.setattr(action, "_ask", ask)
+        return action._login_awaited(dict(CHANGED), "token", 60, {}), asked
+    return run
+
+
+def test_on_the_host_itself_a_login_confirms_the_change(awaited: Callable[..., Any]) -> None:
+    assert awaited(3) == ({**CHANGED, "confirmed": True}, ["confirm"] * 4)
+
+
+def test_on_the_host_itself_the_old_state_is_back_without_a_login(awaited: Callable[..., Any]) -> None:
+    result, asked = awaited(99)
+    assert result["failed"] and not result["changed"] and asked == ["confirm"] * 18 + ["undo"]
+    assert "was not confirmed by a login within 36 seconds. The old state is back. Last error: nobody has logged in" in result["msg"]
