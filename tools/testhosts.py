@@ -87,12 +87,23 @@ def scenario_hosts() -> list[Host]:
     return [Host(f"debian{version}", release, names(f"debian{version}")) for version, release in reversed(DEBIAN.items())]
 
 
+# The roles whose README has an example playbook, each with a host of its own.
+README_ROLES = ["acme_cert", "alarm_channel", "app_logging", "app_release", "app_secrets", "gunicorn_app", "host_baseline", "nginx_server", "nginx_site",
+                "pip_audit", "session_store"]
+
+
+def readme_hosts() -> list[Host]:
+    """A host for each role."""
+    names = [role.replace("_", "-") for role in README_ROLES]
+    return [Host(name, NEWEST, [f"{name}.example.test"]) for name in names]
+
+
 SCENARIOS = sorted(path.parent.name for path in (ROOT / "molecule").glob("*/molecule.yml"))
 SETS = {**{name: scenario_hosts for name in (*SCENARIOS, "images")}, "demo": demo_hosts, "bench": bench_hosts,
-        "serving": serving_hosts, "public": lambda: scenario_hosts()[:1]}
+        "serving": serving_hosts, "readme": readme_hosts, "public": lambda: scenario_hosts()[:1]}
 # What a plain host lacks is proved by these hosts, which start from Debian's packages alone.
 BOTH = [f"debian{version}" for version in DEBIAN]
-START_PLAIN = {"default": ["debian13"], "removal": BOTH, "images": BOTH, "demo": ["web"], "bench": ["web"]}
+START_PLAIN = {"default": ["debian13"], "removal": BOTH, "readme": [host.name for host in readme_hosts()], "images": BOTH, "demo": ["web"], "bench": ["web"]}
 # Decides how the image of the others is made.
 PROVISION = [ROOT / path for path in ("molecule/shared/provision.yml", "plugins/module_utils/host_part/venvs.py", "roles/acme_cert/files/certbot.txt",
                                       "roles/app_release/files/uv.txt", "roles/app_release/files/bandit.txt", "roles/pip_audit/files/pip-audit.txt")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import yaml
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.former import TREES
 from ansible_collections.bulwark.flask.tests.unit.contracts.role_files import ROLES, text
 
@@ -25,3 +26,9 @@ def test_every_directory_of_a_role_is_known(role: str) -> None:
     for path in made:
         if "{{" not in path and "{%" not in path and "%" not in path:
             assert path.startswith(SHARED) or any(path == tree or path.startswith(f"{tree}/") for tree in TREES), path
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_what_a_part_requires_has_a_reason(role: str) -> None:
+    for line in re.findall(r"^    requires: (\{[^{].*)$", text(role, "tasks"), re.MULTILINE):
+        assert all(isinstance(reason, str) for reason in yaml.safe_load(line).values()), line
