@@ -42,6 +42,8 @@ POLICIES: dict[str, dict[str, list[str]]] = {
         "base-uri": ["'self'"],
         "form-action": ["'self'", "https:"],
         "frame-ancestors": ["'self'"],
+        # Pages name http:// and ws:// addresses of their own site, which browsers block on a page of https://.
+        "upgrade-insecure-requests": [],
     },
     "off": {},
 }
