@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 NO_TABLES = re.compile(r"no such table|relation \"[^\"]+\" does not exist|Table '[^']+' doesn't exist", re.IGNORECASE)
 MAKES_TABLES = re.compile(r"init|create|setup|install|migrate|upgrade", re.IGNORECASE)
@@ -13,6 +14,15 @@ PROGRAM = re.compile(r"No such file or directory: '([\w.-]+)'|(?:^|\s)(?:/bin/)?
 PACKAGES = {"git": "git", "ffmpeg": "ffmpeg", "convert": "imagemagick", "magick": "imagemagick", "pandoc": "pandoc", "dot": "graphviz",
             "node": "nodejs", "npm": "npm", "tesseract": "tesseract-ocr", "pdftotext": "poppler-utils", "pdftoppm": "poppler-utils", "gs": "ghostscript",
             "xmlsec1": "xmlsec1", "gpg": "gnupg", "rg": "ripgrep", "exiftool": "libimage-exiftool-perl", "msgfmt": "gettext", "sqlite3": "sqlite3"}
+
+MISSING = re.compile(r"No such file or directory: b?'(/[^'\n]+)'")
+
+
+def directories(text: str, state: str) -> str:
+    """What to write when a directory below the state directory is not there yet; otherwise empty."""
+    places = [path.parent if path.suffix else path for path in map(PurePosixPath, MISSING.findall(text)) if PurePosixPath(state) in path.parents]
+    names = " ".join(dict.fromkeys(str(path) for path in places if path != PurePosixPath(state) and re.fullmatch(r"[\w./@+-]+", str(path))))
+    return f"Its directory is not there yet. Make it; in its entry of flask_apps:\n  app_release: {{prepare_once: [mkdir -p {names}]}}" if names else ""
 
 
 def packages(text: str) -> str:

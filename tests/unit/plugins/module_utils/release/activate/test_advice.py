@@ -35,3 +35,17 @@ def test_a_file_that_is_missing_is_no_program(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "the table is full", "sqlite3.OperationalError: database is locked"])
 def test_other_failures_are_left_alone(text: str) -> None:
     assert advice.tables(text, ["init-db"]) == ""
+
+
+@pytest.mark.parametrize(("text", "names"), [
+    ("FileNotFoundError: [Errno 2] No such file or directory: b'/var/lib/shop/repositories'", "/var/lib/shop/repositories"),
+    ("FileNotFoundError: [Errno 2] No such file or directory: '/var/lib/shop/data/app.db'", "/var/lib/shop/data"),
+    ("No such file or directory: '/var/lib/shop/a'\nNo such file or directory: '/var/lib/shop/a'", "/var/lib/shop/a"),
+])
+def test_a_directory_of_data_that_is_missing_is_told_with_the_command_that_makes_it(text: str, names: str) -> None:
+    assert f"app_release: {{prepare_once: [mkdir -p {names}]}}" in advice.directories(text, "/var/lib/shop")
+
+
+@pytest.mark.parametrize("path", ["/var/lib/shop/app.db", "/var/lib/other/data", "/etc/shop", "/var/lib/shop/x; rm -r"])
+def test_other_paths_that_are_missing_are_not_made(path: str) -> None:
+    assert advice.directories(f"No such file or directory: '{path}'", "/var/lib/shop") == ""
