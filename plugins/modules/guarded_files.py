@@ -174,6 +174,7 @@ class Run(Session):
         """The connection of this run; None on the host itself."""
         own = ssh_access.own_session(os.getppid())
         if self.given["local_run"] == "refuse" or own is None and self.given["local_run"] is None:
+            self.changes, self.drifted = [], False
             raise Problem("Nothing was changed: this run did not come over SSH, so it cannot open a new connection that confirms that SSH "
                           "still works. Run it from another machine, or set host_access_local_run: leave leaves SSH and the firewall as they "
                           "are, wait makes the change and waits for your next login.")
