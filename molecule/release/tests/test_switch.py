@@ -83,7 +83,7 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
         at_rest(site)
         # The link is of the moment of the switch. nginx keeps connections to the old instance until then, and not for longer.
         switched = site.ask('print(json.dumps(os.lstat("/srv/shop/current").st_ctime))')
-        after = [text for who, began, text in seen if who is site and began > switched + 0.05]
+        after = [text for who, began, text in seen if who == site and began > switched + 0.05]
         assert after and set(after) == {wanted}, f"{after.count(live)} of {len(after)} requests after the switch reached the old release"
     assert len(slow) == len(threads) and set(slow) == {live.encode(), wanted.encode()}, "a slow request was cut off"
     for step in ("build", "preflight", "pre_activate", "start", "health", "swap", "drain", "stop"):
