@@ -122,7 +122,7 @@ def test_the_policy_is_strict_and_changes_directive_by_directive() -> None:
 def test_pages_that_contradict_the_strict_policy_get_the_compatible_one_until_the_operator_decides() -> None:
     def header(name: str, **section: Any) -> str:
         text = render("nginx_site", "site.conf.j2", {**SHOP, "nginx_site": section}, ansible_facts=FACTS,
-                      flask_app_csp_conflicts=["templates/base.html:5 inline script"])
+                      flask_app_csp_conflicts={"shop": ["templates/base.html:5 inline script"], "other": []})
         return header_value(text, name)
 
     compatible = header("Content-Security-Policy")
