@@ -127,9 +127,9 @@ class Subject:
         return probe.cookies
 
     def foreign_template_folders(self) -> list[str]:
-        """The template folders of the blueprints that packages bring: their pages are served too."""
+        """The template folders that are in packages: those of their blueprints, and of an application that is a package itself."""
         source = Path(self.question["source"]).resolve()
-        folders = {Path(folder).resolve() for part in self.app.blueprints.values() for folder in getattr(part.jinja_loader, "searchpath", [])}
+        folders = {Path(folder).resolve() for part in (self.app, *self.app.blueprints.values()) for folder in getattr(part.jinja_loader, "searchpath", [])}
         return sorted(str(folder) for folder in folders if folder.is_dir() and source not in (folder, *folder.parents))
 
     def imported_files(self) -> list[str]:

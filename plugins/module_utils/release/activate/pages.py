@@ -6,6 +6,7 @@ are reported only; the health check decides about the activation.
 
 from __future__ import annotations
 
+import http.client
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -17,6 +18,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils import page_policy
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import Fetch, follow
 
 MOST_PAGES = 20
+NO_RESPONSE = 0  # in the place of a status
 MOST_TEMPLATES = 2000
 LARGEST_TEMPLATE = 512 * 1024
 LISTED = 12
@@ -64,7 +66,8 @@ class Report:
 
     def lines(self) -> list[str]:
         """Lines for the operator; empty without problems."""
-        wrong = [f"{path} has status {status}" for path, status in self.pages if status >= 400]
+        wrong = [f"{path} has status {status}" if status else f"{path} gives no response" for path, status in self.pages
+                 if status >= 400 or status == NO_RESPONSE]
         messages = [f"Of {len(self.pages)} pages that were fetched, {', '.join(wrong)}"] if wrong else []
         if self.pages and self.pages[0][1] == 400:
             messages.append("Status 400 of the front page can mean that the application does not accept its own domain; Django reads ALLOWED_HOSTS")
@@ -98,7 +101,12 @@ class Pages:
         for _unused in range(2 * MOST_PAGES):  # links that lead to the same page count as well
             if not waiting or len(pages) > MOST_PAGES:
                 break
-            path, status, headers, body = follow(self.fetch, waiting.pop(0), self.host)
+            path = waiting.pop(0)
+            try:
+                path, status, headers, body = follow(self.fetch, path, self.host)
+            except (OSError, http.client.HTTPException):  # the rest is told all the same
+                pages.append((path, NO_RESPONSE))
+                break
             if path in seen:
                 continue
             seen.add(path)

@@ -123,10 +123,12 @@ def test_places_of_a_release_that_are_not_shared_are_told_with_the_line(host, se
 
 def test_commands_and_templates_that_others_bring_are_named(host, tmp_path):
     (tmp_path / "panel/templates").mkdir(parents=True)
-    code = FLASK + f"from flask import Blueprint\napp.register_blueprint(Blueprint('panel', 'panel', template_folder='{tmp_path}/panel/templates'))\n" \
+    (tmp_path / "wiki").mkdir()
+    code = FLASK + f"app.template_folder = '{tmp_path}/wiki'\n" \
+        f"from flask import Blueprint\napp.register_blueprint(Blueprint('panel', 'panel', template_folder='{tmp_path}/panel/templates'))\n" \
         "app.register_blueprint(Blueprint('own', __name__, template_folder='templates'))\n\n\n@app.cli.command('init-db')\ndef init():\n    pass\n"
     answer = host.program("brought", {"web.py": code, "templates/a.html": ""}, "web:app", NO_KEY)
-    assert (answer["commands"], answer["template_folders"]) == (["init-db"], [f"{tmp_path}/panel/templates"])
+    assert (answer["commands"], answer["template_folders"]) == (["init-db"], [f"{tmp_path}/panel/templates", f"{tmp_path}/wiki"])
 
 
 ASGI = "class App:\n    async def __call__(self, scope, receive, send):\n        raise SystemExit('called')\n\n\napp = App()\n"

@@ -37,6 +37,18 @@ def test_pages_that_are_linked_from_the_front_page_on_are_fetched_once(tmp_path:
     assert report.lines() == ["Of 4 pages that were fetched, /b?x=1 has status 500, /c has status 404"]
 
 
+def test_a_page_without_a_response_hides_no_conflict(tmp_path: Path) -> None:
+    class Slow(Site):
+        def fetch(self, path: str) -> tuple[int, Mapping[str, str], str]:
+            if path == "/slow":
+                raise TimeoutError
+            return super().fetch(path)
+    (tmp_path / "page.html").write_text("<script>x()</script>")
+    report = look(Slow({"/": (200, HTML, '<a href="/slow">a</a><a href="/b">b</a>')}), tmp_path)
+    assert report.lines()[0] == "Of 2 pages that were fetched, /slow gives no response"
+    assert report.stopped == ["page.html:1 inline script"]
+
+
 def test_links_that_end_a_session_are_not_followed() -> None:
     html = "".join(f'<a href="{path}">x</a>' for path in ("/logout", "/post/1/delete", "/auth/sign-out", "/kept"))
     assert links(html, "/", "shop.example.com") == ["/kept"]
