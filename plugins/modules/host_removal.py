@@ -431,6 +431,9 @@ class Removal:
             if running:
                 self.run("systemctl", "stop", "--", *running)
             packages.Apt(self.module).get("purge", *names, purpose=f"Could not remove {', '.join(names)}")
+            if self.units_of_packages():
+                # One that has failed would be listed until the next boot.
+                self.module.run_command(["systemctl", "reset-failed", "--", *self.units_of_packages()])
         for name in self.units_of_packages():
             fs.unlink(f"/var/lib/systemd/timers/stamp-{name}")
         for package, paths in LEFT_BY.items():

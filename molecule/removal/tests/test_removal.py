@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,6 +37,37 @@ def test_without_the_word_it_is_a_list_and_nothing_is_changed(listed: Run, serve
     assert listed.rc != 0 and "add -e confirm=everything" in listed.words
     listed.says("/etc/systemd/system/gunicorn-shop@.service", "/etc/acme-cert", "user alarm-channel", "unit host-access-firewall.service")
     for server in servers:
+        assert all(server.site(app.name).get(app.health_path).status == 200 for app in server.target.apps)
+
+
+@pytest.fixture
+def without_records(listed: Run, servers: list[Server]) -> Iterator[None]:
+    """Hosts as of before the former state was recorded."""
+    for server in servers:
+        server.host.check_output("mv /var/lib/file_set/former /var/lib/former")
+    yield
+    for server in servers:
+        server.host.check_output("mv /var/lib/former /var/lib/file_set/former")
+
+
+def test_a_host_of_before_there_were_records_is_told_what_is_unknown(without_records: None, playbooks: Playbooks) -> None:
+    run = playbooks.good("remove", "--check", everything=True)
+    unknown = "whether it was there before the first run is not recorded"
+    for what in ("/etc/nginx/nginx.conf", "package fail2ban", "/etc/acme-cert"):
+        assert f"{what}: {unknown}" in run.words or f"{what} is removed: {unknown}" in run.words or f"{what} as it is:" in run.words, what
+
+
+LOCKED = "/etc/ssh/sshd_config.d/40-locked.conf"
+
+
+def test_nothing_is_removed_when_the_former_configuration_of_sshd_would_lock_out(listed: Run, servers: list[Server], playbooks: Playbooks) -> None:
+    for server in servers:
+        server.host.check_output(f"printf 'PubkeyAuthentication no\\nPasswordAuthentication no\\nKbdInteractiveAuthentication no\\n' > {LOCKED}")
+    run = playbooks.run("remove", everything=True, confirm="everything")
+    assert run.rc != 0
+    for server in servers:
+        server.host.check_output(f"rm {LOCKED}")
+        assert "Nothing was removed: root could not log in with the former configuration of sshd" in run.failure(server.name)
         assert all(server.site(app.name).get(app.health_path).status == 200 for app in server.target.apps)
 
 
