@@ -23,6 +23,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -215,7 +216,8 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
         before = time.monotonic() - longest_idle
         for number, connection in list(self.idle.items()):
             if connection.since < before and self.idle.pop(number, None):
-                self.poller.unregister(number)
+                with suppress(OSError):  # the application may have closed it
+                    self.poller.unregister(number)
                 self.close(connection)
 
     # --- the threads ----------------------------------------------------------------------------
@@ -259,12 +261,13 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
         connection.since = time.monotonic()
         number = connection.sock.fileno()
         self.idle[number] = connection
-        events = select.EPOLLIN | select.EPOLLONESHOT
-        if connection.known:
-            self.poller.modify(number, events)
-        else:
-            connection.known = True
-            self.poller.register(number, events)
+        # Another thread may have it before this one returns, so nothing is set afterwards.
+        change, connection.known = self.poller.modify if connection.known else self.poller.register, True
+        try:
+            change(number, select.EPOLLIN | select.EPOLLONESHOT)
+        except (OSError, ValueError):  # the application has closed it
+            self.idle.pop(number, None)
+            self.close(connection)
 
     def close(self, connection: Connection, graceful: bool = False) -> None:
         """Close a connection; `graceful` where bytes of the request may not have been read, which would reset it."""

@@ -53,14 +53,16 @@ def application(environ, start_response):
         start_response("200 OK", [])
         return [b"he", b"llo"]
     start_response("200 OK", [("Content-Length", length)])
-    return After(body, 1 if path == "/after" else 0)
+    return After(body, 1 if path == "/after" else 0, environ["gunicorn.socket"] if path == "/closes" else None)
 
 class After:
-    def __init__(self, body, seconds):
-        self.body, self.seconds = body, seconds
+    def __init__(self, body, seconds, closed):
+        self.body, self.seconds, self.closed = body, seconds, closed
 
     def __iter__(self):
         yield self.body
+        if self.closed:
+            self.closed.close()
 
     def close(self):
         if self.seconds:
@@ -223,6 +225,14 @@ def test_an_application_may_take_the_connection_over(serve: Callable[..., Server
     while part := raw.recv(100):
         received += part
     assert received.endswith(b"12345")
+
+
+def test_a_connection_that_the_application_closes_is_not_waited_for(serve: Callable[..., Server]) -> None:
+    server = serve()
+    assert ask(server.connect(), "/closes")[::2] == (200, b"hello")
+    began = time.monotonic()
+    assert server.get("/")[0] == 200 and server.stop() == 0
+    assert time.monotonic() - began < 5
 
 
 def test_work_after_a_response_does_not_hold_up_the_next_request_of_the_connection(serve: Callable[..., Server]) -> None:
