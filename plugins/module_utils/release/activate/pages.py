@@ -7,6 +7,7 @@ are reported only; the health check decides about the activation.
 from __future__ import annotations
 
 import http.client
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -18,6 +19,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils import page_policy
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import Fetch, follow
 
 MOST_PAGES = 20
+HIDDEN = re.compile(r"([^?]*?/\.(?!well-known(?:/|$))[^/?]+)")  # the role nginx_site refuses such paths
 NO_RESPONSE = 0  # in the place of a status
 MOST_TEMPLATES = 2000
 LARGEST_TEMPLATE = 512 * 1024
@@ -71,6 +73,8 @@ class Report:
         messages = [f"Of {len(self.pages)} pages that were fetched, {', '.join(wrong)}"] if wrong else []
         if self.pages and self.pages[0][1] == 400:
             messages.append("Status 400 of the front page can mean that the application does not accept its own domain; Django reads ALLOWED_HOSTS")
+        hidden = dict.fromkeys(match[1] for path, _unused in self.pages if (match := HIDDEN.match(path)))
+        messages += [f"nginx serves {path} only with nginx_site: {{paths: {{{path}: {{hidden: true}}}}}}" for path in hidden]
         if self.stopped:
             more = f" and {len(self.stopped) - LISTED} more" if len(self.stopped) > LISTED else ""
             written = ", ".join(f"{name}: [{', '.join(quoted(source) for source in sources)}]" for name, sources in self.needed.items())

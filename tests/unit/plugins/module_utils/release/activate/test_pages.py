@@ -37,6 +37,12 @@ def test_pages_that_are_linked_from_the_front_page_on_are_fetched_once(tmp_path:
     assert report.lines() == ["Of 4 pages that were fetched, /b?x=1 has status 500, /c has status 404"]
 
 
+def test_a_hidden_path_that_is_linked_is_told_with_its_setting(tmp_path: Path) -> None:
+    site = Site({"/": (302, {"location": "/.web"}, ""), "/.web": (200, HTML, '<a href="/.web/x?y=/.z">a</a><a href="/.well-known/b">b</a>'),
+                 "/.web/x?y=/.z": (200, HTML, ""), "/.well-known/b": (200, HTML, "")})
+    assert look(site, tmp_path).lines() == ["nginx serves /.web only with nginx_site: {paths: {/.web: {hidden: true}}}"]
+
+
 def test_a_page_without_a_response_hides_no_conflict(tmp_path: Path) -> None:
     class Slow(Site):
         def fetch(self, path: str) -> tuple[int, Mapping[str, str], str]:
