@@ -76,6 +76,14 @@ molecule: hosts  ## Every Molecule scenario, on Debian 13 and 12: more than an h
 scanners: hosts  ## Ratings of a host by scanners, and third-party applications behind the defaults: build/scanners.md
 	@tools/scenario scanners
 
+.PHONY: upgrade
+upgrade: hosts  ## A Debian 12 host with an application is upgraded to Debian 13 in place
+	@tools/scenario upgrade debian12
+
+.PHONY: settings
+settings: hosts  ## Every documented variable is set to another value and taken back, on Debian 13
+	@tools/scenario settings debian13
+
 .PHONY: sample
 sample: hosts  ## The scenarios of `make test`: default and failures on both hosts, release and baseline on one each
 	@$(SIDE_BY_SIDE) $(SAMPLE:%=scenario/%)
@@ -121,10 +129,10 @@ lint: $(CHECKS)/.made  ## Linters of YAML, Python, shell, workflows, words and d
 sanity: $(CHECKS)/.made  ## ansible-test sanity and units, and galaxy-importer, on the collection as it is built: 2 minutes
 	@$(CHECK) python tools/run_ansible_test.py sanity units galaxy
 
-# For the workflow: every scenario but the one of the nightly run, as JSON.
+# For the workflow: every scenario but those of the nightly run, as JSON.
 .PHONY: scenario-names
 scenario-names:
-	@$(PYTHON) -c 'import json, pathlib; print(json.dumps(sorted({p.parent.name for p in pathlib.Path("molecule").glob("*/molecule.yml")} - {"scanners"})))'
+	@$(PYTHON) -c 'import json, pathlib; print(json.dumps(sorted({p.parent.name for p in pathlib.Path("molecule").glob("*/molecule.yml")} - {"scanners", "settings", "upgrade"})))'
 
 build/docs/.made: requirements/docs.txt
 	@$(PYTHON) -m venv --clear build/docs
