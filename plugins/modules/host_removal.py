@@ -241,7 +241,7 @@ class Removal:
         commands: list[list[str]] = []
         for name, now in units.look(names, lambda command: self.output(*command)).items():
             was = record[name]
-            if now.load == "not-found" or name in self.units_of_packages() or was["file"] == now.file and was["active"] == now.runs:
+            if now.load == "not-found" or name in self.units_of_packages or was["file"] == now.file and was["active"] == now.runs:
                 continue
             if was["file"] == "disabled" and now.file == "enabled":
                 commands.append(["disable", name])
@@ -253,7 +253,7 @@ class Removal:
                 commands.append(["mask", name])
         return commands
 
-    @functools.cache  # noqa: B019 - one object for each run of the module
+    @functools.cached_property
     def units_of_packages(self) -> frozenset[str]:
         """Units of packages that are removed, which stops them."""
         listing = self.output("dpkg-query", "-L", *sorted(self.purged)) if self.purged else ""
@@ -360,7 +360,7 @@ class Removal:
             # What is done once, such as an upgrade, is not done again.
             once = "Type=oneshot" in self.output("systemctl", "show", "--property=Type", name)
             active = self.module.run_command(["systemctl", "is-active", "--quiet", name])[0] == 0
-            if active and not once and name not in self.units_of_packages():
+            if active and not once and name not in self.units_of_packages:
                 self.run("systemctl", verb if verb == "reload" else f"try-{verb}", name)
         for command in self.former_units():
             self.run("systemctl", *command)
@@ -426,15 +426,15 @@ class Removal:
             others = {line.split()[1] for line in out.splitlines() if line.startswith(("Remv ", "Purg "))} - self.purged
             if others:
                 raise Problem(f"apt would remove {', '.join(sorted(others))} too. The packages of this collection stay: {', '.join(names)}")
-            loaded = self.output("systemctl", "list-units", "--plain", "--no-legend", "--", *self.units_of_packages()) if self.units_of_packages() else ""
+            loaded = self.output("systemctl", "list-units", "--plain", "--no-legend", "--", *self.units_of_packages) if self.units_of_packages else ""
             running = [line.split()[0] for line in loaded.splitlines() if line.split() and "@" not in line.split()[0]]
             if running:
                 self.run("systemctl", "stop", "--", *running)
             packages.Apt(self.module).get("purge", *names, purpose=f"Could not remove {', '.join(names)}")
-            if self.units_of_packages():
+            if self.units_of_packages:
                 # One that has failed would be listed until the next boot.
-                self.module.run_command(["systemctl", "reset-failed", "--", *self.units_of_packages()])
-        for name in self.units_of_packages():
+                self.module.run_command(["systemctl", "reset-failed", "--", *self.units_of_packages])
+        for name in self.units_of_packages:
             fs.unlink(f"/var/lib/systemd/timers/stamp-{name}")
         for package, paths in LEFT_BY.items():
             for path in paths if package in self.purged and self.is_complete else ():
