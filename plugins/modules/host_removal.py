@@ -94,7 +94,7 @@ class Removal:
         self.applications = layout.deployed()
         self.plan = host_removal.Plan()
         self.unknown: list[str] = []
-        self.conffiles = set(self.output("dpkg-query", "-W", "-f=${Conffiles}\n").split()[::2])
+        self.conffiles = {line.split()[0] for line in self.output("dpkg-query", "-W", "-f=${Conffiles}\n").splitlines() if line.strip()}
         self.packages = host_removal.parse_packages(self.output(*host_removal.QUERY))
         self.purged = self.removable_packages()
         self.entries = self.former_files()

@@ -67,7 +67,7 @@ ALLOWED = {
     r"paths: /var/lib/logrotate/status|paths: /var/lib/systemd/(random-seed|timers/stamp-(apt|logrotate|man|dpkg|fstrim|e2scrub).*)":
         "programs of Debian that ran meanwhile",
     r".*\b(inetutils-(inetd|telnetd)|telnetd|inetd)\b.*": "packages that the run removed on purpose: they are named, and not installed again",
-    r"settings: /proc/sys/(fs/(dentry-state|file-nr|inode-nr|inode-state|quota/.*)|kernel/(ns_last_pid|random/.*)|net/netfilter/nf_conntrack_count)":
+    r"settings: /proc/sys/(fs/(dentry-state|file-nr|inode-nr|inode-state|quota/.*)|kernel/(ns_last_pid|pty/nr|random/.*)|net/netfilter/nf_conntrack_count)":
         "counters of the kernel",
     r"memory: /run/(adduser|needrestart|unattended-upgrades\.lock|crond\.(pid|reboot))": "what packages leave until the next boot",
 }
