@@ -85,7 +85,8 @@ def bits(text: str) -> float:
     # abcd, 4321 or aaaa. Of random hexadecimal digits, one in five is like this, and never two thirds.
     if len(fresh) < len(unit) / 3:
         unit = "".join(fresh)
-    unit = re.sub(r"[A-Za-z]+", lambda run: "" if len(run[0]) > 3 and _OF_WORDS.fullmatch(run[0].lower()) else run[0], unit)
+    # Random letters are words of two and three letters one time in a hundred thousand keys, up to six letters together.
+    unit = re.sub(r"[A-Za-z]+", lambda run: "" if len(run[0]) > 7 and _OF_WORDS.fullmatch(run[0].lower()) else run[0], unit)
     each = _bits_of_a_character(unit) if unit else 0.0
     if unit.isascii() and _OF_WORDS_AND_NUMBERS.fullmatch(unit):
         each = min(each, _BITS_OF_A_CHARACTER_IN_WORDS)
