@@ -61,8 +61,8 @@ test-role: setup  ## Unit tests and contracts of one role: ROLE=nginx_site, half
 scenario: hosts  ## One Molecule scenario: NAME=secrets, on both hosts or on HOST=debian12; 3 to 15 minutes
 	@$(MAKE) --no-print-directory scenario/$(NAME)$(HOST:%=/%)
 
-# What has nothing in common runs side by side: one more than there are cores, as a scenario waits for its hosts a third of
-# the time. The longest is named first, and starts first only if it has no prerequisite that has to be looked at.
+# Jobs run side by side, one more than there are cores, because a scenario often waits for its hosts. The longest is named
+# first. It has no prerequisite here: make would put it off until the others have started.
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(or $(JOBS),$(shell echo $$(($$(nproc) + 1)))) --keep-going --output-sync=line
 scenario/%:  # scenario/NAME, or scenario/NAME/HOST
 	@echo "scenario $(subst /, on ,$*): started, its whole output goes to build/logs/$(firstword $(subst /, ,$*)).log"

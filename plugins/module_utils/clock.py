@@ -22,13 +22,13 @@ TOLERANCE_SECONDS = 60
 
 def release_dates(patterns: Iterable[str] = LISTS) -> list[tuple[float, str]]:
     """The date that each repository gave to its list, with the file's path."""
-    found: list[tuple[float, str]] = []
+    dates: list[tuple[float, str]] = []
     for path in (path for pattern in patterns for path in glob.glob(pattern)):
         with open(path, encoding="utf-8", errors="replace") as stream:
             date = re.search(r"^Date: (.+)$", stream.read(20000), re.MULTILINE)
         if date and (parsed := email.utils.parsedate_tz(date[1])):
-            found.append((email.utils.mktime_tz(parsed), path))
-    return found
+            dates.append((email.utils.mktime_tz(parsed), path))
+    return dates
 
 
 def newest(paths: Iterable[str] = WRITTEN, patterns: Iterable[str] = LISTS) -> Optional[tuple[float, str]]:

@@ -59,16 +59,16 @@ def _needed_by(names: Iterable[str], packages: Mapping[str, Package], preferred:
     for name, package in packages.items():
         for provided in (name, *package.provides):
             providers.setdefault(provided, set()).add(name)
-    found, rest = set(), list(names)
+    needed, rest = set(), list(names)
     while rest:
         name = rest.pop()
-        if name in found:
+        if name in needed:
             continue
-        found.add(name)
+        needed.add(name)
         for group in packages[name].needs:
             satisfied = {provider for one in group for provider in providers.get(one, ())}
             rest += [] if satisfied & preferred else satisfied
-    return found
+    return needed
 
 
 def removable(asked: Iterable[str], packages: Mapping[str, Package], before: Iterable[str], automatic: Iterable[str]) -> set[str]:
@@ -83,12 +83,12 @@ def removable(asked: Iterable[str], packages: Mapping[str, Package], before: Ite
 
 def users_of(package: str, is_ours: Callable[[str], bool]) -> list[str]:
     """Files of others that use a package."""
-    found = []
+    paths = []
     for top in USED_IN.get(package, ()):
         for folder, folders, files in os.walk(top):
-            found += [path for name in [*files, *(one for one in folders if os.path.islink(os.path.join(folder, one)))]
+            paths += [path for name in [*files, *(one for one in folders if os.path.islink(os.path.join(folder, one)))]
                       if not is_ours(path := os.path.join(folder, name))]
-    return sorted(found)
+    return sorted(paths)
 
 
 def prune(path: str) -> bool:

@@ -105,14 +105,21 @@ def settle(root: Path, wanted: Mapping[str, Any], own: str, predict: bool,
     return done, refused
 
 
-def mount_options(table: str, where: str) -> set[str]:
-    """The options of the topmost mount of a path, of the mount and of its file system."""
-    options: set[str] = set()
+def topmost_mount(table: str, where: str) -> Optional[tuple[list[str], list[str]]]:
+    """The options of the topmost mount of a path, and those of its file system; None where nothing is mounted."""
+    options = None
     for line in table.splitlines():
         before, _unused, after = line.partition(" - ")
         fields = before.split()
         if len(fields) > 5 and fields[4] == where:
-            options = set(fields[5].split(",")) | set(after.split()[2].split(","))
+            options = fields[5].split(","), after.split()[2].split(",")
+    return options
+
+
+def mount_options(table: str, where: str) -> set[str]:
+    """All options of the topmost mount of a path."""
+    own, of_file_system = topmost_mount(table, where) or ([], [])
+    options = {*own, *of_file_system}
     return {f"hidepid={HIDEPID.get(option[8:], option[8:])}" if option.startswith("hidepid=") else option for option in options}
 
 

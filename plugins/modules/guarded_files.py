@@ -339,7 +339,7 @@ def confirm(module: AnsibleModule) -> None:
     waiting, session = rollback_timer.armed(), ssh_access.own_session(os.getppid())
     if module.params["local_run"]:
         if waiting and not ssh_access.login_since(waiting["since"]):
-            module.fail_json(msg="nobody has logged in over SSH since the change")
+            module.fail_json(msg="there was no login over SSH since the change")
     elif waiting and session and (session.address, session.client_port) == (waiting["address"], waiting["port"]):
         module.fail_json(msg="this is the connection of the change; a new one is needed")
     if not rollback_timer.confirm(module.params["token"]):

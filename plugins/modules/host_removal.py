@@ -337,15 +337,15 @@ class Removal:
 
     def changed_units(self, paths: list[str]) -> list[tuple[str, str]]:
         """Units of others that read what was restored, and the command that makes them read it."""
-        found = {}
+        commands = {}
         for path in paths:
             unit = os.path.basename(os.path.dirname(path)).removesuffix(".d")
             if os.path.dirname(os.path.dirname(path)) == layout.UNITS and path.count(".d/") and "@" not in unit:
-                found[unit] = "restart"
+                commands[unit] = "restart"
             for folder, (name, verb) in host_removal.READ_BY.items():
                 if path.startswith(folder):
-                    found.setdefault(name, verb)
-        return sorted(found.items())
+                    commands.setdefault(name, verb)
+        return sorted(commands.items())
 
     def restore_units(self, paths: list[str]) -> None:
         """Stop our units, and give those of others what they had."""

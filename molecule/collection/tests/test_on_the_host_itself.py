@@ -39,7 +39,7 @@ def here(controller: Any, servers: dict[str, Any]) -> Any:
 
 
 @pytest.fixture
-def visitor(servers: dict[str, Any]) -> Iterator[Any]:
+def login(servers: dict[str, Any]) -> Iterator[Any]:
     """Logs in again and again over new connections once it is started."""
     target, over = servers["debian13"].target, threading.Event()
     words = ["ssh", "-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "BatchMode=yes", *target.ssh_args.split(), "-i", target.key,
@@ -86,8 +86,8 @@ def test_without_a_login_the_old_state_is_back(here: Any) -> None:
     assert here(SSH_STATE).stdout == before
 
 
-def test_a_login_confirms_the_change(here: Any, visitor: threading.Thread) -> None:
-    visitor.start()
+def test_a_login_confirms_the_change(here: Any, login: threading.Thread) -> None:
+    login.start()
     done = here(f"{HOST} --tags host_access -e host_access_local_run=wait")
     assert done.rc == 0, done.stdout[-3000:]
     assert here("systemctl is-active host-access-firewall").stdout.strip() == "active"

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Optional
 
-from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils import fs, host_settings
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import State, read_state
 
 # Directories of this collection. One that is there before the first change is never removed as a whole.
@@ -51,15 +51,9 @@ def account_names() -> list[str]:
 
 
 def mount_options(table: str, where: str) -> Optional[str]:
-    """The options of the topmost mount of a path, of the mount and of its file system; None where nothing is mounted."""
-    found = None
-    for line in table.splitlines():
-        before, _unused, after = line.partition(" - ")
-        fields = before.split()
-        if len(fields) > 5 and fields[4] == where:
-            own = fields[5].split(",")
-            found = ",".join(own + [option for option in after.split()[2].split(",") if option.startswith(("hidepid=", "gid="))])
-    return found
+    """The options of the topmost mount of a path that a remount can set; None where nothing is mounted."""
+    mount = host_settings.topmost_mount(table, where)
+    return mount and ",".join([*mount[0], *(option for option in mount[1] if option.startswith(("hidepid=", "gid=")))])
 
 
 def mounts() -> dict[str, Optional[str]]:
@@ -104,11 +98,11 @@ class Former:
             if records != before:
                 fs.write_json(os.path.join(self.folder, f"{name}.json"), records)
 
-    def add(self, name: str, found: dict[str, Any]) -> None:
+    def add(self, name: str, states: dict[str, Any]) -> None:
         """Record what is not recorded yet."""
-        if found.keys() - self.read(name).keys():
+        if states.keys() - self.read(name).keys():
             with self.edit(name) as records:
-                for key, value in found.items():
+                for key, value in states.items():
                     records.setdefault(key, value)
 
     def _copy(self, path: str) -> str:

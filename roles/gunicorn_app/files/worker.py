@@ -232,7 +232,7 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
                     connection = self.accept(number) if number in self.listeners else self.idle.pop(number, None)
                     if connection:
                         self.handle(connection)
-            except BaseException:  # noqa: BLE001 - a thread that ends serves nobody any more
+            except BaseException:  # noqa: BLE001 - a thread that ends serves no further request
                 self.log.exception("Error in a thread of the worker")
                 time.sleep(0.1)
             finally:

@@ -108,13 +108,6 @@ def test_no_task_ignores_errors():
                 assert "ignore_errors" not in path.read_text(), path.name
 
 
-def test_the_example_inventory_is_short_and_explained():
-    lines = (support.ROOT / "inventory.example").read_text().splitlines()
-    assert len(lines) <= 25
-    for line in lines[5:]:
-        assert "#" in line, line
-
-
 def test_a_unit_that_runs_to_its_end_has_a_limit():
     # systemd's default limit for these is infinity, and the starting process waits.
     for path in support.ROOT.glob("roles/*/templates/*.service.j2"):

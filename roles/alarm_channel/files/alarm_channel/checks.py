@@ -112,10 +112,10 @@ def look_at_sandboxes(config: dict, state: dict, measured: list) -> Iterator[tup
             continue
         texts = logged(app, unit["Id"])
         places = dict.fromkeys(writes.folder_of(entry) for text in texts for entry in writes.written(text))
-        found = [f"it writes to {', '.join(places)} below its release; add this to shared in its entry"] if places else []
-        found += symptoms.advice(texts)
-        if found:
-            yield f"sandbox/{app}", "warning", f"{app}: its sandbox or its limits denied: {'; '.join(found)}"
+        advice = [f"it writes to {', '.join(places)} below its release; add this to shared in its entry"] if places else []
+        advice += symptoms.advice(texts)
+        if advice:
+            yield f"sandbox/{app}", "warning", f"{app}: its sandbox or its limits denied: {'; '.join(advice)}"
 
 
 def moment(value: object) -> float:
@@ -176,11 +176,11 @@ def look_at_reports(config: dict, state: dict, measured: list) -> Iterator[tuple
     """What browsers report that a Content-Security-Policy blocked."""
     for app in config["sites"]:
         entries = lines_since(ACCESS_LOGS / app, time.time() - RECENT_MINUTES * 60, "csp.log")
-        found = Counter(violation(str(entry.get("report"))) for entry in entries)
-        measured.append(("csp_reports", {"app": app}, found.total()))
-        if found.total() >= REPORTS:
-            yield (f"csp/{app}", "warning", f"{app}: browsers reported {found.total()} violations of the Content-Security-Policy within "
-                   f"{RECENT_MINUTES} minutes: {', '.join(f'{what} ({number})' for what, number in found.most_common(5))}; "
+        violations = Counter(violation(str(entry.get("report"))) for entry in entries)
+        measured.append(("csp_reports", {"app": app}, violations.total()))
+        if violations.total() >= REPORTS:
+            yield (f"csp/{app}", "warning", f"{app}: browsers reported {violations.total()} violations of the Content-Security-Policy within "
+                   f"{RECENT_MINUTES} minutes: {', '.join(f'{what} ({number})' for what, number in violations.most_common(5))}; "
                    f"see: /var/log/nginx/{app}/csp.log")
 
 

@@ -82,6 +82,7 @@ def test_a_secret_is_nowhere_in_the_output_at_any_verbosity(project: Path, check
     leaky = ["sh", "-c", f"cat {project}/out/a {project}/out/b >&2; exit 1"]
     files: list[dict[str, object]] = [{"dest": "a", "template": "secret.j2", "sensitive": True},
                                       {"dest": "b", "content": "{{ demo_secret }}", "sensitive": True}]
+    # `ignore_errors`: the play goes on, so that one run has the output of both failures.
     broken = file_set(project, [{"dest": "c", "template": "broken.j2", "sensitive": True}])
     done = play(project, file_set(project, files), {**file_set(project, [*files, {"dest": "d", "content": "x"}], apply=[leaky]), "ignore_errors": True},
                 {**broken, "ignore_errors": True}, arguments=("--diff", "-vvvv", *check))
@@ -95,6 +96,7 @@ def test_a_secret_is_nowhere_in_the_output_at_any_verbosity(project: Path, check
 
 
 def test_mistakes_and_missing_variables_are_reported_with_the_file(project: Path) -> None:
+    # `ignore_errors`: the play goes on to the second mistake.
     done = play(project, {**file_set(project, [{"dest": "a", "content": "x", "mdoe": "0600"}]), "ignore_errors": True},
                 file_set(project, [{"dest": "b", "template": "none.j2"}]))
     text = done.stdout + done.stderr

@@ -95,7 +95,7 @@ def awaited(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[dict[str, An
 
         def ask(variables: dict[str, Any], phase: str, **more: Any) -> tuple[bool, str]:
             asked.append(phase)
-            return phase == "undo" or asked.count("confirm") > login_after, "nobody has logged in over SSH since the change"
+            return phase == "undo" or asked.count("confirm") > login_after, "there was no login over SSH since the change"
         monkeypatch.setattr(action, "_ask", ask)
         return action._login_awaited(dict(CHANGED), "token", 60, {}), asked
     return run
@@ -108,4 +108,4 @@ def test_on_the_host_itself_a_login_confirms_the_change(awaited: Callable[..., A
 def test_on_the_host_itself_the_old_state_is_back_without_a_login(awaited: Callable[..., Any]) -> None:
     result, asked = awaited(99)
     assert result["failed"] and not result["changed"] and asked == ["confirm"] * 18 + ["undo"]
-    assert "was not confirmed by a login within 36 seconds. The old state is back. Last error: nobody has logged in" in result["msg"]
+    assert "was not confirmed by a login within 36 seconds. The old state is back. Last error: there was no login" in result["msg"]
