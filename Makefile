@@ -12,6 +12,9 @@ LOCK = requirements/controller-$(shell $(PYTHON) -c 'import sys; print("py311" i
 SCENARIOS = default release failures repair removal readme applications collection secrets sessions logs alarms baseline access nginx_site certs attack
 SAMPLE = release/debian13 default failures baseline/debian12
 CHECKS = build/checks$(CORE)
+# One more than there are cores: scenarios and tests also wait.
+JOBS ?= $(shell echo $$(($$(nproc) + 1)))
+PARALLEL = -n $(JOBS) --dist worksteal
 LINK = .ansible/collections/ansible_collections/bulwark/flask
 
 .PHONY: help
@@ -50,20 +53,20 @@ demo-down:  ## Remove the demo
 	@tools/testhosts.py down demo
 
 .PHONY: unit
-unit: setup  ## Unit tests, on every core: a minute, no host
-	@pytest tests/unit -n auto
+unit: setup  ## Unit tests, side by side: a minute, no host
+	@pytest tests/unit $(PARALLEL)
 
 .PHONY: test-role
 test-role: setup  ## Unit tests and contracts of one role: ROLE=nginx_site, half a minute
-	@pytest tests/unit -n auto -k "$(ROLE)"
+	@pytest tests/unit $(PARALLEL) -k "$(ROLE)"
 
 .PHONY: scenario
 scenario: hosts  ## One Molecule scenario: NAME=secrets, on both hosts or on HOST=debian12; 3 to 15 minutes
 	@$(MAKE) --no-print-directory scenario/$(NAME)$(HOST:%=/%)
 
-# Jobs run side by side, one more than there are cores, because a scenario often waits for its hosts. The longest is named
-# first. It has no prerequisite here: make would put it off until the others have started.
-SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(or $(JOBS),$(shell echo $$(($$(nproc) + 1)))) --keep-going --output-sync=line
+# Jobs run side by side. The longest is named first. It has no prerequisite here: make would put it off until the others
+# have started.
+SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(JOBS) --keep-going --output-sync=line
 scenario/%:  # scenario/NAME, or scenario/NAME/HOST
 	@echo "scenario $(subst /, on ,$*): started, its whole output goes to build/logs/$(firstword $(subst /, ,$*)).log"
 	@tools/scenario $(subst /, ,$*)

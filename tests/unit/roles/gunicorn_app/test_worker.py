@@ -328,7 +328,7 @@ def test_restarts_of_workers_lose_no_request(serve: Callable[..., Server]) -> No
     assert server.get("/pid")[1] != pid
 
 
-def test_nobody_waits_for_long_when_there_is_too_much_to_do(serve: Callable[..., Server]) -> None:
+def test_no_request_waits_for_long_when_there_is_too_much_to_do(serve: Callable[..., Server]) -> None:
     server = serve(workers=1, threads=2)
     clients = [Proxy(server, "/slow?0.02", 0, 3) for _unused in range(20)] + [Proxy(server, "/slow?0.2", 0, 3) for _unused in range(2)]
     for client in clients:
