@@ -40,6 +40,7 @@ def site(server: Server) -> Site:
 @pytest.fixture(scope="module")
 def upgraded(server: Server, site: Site) -> Iterator[SteadyClient]:
     """The host after apt's upgrade, before its reboot, and a client that made requests all the time."""
+    server.host.check_output("session-store-cli shop set before-the-upgrade kept")
     server.host.check_output(SOURCES)
     wait_until(lambda: "python/upgrade" in alerts(server), 150, "the alert before the upgrade")
     client = SteadyClient(site)
@@ -111,6 +112,12 @@ def test_one_run_makes_all_environments_again(repaired: Server) -> None:
     assert repaired.host.check_output(TOOLS) == ""
     assert responds(repaired)
     wait_until(lambda: "python/" not in alerts(repaired), 150, "the end of the alerts")
+
+
+def test_sessions_are_kept(repaired: Server) -> None:
+    # Redis 7 wrote them, then Redis 8, and Valkey reads them.
+    assert repaired.host.check_output("session-store-cli shop get before-the-upgrade") == "kept"
+    assert repaired.host.check_output("systemctl show --property=ExecStart --value session-store@shop.service | grep -o 'argv..=valkey-server'")
 
 
 def test_a_second_run_changes_nothing(repaired: Server, playbooks: Playbooks) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 from ansible_collections.bulwark.flask.tests.unit import support
 
@@ -46,6 +49,33 @@ def test_the_program_is_the_distributions() -> None:
         facts = {**support.FACTS, "distribution_major_version": distribution}
         unit = support.render("session_store", "session-store@.service.j2", ansible_facts=facts)
         assert f"ExecStart=@/usr/bin/{name}-check-rdb {name}-server /etc/session-store/session-store.conf --unixsocket" in unit
+
+
+def test_valkey_reads_the_data_of_redis_8(tmp_path: Path) -> None:
+    script = tmp_path / "from-redis"
+    script.write_text(support.render("session_store", "session-store-from-redis.sh.j2"), encoding="utf-8")
+    (tmp_path / "appendonlydir").mkdir()
+    contents = {"dump.rdb": b"REDIS0012data\n\0\xff12345678", "appendonlydir/appendonly.aof.2.base.rdb": b"REDIS0012\xff12345678",
+                "appendonlydir/appendonly.aof.1.base.rdb": b"REDIS0011\xff12345678"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    for _unused in range(2):
+        subprocess.run(["sh", str(script), str(tmp_path)], check=True)
+    after = {name: (tmp_path / name).read_bytes() for name in contents}
+    assert after == {"dump.rdb": b"REDIS0011data\n\0\xff" + bytes(8), "appendonlydir/appendonly.aof.2.base.rdb": b"REDIS0011\xff" + bytes(8),
+                     "appendonlydir/appendonly.aof.1.base.rdb": b"REDIS0011\xff12345678"}
+    assert len(list((tmp_path / "appendonlydir").iterdir())) == 2
+    (tmp_path / "none").mkdir()
+    subprocess.run(["sh", str(script), str(tmp_path / "none")], check=True)
+
+
+def test_only_the_unit_of_valkey_converts() -> None:
+    for distribution, expected in (("13", True), ("12", False)):
+        facts = {**support.FACTS, "distribution_major_version": distribution}
+        unit = support.render("session_store", "session-store@.service.j2", ansible_facts=facts)
+        assert ("ExecStartPre=/usr/local/sbin/session-store-from-redis /var/lib/session-stores/%i" in unit.splitlines()) == expected
+        files = support.role_vars("session_store", ansible_facts=facts)["__session_store_files"]
+        assert ("/usr/local/sbin/session-store-from-redis" in [file["dest"] for file in files]) == expected
 
 
 def test_there_is_no_password_and_no_command_beyond_the_applications_data() -> None:
