@@ -96,7 +96,7 @@ applications: hosts  ## Own and public applications, deployed with few lines and
 	@tools/scenario applications debian13
 	@molecule/applications/tools/public.py $(or $(LIST),molecule/applications/tools/public.yml)
 	@tools/testhosts.py down public
-	@cat build/applications.md build/public.md
+	@cat build/applications.md build/public/$(basename $(notdir $(or $(LIST),public.yml))).md
 
 .PHONY: bench
 bench: hosts  ## What a host serves beside a common stack; a first and a no-op run; releases under load

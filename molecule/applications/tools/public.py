@@ -5,7 +5,8 @@
 
 The first run has the entries of the list. Where it refuses one, the second run has the lines too that the refusal printed,
 and nothing else. Relative paths of sources are below build/repositories, which holds copies of public repositories. The host and its
-state are in build/molecule/public; `tools/testhosts.py down public` removes them.
+state are in build/molecule/public; `tools/testhosts.py down public` removes them. The results are written after each application, to
+build/public/LIST.json and LIST.md; with names, those of the other applications are kept.
 
 A list is a mapping of names to
 
@@ -20,8 +21,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[3]
 SET, HOST = "public", "debian13"
 STATE = ROOT / "build" / "molecule" / SET
+RESULTS = ROOT / "build" / "public"
 os.environ["MOLECULE_SCENARIO_NAME"] = SET
 sys.path.insert(0, str(ROOT / "tools"))
 from auditor import Auditor  # noqa: E402  # it needs the name of the set
@@ -40,6 +43,8 @@ KEYS = ("app_release", "app_secrets", "body_max_mb", "config", "env", "files", "
 LINE = re.compile(rf"(?:^|[\s`])((?:{'|'.join(KEYS)}): .*?|(?:{'|'.join(KEYS)}):(?:\s*#.*)?)$")
 FATAL = re.compile(r"^fatal: \[[^]]*\]: FAILED! => (\{.*\})$", re.MULTILINE)
 WIDTH = 120
+# Applications of one run of the playbook, and the lines that are few.
+TOGETHER, FEW = 5, 12
 REFUSED = re.compile(r"a status of (?:403|413|421|5\d\d)")
 ALL_FAILED = re.compile(r"Failed: ([\w, -]+);")
 
@@ -94,16 +99,19 @@ def deploy(entries: dict[str, Any], log: str) -> dict[str, str]:
                    "ANSIBLE_CALLBACK_RESULT_FORMAT": "json", "ANSIBLE_CALLBACK_FORMAT_PRETTY": "false"}
     done = subprocess.run(["ansible-playbook", f"--inventory={ROOT}/molecule/inventory", f"--inventory={inventory}", f"--limit={HOST}",
                            f"{ROOT}/playbooks/site.yml"], capture_output=True, text=True, check=False, env=environment)
-    (STATE / log).write_text(done.stdout + done.stderr, encoding="utf-8")
+    (RESULTS / log).write_text(done.stdout + done.stderr, encoding="utf-8")
     failed: dict[str, str] = {}
     for message in (json.loads(text).get("msg", text) for text in FATAL.findall(done.stdout)):
         listed = ALL_FAILED.match(message)
         # One whose message does not name it failed before its release was built.
-        failed |= {name: "see the log" for name in (listed[1].split(", ") if listed else []) if name not in failed}
+        failed |= {name: f"see {log}" for name in (listed[1].split(", ") if listed else []) if name not in failed}
         if message.partition(":")[0] in entries:
             failed[message.partition(":")[0]] = message
     if done.returncode and not failed:
-        sys.exit(f"The run failed; see {STATE / log}:\n{done.stdout[-3000:]}")
+        # The inputs of an entry are wrong, and none was deployed.
+        if len(entries) == 1:
+            return dict.fromkeys(entries, done.stdout[-3000:])
+        return {name: message for name, one in entries.items() for message in deploy({name: one}, f"{name}-{log}").values()}
     return failed
 
 
@@ -120,42 +128,98 @@ def own_errors(console: list[str], host: str) -> list[str]:
     return [line for line in console if "Content Security Policy" in line or f"https://{host}" in line and REFUSED.search(line)]
 
 
+@dataclass
+class Candidate:
+    """One application of the list."""
+
+    name: str
+    entry: dict[str, Any]
+    steps: list[dict[str, Any]]
+    runs: int = 0
+    first: str = ""  # what the first run said, where it refused the entry
+    printed: dict[str, Any] = field(default_factory=dict)  # the lines of an entry in it
+
+    def refused(self, message: str) -> bool:
+        """Whether a further run is due, with the lines of a first refusal."""
+        self.runs += 1
+        if not message or self.runs > 1:
+            return False
+        self.first, self.printed = message, printed_lines(message)
+        self.entry = merged(self.entry, self.printed)
+        return True
+
+    def result(self, refusal: str) -> dict[str, Any]:
+        """What was measured, after the last run; an application that is live is used now."""
+        used: dict[str, Any] = {"failed": "", "console": []} if refusal else browse(self.name, self.entry, self.steps)
+        waivers = self.entry.get("app_release", {}).get("policy", {}).get("waivers", [])
+        return {"first": self.first, "printed": self.printed, "second": refusal, "entry": self.entry, **used, "runs": self.runs,
+                "lines": lines_of(self.entry), "waived": len(waivers), "errors": own_errors(used["console"], self.entry["domains"][0])}
+
+
+class Results:
+    """What was measured of each application, in a file and as a table; both are complete after every application."""
+
+    def __init__(self, names: Iterable[str], path: Path) -> None:
+        self.names, self.path = list(names), path
+        self.of: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def put(self, name: str, result: dict[str, Any]) -> None:
+        """Record one application."""
+        self.of[name] = result
+        self.path.write_text(json.dumps(self.of, indent=2), encoding="utf-8")
+        self.path.with_suffix(".md").write_text(self.table(), encoding="utf-8")
+        print(f"{name}: {result['second'] or result['failed'] or 'works'}"[:WIDTH], flush=True)
+
+    def table(self) -> str:
+        """A row for each application of the list that was measured, and the totals."""
+        rows = ["| application | runs | lines | waived | live | in the browser | console |", "|---|---|---|---|---|---|---|"]
+        measured = {name: self.of[name] for name in self.names if name in self.of}
+        for name, one in measured.items():
+            live = not one["second"]
+            rows.append(f"| {name} | {one['runs']} | {one['lines']} | {one['waived']} | {'yes' if live else 'no'} | "
+                        f"{(one['failed'] or 'works') if live else ''} | {len(one['errors'])} |")
+        used = [one for one in measured.values() if not one["second"] and not one["failed"] and not one["errors"]]
+        few = [one for one in used if one["lines"] <= FEW]
+        return "\n".join(rows) + (f"\n\nOf {len(measured)}, {len(used)} are live and work in a browser; {len(few)} of them within {FEW} lines, and "
+                                  f"{sum(not one['waived'] for one in few)} of these without a waiver.\n")
+
+
+def candidates(path: Path, names: Iterable[str]) -> Iterator[Candidate]:
+    """The applications of a list, or those of the names."""
+    for name, one in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        if names and name not in names:
+            continue
+        entry = {"domains": [f"{name}.{HOST}.example.test"], **one["entry"]}
+        if "path" in entry["source"]:
+            entry["source"]["path"] = str(ROOT / "build" / "repositories" / entry["source"]["path"])
+        yield Candidate(name, entry, one.get("steps", [{"tour": 8}]))
+
+
 def main() -> None:
     """Entry point."""
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     path = Path(sys.argv[1])
-    listed = {name: one for name, one in yaml.safe_load(path.read_text(encoding="utf-8")).items() if not sys.argv[2:] or name in sys.argv[2:]}
-    entries: dict[str, Any] = {}
-    for name, one in listed.items():
-        entries[name] = {"domains": [f"{name}.{HOST}.example.test"], **one["entry"]}
-        if "path" in entries[name]["source"]:
-            entries[name]["source"]["path"] = str(ROOT / "build" / "repositories" / entries[name]["source"]["path"])
+    waiting = list(candidates(path, sys.argv[2:]))
     Set(SET).up()
     Auditor().browser()
-    first = deploy(entries, "first.log")
-    printed = {name: printed_lines(message) for name, message in first.items()}
-    for name, lines in printed.items():
-        entries[name] = merged(entries[name], lines)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    results = Results(yaml.safe_load(path.read_text(encoding="utf-8")), RESULTS / f"{path.stem}.json")
+    number = 0
+    # One browser, beside the next run of the playbook. A run has a few applications: those that were refused once, and further ones.
     with ThreadPoolExecutor(max_workers=1) as browser:
-        def look(names: Iterable[str]) -> dict[str, Any]:
-            return {name: browser.submit(browse, name, entries[name], listed[name].get("steps", [{"tour": 8}])) for name in names}
-        seen = look(name for name in listed if name not in first)
-        second = deploy({name: entries[name] for name in first}, "second.log") if first else {}
-        seen |= look(name for name in first if name not in second)
-    rows = ["| application | runs | lines | waived | live | in the browser | console |", "|---|---|---|---|---|---|---|"]
-    report = {}
-    for name in listed:
-        entry, waivers = entries[name], entries[name].get("app_release", {}).get("policy", {}).get("waivers", [])
-        used = {} if name in second else seen[name].result()
-        errors = own_errors(used.get("console", []), entry["domains"][0])
-        report[name] = {"first": first.get(name, ""), "printed": printed.get(name), "second": second.get(name, ""), "entry": entry, **used}
-        rows.append(f"| {name} | {1 + (name in first)} | {lines_of(entry)} | {len(waivers)} | "
-                    f"{'no' if name in second else 'yes'} | {'' if name in second else used['failed'] or 'works'} | {len(errors)} |")
-    (STATE / "report.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
-    table = "\n".join(rows) + "\n"
-    (ROOT / "build" / "public.md").write_text(table, encoding="utf-8")
-    print(table)
+        used = []
+        while waiting:
+            number += 1
+            together, waiting = waiting[:TOGETHER], waiting[TOGETHER:]
+            failed = deploy({one.name: one.entry for one in together}, f"{path.stem}-{number}.log")
+            again = [one for one in together if one.refused(failed.get(one.name, ""))]
+            used += [browser.submit(lambda one, message: results.put(one.name, one.result(message)), one, failed.get(one.name, ""))
+                     for one in together if one not in again]
+            waiting = again + waiting
+    for one in used:
+        one.result()
+    print(results.table())
 
 
 if __name__ == "__main__":
