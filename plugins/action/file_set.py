@@ -17,6 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible.template import generate_ansible_template_vars, trust_as_template
 
 COMMANDS = ("validate", "apply")
+PURGE = ("path", "patterns", "remove_empty")
 OPTIONS = ("files", "purge", *COMMANDS, "state_dir")
 SOURCES = ("template", "content", "link", "state")
 ALWAYS = ("dest", "owner", "group", "sensitive")
@@ -99,11 +100,11 @@ def _set_problems(entries: list[dict[str, Any]]) -> list[str]:
 def _purge_problems(rule: Any) -> list[str]:
     if not isinstance(rule, dict):
         return ["must be a mapping of path and patterns"]
-    problems = [f"unknown key {key}{_nearest(key, ('path', 'patterns'))}" for key in rule if key not in ("path", "patterns")]
+    problems = [f"unknown key {key}{_nearest(key, PURGE)}" for key in rule if key not in PURGE]
     if not _absolute(rule.get("path")) or rule["path"] == "/":
         problems.append("path must be an absolute path")
     patterns = rule.get("patterns")
-    if not isinstance(patterns, list) or not patterns or not all(isinstance(p, str) and p and "/" not in p for p in patterns):
+    if not isinstance(patterns, list) or not (patterns or rule.get("remove_empty")) or not all(isinstance(p, str) and p and "/" not in p for p in patterns):
         problems.append('patterns must be a list of patterns for names, such as ["*.conf"]')
     return problems
 

@@ -86,8 +86,16 @@ options:
         type: str
         required: true
       patterns:
-        description: Shell patterns for names. A hidden file is matched only by a pattern that begins with a dot.
+        description:
+          - Shell patterns for names. A hidden file is matched only by a pattern that begins with a dot. Empty only with
+            O(purge[].remove_empty).
         type: list
         elements: str
         required: true
+      remove_empty:
+        description:
+          - Removes the directory too, when O(files) has neither it nor anything in it, and nothing is left in it. Name a
+            directory before the one that contains it.
+        type: bool
+        default: false
 """

@@ -68,8 +68,9 @@ def before(servers: list[Server]) -> dict[str, Any]:
     return {server.name: server.ask(STATE) for server in servers}
 
 
-# What stays because a package stays, which may be in use by then.
-OF_PACKAGES = re.compile(r".*/(audit-rules|auditd)\.service: |units: (audit-rules|auditd)\.service: ")
+# What stays because a package stays, which may be in use by then; and what Python compiles.
+OF_PACKAGES = re.compile(r".*/(audit-rules|auditd)\.service: |units: (audit-rules|auditd)\.service: |paths: /etc/logrotate\.d/rsyslog: |"
+                         r"paths: /etc/nginx/modules-enabled/50-mod-http-brotli-\w+\.conf: |paths: .*/__pycache__/")
 
 
 def differences(was: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -121,7 +121,10 @@ def _real(path: str) -> str:
 
 
 def unmanaged_files(purge: list[dict[str, Any]], entries: list[Entry]) -> list[Entry]:
-    """Files and links in the folders of `purge` that match and are not in the set; hidden ones only by a hidden pattern."""
+    """Files and links in the folders of `purge` that match and are not in the set; hidden ones only by a hidden pattern.
+
+    Then the folder itself where the rule has `remove_empty`, the set has nothing in it, and nothing else is left.
+    """
     kept = {_real(path) for e in entries for path in (e.dest, e.dest + ".orig")}
     paths: list[str] = []
     for rule in purge:
@@ -131,6 +134,11 @@ def unmanaged_files(purge: list[dict[str, Any]], entries: list[Entry]) -> list[E
             matches = any(fnmatch.fnmatch(name, p) and p.startswith(".") == name.startswith(".") for p in rule["patterns"])
             if matches and kind_of(path) in ("file", "link") and _real(path) not in kept and path not in paths:
                 paths.append(path)
+        used = any(entry.kind != "absent" and (entry.dest + "/").startswith(folder.rstrip("/") + "/") for entry in entries)
+        if rule.get("remove_empty") and not used and kind_of(folder) == "directory":
+            gone = {*paths, *(entry.dest for entry in entries if entry.kind == "absent")}
+            if all(os.path.join(folder, name) in gone for name in os.listdir(folder)):
+                paths.append(folder)
     return [Entry(path, "absent", purged=True) for path in paths]
 
 

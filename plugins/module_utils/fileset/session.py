@@ -46,6 +46,7 @@ SPEC: dict[str, Any] = {
     "purge": {"type": "list", "elements": "dict", "default": [], "options": {
         "path": {"type": "str", "required": True},
         "patterns": {"type": "list", "elements": "str", "required": True},
+        "remove_empty": {"type": "bool", "default": False},
     }},
     "validate": COMMANDS,
     "apply": COMMANDS,

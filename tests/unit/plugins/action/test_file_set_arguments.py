@@ -67,6 +67,7 @@ def test_a_bad_entry_is_refused(entry: Any, problem: str) -> None:
     ({"apply": [[True]]}, "apply, command 1: must be a list of arguments"),
     ({"purge": [{"path": "etc", "patterns": ["*"]}]}, "path must be an absolute path"),
     ({"purge": [{"path": "/etc", "patterns": "*"}]}, "patterns must be a list"),
+    ({"purge": [{"path": "/etc", "patterns": []}]}, "patterns must be a list"),
     ({"purge": [{"path": "/etc", "patterns": ["a/*"]}]}, "patterns must be a list"),
     ({"purge": [{"path": "/etc", "patterns": ["*"], "pattern": 1}]}, "unknown key pattern (did you mean patterns?)"),
     ({"state_dir": "var"}, "state_dir must be an absolute path"),

@@ -199,6 +199,34 @@ def test_purge_removes_only_matching_files_outside_of_the_set(etc: Path, write: 
     assert {os.path.basename(path) for path in result["changed_files"]} >= {"stray.conf", "link.conf"}
 
 
+def test_purge_removes_a_directory_that_is_empty_and_no_longer_in_the_set(etc: Path, write: Write) -> None:
+    folder = etc / "users" / "shop"
+    rules = [{"path": str(path), "patterns": patterns, "remove_empty": True} for path, patterns in ((folder, ["*"]), (folder.parent, []))]
+    files = [{"dest": folder.parent, "state": "directory"}, {"dest": folder, "state": "directory"}, {"dest": folder / "a", "content": ""}]
+    write(files, purge=rules)
+    (folder / ".other").write_text("")
+    assert not write(files, purge=rules)["changed"]
+    # A file of others keeps its directory.
+    write([], purge=rules)
+    assert [path.name for path in folder.iterdir()] == [".other"]
+    (folder / ".other").unlink()
+    assert not write(files[:2], purge=rules)["changed"] and folder.exists()
+    write(files, purge=rules)
+    assert write([], check=True, purge=rules)["changed_files"] == [str(path) for path in (folder / "a", folder, folder.parent)]
+    before = picture(etc)
+    assert write([], purge=rules, validate=[REFUSE])["failed"] and picture(etc) == before
+    write([], purge=rules)
+    assert not folder.parent.exists()
+    assert not write([], purge=rules)["changed"]
+
+
+def test_an_entry_that_is_absent_empties_a_directory(etc: Path, write: Write) -> None:
+    rules = [{"path": str(etc / "d"), "patterns": [], "remove_empty": True}]
+    write([{"dest": etc / "d", "state": "directory"}, {"dest": etc / "d" / "a", "content": ""}])
+    write([{"dest": etc / "d" / "a", "state": "absent"}], purge=rules)
+    assert not (etc / "d").exists()
+
+
 def test_purge_recognises_its_files_below_a_linked_directory(etc: Path, write: Write) -> None:
     (etc / "real").mkdir()
     (etc / "alias").symlink_to("real")
