@@ -209,6 +209,21 @@ def test_a_store_whose_socket_was_deleted_is_repaired_by_a_run(browser: Browser,
     assert play(server) == 0
 
 
+def test_a_store_whose_data_was_deleted_is_repaired_by_a_run(browser: Browser, play: Callable[..., int]) -> None:
+    server, name = browser.site.server, browser.site.name
+    server.host.check_output("rm -r /var/lib/session-stores/%s", name)
+    assert play(server) == 1
+    # A store that cannot save stops at once.
+    assert "timed out. Killing" not in server.host.check_output("journalctl --unit=session-store@%s", name)
+    wait_until(lambda: responds(browser.site))
+    # It saves again.
+    browser.choose()
+    server.host.check_output("systemctl restart session-store@%s", name)
+    wait_until(lambda: responds(browser.site))
+    assert browser.cart == "full"
+    assert play(server) == 0
+
+
 @pytest.mark.parametrize("kind", ["unread", "large"])
 def test_an_application_that_attacks_its_store_harms_no_other(browser: Browser, kind: str) -> None:
     neighbours = [Browser(site) for site in others(browser.site)]

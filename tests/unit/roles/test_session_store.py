@@ -90,7 +90,8 @@ def test_the_applications_that_ask_for_it_get_a_store() -> None:
     found = support.role_vars("session_store", flask_apps=apps)
     assert found["session_store_apps"] == ["shop"]
     assert found["__session_store_units"] == {
-        "session-store@shop.service": {"restart_on": ["/etc/session-store/session-store.conf"], "paths": ["/run/session-stores/shop/session-store.sock"]}}
+        "session-store@shop.service": {"restart_on": ["/etc/session-store/session-store.conf"],
+                                       "paths": ["/run/session-stores/shop/session-store.sock", "/var/lib/session-stores/shop"]}}
     everywhere = support.role_vars("session_store", flask_apps=apps, flask_app_defaults={"session_store": True})
     assert everywhere["session_store_apps"] == ["shop", "blog"]
     assert support.role_vars("session_store")["session_store_apps"] == []
