@@ -105,7 +105,7 @@ bench: hosts  ## What a host serves beside a common stack; a first and a no-op r
 	@PYTHONPATH=tests:molecule/release/tests tools/bench_release.py
 
 .PHONY: faults
-faults: hosts  ## Break a host, one fault at a time, and run the playbook: a table of what is served and repaired (FAULT=PART: some)
+faults: hosts  ## Break a host, one fault at a time, and run the playbook: a table of what is served and repaired (FAULT='disabled|masked': some)
 	@PYTHONPATH=tests:molecule/repair/tests tools/faults.py $(FAULT)
 
 .PHONY: bench-quick

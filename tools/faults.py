@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Break a host that serves an application, one fault at a time, and run the playbook: what is served meanwhile, and what comes back.
 
-    make faults [FAULT=PART]      the faults whose names have this part, or all; the table is build/faults.md too
+    make faults [FAULT=PATTERN]      the faults whose names match, or all; the table is build/faults.md too
 
 Each fault is caused on the host under a steady load of requests. Then site.yml runs twice. The first run must repair the host, the
 second must change nothing, and neither may cost a request of a site that is served. A fault of others, such as a broken file in
@@ -64,7 +64,7 @@ FAULTS = [
     Fault("environment deleted", "rm /etc/flask-secrets/demo.env"),
     Fault("units deleted", "rm /etc/systemd/system/gunicorn-demo@.* && systemctl daemon-reload"),
     Fault("records deleted", "rm -r /var/lib/file_set"),
-    Fault("data of the session store deleted", "rm -rf /var/lib/session-store"),
+    Fault("data of the session store deleted", "rm -r /var/lib/session-stores"),
     # --- stopped
     Fault("nginx stopped and masked", "systemctl mask --now nginx"),
     Fault("application stopped", f"systemctl stop gunicorn-demo@{UNIT}.socket gunicorn-demo@{UNIT}.service"),
@@ -84,7 +84,8 @@ FAULTS = [
           "rm /etc/nginx/conf.d/zz-other.conf", "zz-other.conf"),
     Fault("port taken while nginx is stopped", "systemctl stop nginx && systemd-run -q --unit=other-web python3 -m http.server 443",
           "systemctl stop other-web", "443"),
-    Fault("resolver unreachable", "cp /etc/resolv.conf /root/resolv && echo 'nameserver 192.0.2.1' > /etc/resolv.conf", "cat /root/resolv > /etc/resolv.conf"),
+    Fault("resolver unreachable", "rm -r /opt/certbot && cp /etc/resolv.conf /root/resolv && echo 'nameserver 192.0.2.1' > /etc/resolv.conf",
+          "cat /root/resolv > /etc/resolv.conf", "certbot"),
     # --- packages
     Fault("apt locked for 20 seconds", "systemd-run -q flock --exclusive /var/lib/dpkg/lock-frontend sleep 20 && rm -r /opt/certbot"),
     Fault("dpkg interrupted", "sed -i '/^Package: logrotate$/,/^$/s/^Status: .*/Status: install ok unpacked/' /var/lib/dpkg/status"),
@@ -171,13 +172,13 @@ class Faults:
         load = Load(self.site)
         with load.running():
             begin = time.monotonic()
-            self.host.run(fault.cause)
+            self.host.check_output(fault.cause)
             time.sleep(WATCHED_SECONDS)
             run_began = time.monotonic()
             first = self.playbooks.run("site")
             repaired = first.rc == 0
             if fault.undo:
-                self.host.run(fault.undo)
+                self.host.check_output(fault.undo)
                 repaired = self.playbooks.run("site").rc == 0
             time.sleep(1)
             end = time.monotonic()
@@ -185,7 +186,7 @@ class Faults:
         alone, during = load.between(begin, run_began), load.between(run_began, end)
         # A site that the fault took down is back with its first response; what fails after it is lost.
         lost = during[during.index(True):].count(False) if True in during else len(during)
-        errors = re.findall(r"^\s+msg: (.+(?:\n {6,}.+)*)", first.output.partition("fatal: ")[2], re.MULTILINE) if first.rc else []
+        errors = re.findall(r"^\s+msg: (?:\|-\n)?(.+(?:\n {6,}.+)*)", first.output.partition("fatal: ")[2], re.MULTILINE) if first.rc else []
         return Result(fault, f"{sum(alone)}/{len(alone)}", lost, repaired, sum(again.count("changed").values()), self.different(before),
                       " ".join(" ".join(errors[:1]).split()))
 
@@ -212,21 +213,27 @@ def run(wanted: str) -> list[Result]:
         faults.playbooks.good("site")
     before = faults.state()
     for fault in FAULTS:
-        if wanted in fault.name:
+        if re.search(wanted, fault.name):
+            faults.playbooks.printed.clear()
             results.append(faults.of(fault, before))
             print(table(results[-1:]).splitlines()[-1], flush=True)
+            # Whoever ends a run of an hour early has the rows so far.
+            (ROOT / "build" / "faults.md").write_text(table(results), encoding="utf-8")
+            with (ROOT / "build" / "logs" / "faults.log").open("a", encoding="utf-8") as log:
+                log.write(f"==== {fault.name}\n{results[-1].left}\n" + "\n".join(faults.playbooks.printed))
     return results
 
 
 def main(wanted: str = "") -> None:
     """Bring the host up, cause the faults, print what was missed."""
+    (ROOT / "build" / "logs").mkdir(parents=True, exist_ok=True)
+    (ROOT / "build" / "logs" / "faults.log").unlink(missing_ok=True)
     tool("testhosts.py", "up", "bench")
     try:
         tool("demo.py", "inventory", "bench")
         results = run(wanted)
     finally:
         tool("testhosts.py", "down", "bench")
-    (ROOT / "build" / "faults.md").write_text(table(results), encoding="utf-8")
     missed = [result.fault.name for result in results if not result.good]
     print(f"{len(results)} faults; missed: {', '.join(missed) or 'none'}. The table: build/faults.md")
     sys.exit(bool(missed))
