@@ -279,7 +279,9 @@ class Activation:
             return False
         folder, began, log = self.releases.folder / release, time.time(), ""
         try:
-            report = Pages(self._health_check(instance).fetch(10, LONGEST_PAGE), self.options.domains[0]).look(folder / "src", self._template_folders(folder))
+            check = self._health_check(instance)
+            report = Pages(check.fetch(10, LONGEST_PAGE), self.options.domains[0]).look(folder / "src", self._template_folders(folder))
+            report.methods = check.methods(10)
             fs.write_json(folder / PAGES, report.as_dict(), gid=self.gid, mode=0o640)
             log = self._application_log(instance, began) if any(status >= 500 for _unused, status in report.pages) else ""
             self.page_lines = [*report.lines(), *self.advice(log).splitlines()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -27,8 +28,8 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def get(path: str, url_path: str, host: str, timeout: float, longest: int = 2000) -> tuple[int, dict[str, str], str]:
-    """GET `url_path` as the proxy sends it; returns the status, the headers in lower case and the start of the body.
+def get(path: str, url_path: str, host: str, timeout: float, longest: int = 2000, method: str = "GET") -> tuple[int, dict[str, str], str]:
+    """Request `url_path` as the proxy does; returns the status, the headers in lower case and the start of the body.
 
     Raises OSError when nothing responds and http.client.HTTPException when the response is not HTTP.
     """
@@ -36,7 +37,7 @@ def get(path: str, url_path: str, host: str, timeout: float, longest: int = 2000
     try:
         headers = {"Host": host, "X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1",
                    "User-Agent": "bulwark-health", "Connection": "close"}
-        connection.request("GET", url_path, headers=headers)
+        connection.request(method, url_path, headers=headers)
         response = connection.getresponse()
         body = response.read(longest).decode("utf-8", "replace")
         return response.status, {name.lower(): value for name, value in response.getheaders()}, body
@@ -71,6 +72,14 @@ class HealthCheck:
     def fetch(self, seconds: float, longest: int = 2000) -> Fetch:
         """Fetches paths with a time limit each, and a limit on the characters of a body."""
         return lambda path: get(self.socket_path, path, self.options.domains[0], seconds, longest)
+
+    def methods(self, seconds: float) -> list[str]:
+        """The methods that the application says it serves at its front page; empty where it says nothing."""
+        try:
+            headers = get(self.socket_path, "/", self.options.domains[0], seconds, method="OPTIONS")[1]
+        except (OSError, http.client.HTTPException):
+            return []
+        return list(dict.fromkeys(re.findall(r"[A-Z]+", headers.get("allow", ""))))
 
     def wait(self) -> str:
         """Empty when the instance responds as expected in time, otherwise the problem."""

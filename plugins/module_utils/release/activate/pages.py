@@ -20,6 +20,9 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.hea
 
 MOST_PAGES = 20
 HIDDEN = re.compile(r"([^?]*?/\.(?!well-known(?:/|$))[^/?]+)")  # the role nginx_site refuses such paths
+# The role nginx_site refuses other methods, and these two for good.
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+NEVER = ["TRACE", "CONNECT"]
 NO_RESPONSE = 0  # in the place of a status
 MOST_TEMPLATES = 2000
 LARGEST_TEMPLATE = 512 * 1024
@@ -61,6 +64,7 @@ class Report:
     pages: list[tuple[str, int]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     needed: dict[str, list[str]] = field(default_factory=dict)
+    methods: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """As a dict, for the file beside the release and for the playbook."""
@@ -75,6 +79,8 @@ class Report:
             messages.append("Status 400 of the front page can mean that the application does not accept its own domain; Django reads ALLOWED_HOSTS")
         hidden = dict.fromkeys(match[1] for path, _unused in self.pages if (match := HIDDEN.match(path)))
         messages += [f"nginx serves {path} only with nginx_site: {{paths: {{{path}: {{hidden: true}}}}}}" for path in hidden]
+        if refused := [method for method in self.methods if method not in METHODS + NEVER]:
+            messages.append(f"nginx serves {', '.join(refused)} only with nginx_site: {{paths: {{/: {{methods: [{', '.join(METHODS + refused)}]}}}}}}")
         if self.stopped:
             more = f" and {len(self.stopped) - LISTED} more" if len(self.stopped) > LISTED else ""
             written = ", ".join(f"{name}: [{', '.join(quoted(source) for source in sources)}]" for name, sources in self.needed.items())

@@ -33,6 +33,11 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"body of the application")
 
+    def do_OPTIONS(self) -> None:
+        self.send_response(204)
+        self.send_header("Allow", "GET, MKCOL,PROPFIND, GET")
+        self.end_headers()
+
     def address_string(self) -> str:
         return "unix"
 
@@ -82,3 +87,8 @@ def test_a_process_that_has_ended_is_not_waited_for(server: Server, make_options
 def test_a_health_check_without_a_response_is_reported(make_options: Make, tmp_path: Path) -> None:
     found = HealthCheck(make_options(health_timeout_seconds=0.1), str(tmp_path / "none"), lambda: "").wait()
     assert found == "GET / gave no response (FileNotFoundError) for 0.1 s"
+
+
+def test_the_methods_of_an_application_are_those_that_it_names(server: Server, make_options: Make, tmp_path: Path) -> None:
+    assert HealthCheck(make_options(), str(server.server_address), lambda: "").methods(5) == ["GET", "MKCOL", "PROPFIND"]
+    assert HealthCheck(make_options(), str(tmp_path / "missing"), lambda: "").methods(5) == []

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import follow
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.pages import MOST_PAGES, Pages, Report, links
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.pages import METHODS, MOST_PAGES, Pages, Report, links
+from ansible_collections.bulwark.flask.tests.unit.support import ROOT
 
 STRICT = {"default-src": ["'none'"], "script-src": ["'self'"], "style-src": ["'self'"]}
 HTML = {"content-type": "text/html; charset=utf-8"}
@@ -41,6 +43,13 @@ def test_a_hidden_path_that_is_linked_is_told_with_its_setting(tmp_path: Path) -
     site = Site({"/": (302, {"location": "/.web"}, ""), "/.web": (200, HTML, '<a href="/.web/x?y=/.z">a</a><a href="/.well-known/b">b</a>'),
                  "/.web/x?y=/.z": (200, HTML, ""), "/.well-known/b": (200, HTML, "")})
     assert look(site, tmp_path).lines() == ["nginx serves /.web only with nginx_site: {paths: {/.web: {hidden: true}}}"]
+
+
+def test_methods_that_the_site_refuses_are_told_with_their_setting() -> None:
+    line = "nginx serves MKCOL, PROPFIND only with nginx_site: {paths: {/: {methods: [GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, MKCOL, PROPFIND]}}}"
+    assert Report(methods=["GET", "MKCOL", "OPTIONS", "PROPFIND", "TRACE"]).lines() == [line]
+    assert Report(methods=["GET", "HEAD", "OPTIONS"]).lines() == []
+    assert yaml.safe_load((ROOT / "roles/nginx_site/vars/main.yml").read_text())["__nginx_site_methods"] == METHODS
 
 
 def test_a_page_without_a_response_hides_no_conflict(tmp_path: Path) -> None:
