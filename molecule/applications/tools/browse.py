@@ -2,7 +2,7 @@
 
 Input: {"url": "https://shop.example.test", "address": "192.0.2.7", "steps": [step, ...]}. Every name leads to the address. A step is one of
 
-    {"open": "/path"}
+    {"open": "/path", "as": "user:password"}    without a password by default
     {"fill": {"field name": "text or file path", ...}, "form": "CSS selector, form by default"}    fills and submits
     {"click": "CSS selector"}
     {"see": "text of the page"}
@@ -54,7 +54,7 @@ class Browser:
     def step(self, step: dict[str, Any]) -> None:
         """Do one step."""
         if "open" in step:
-            self.driver.get(self.url + step["open"])
+            self.driver.get((self.url.replace("//", f"//{step['as']}@") if "as" in step else self.url) + step["open"])
         elif "fill" in step:
             form = step.get("form", "form")
             for name, text in step["fill"].items():

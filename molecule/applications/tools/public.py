@@ -12,6 +12,7 @@ A list is a mapping of names to
 
     entry    the first entry, without domains
     steps    what to do in the browser, as in browse.py; opens the front page and the pages that it links to by default
+    own_policy    true where the application sends a Content-Security-Policy that blocks parts of its own pages
 """
 
 from __future__ import annotations
@@ -122,10 +123,10 @@ def browse(name: str, entry: dict[str, Any], steps: list[dict[str, Any]]) -> dic
     return json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr[-500:], "console": [], "done": 0}
 
 
-def own_errors(console: list[str], host: str) -> list[str]:
-    """The messages that the deployment can have caused: blocked by a policy, refused or failed on this host. A page that does not exist is
+def own_errors(console: list[str], host: str, own_policy: bool) -> list[str]:
+    """The messages that the deployment can have caused: blocked by its policy, refused or failed on this host. A page that does not exist is
     the application's, and other hosts are out of reach here."""
-    return [line for line in console if "Content Security Policy" in line or f"https://{host}" in line and REFUSED.search(line)]
+    return [line for line in console if "Content Security Policy" in line and not own_policy or f"https://{host}" in line and REFUSED.search(line)]
 
 
 @dataclass
@@ -135,6 +136,7 @@ class Candidate:
     name: str
     entry: dict[str, Any]
     steps: list[dict[str, Any]]
+    own_policy: bool
     runs: int = 0
     first: str = ""  # what the first run said, where it refused the entry
     printed: dict[str, Any] = field(default_factory=dict)  # the lines of an entry in it
@@ -153,7 +155,8 @@ class Candidate:
         used: dict[str, Any] = {"failed": "", "console": []} if refusal else browse(self.name, self.entry, self.steps)
         waivers = self.entry.get("app_release", {}).get("policy", {}).get("waivers", [])
         return {"first": self.first, "printed": self.printed, "second": refusal, "entry": self.entry, **used, "runs": self.runs,
-                "lines": lines_of(self.entry), "waived": len(waivers), "errors": own_errors(used["console"], self.entry["domains"][0])}
+                "lines": lines_of(self.entry), "waived": len(waivers),
+                "errors": own_errors(used["console"], self.entry["domains"][0], self.own_policy)}
 
 
 class Results:
@@ -192,7 +195,7 @@ def candidates(path: Path, names: Iterable[str]) -> Iterator[Candidate]:
         entry = {"domains": [f"{name}.{HOST}.example.test"], **one["entry"]}
         if "path" in entry["source"]:
             entry["source"]["path"] = str(ROOT / "build" / "repositories" / entry["source"]["path"])
-        yield Candidate(name, entry, one.get("steps", [{"tour": 8}]))
+        yield Candidate(name, entry, one.get("steps", [{"tour": 8}]), one.get("own_policy", False))
 
 
 def main() -> None:
