@@ -95,6 +95,21 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
     assert len(remote) // len(servers) <= 15
 
 
+def test_the_source_and_the_packages_are_compiled_to_bytecode(servers: list[Any], live: str) -> None:
+    for site in sites(servers):
+        # Those that Python takes: made from the file as it is.
+        found = site.ask(r'''
+import importlib.util
+def used(path):
+    name = importlib.util.cache_from_source(path)
+    stated = open(name, "rb").read()[8:12] if os.path.exists(name) else b""
+    return int.from_bytes(stated, "little") == int(os.stat(path).st_mtime)
+release = "/srv/shop/current/release"
+print(json.dumps([used(path) for path in glob.glob(release + "/src/shop/*.py") + glob.glob(release + "/venv/lib/python3*/site-packages/gunicorn/*.py")]))
+''')
+        assert len(found) > 10 and all(found)
+
+
 @pytest.mark.parametrize(("change", "words"), [
     (("shop/__init__.py", '    app = Flask(__name__)', '    raise RuntimeError("no such luck")'), "RuntimeError: no such luck"),
     (("shop/health.py", '    return {"status": "ok"}, 200', '    return {"status": "sick of it"}, 500'), "sick of it"),

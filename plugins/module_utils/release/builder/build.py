@@ -225,7 +225,7 @@ class Build:
                                            places.for_downloads(release, self.name, self.cache, self.options.uv), place)
         facts = self._install(installer, folder)
         self._run_commands(release, folder, place)
-        installer.compile()
+        self.warnings += installer.compile()
         self.timed("compile")
         shutil.rmtree(release / "home")
         for tree in (source, release / "venv"):

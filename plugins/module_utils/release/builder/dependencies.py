@@ -293,15 +293,17 @@ class Installer:
         rc, text = self.uv("pip", "check", check=False)
         return [f"the installed packages do not fit together: {' '.join(text.split())}"] if rc else []
 
-    def compile(self) -> None:
-        """Compile the source and the packages to bytecode, also where a build has left some.
+    def compile(self) -> list[str]:
+        """Compile the source and the packages to bytecode, also where a build has left some; returns warnings.
 
         No code of theirs runs: the interpreter is the host's, without the venv. A file that cannot be compiled is not an
         error: it may be a template.
         """
-        self.place = self.foreign
+        self.place = self.foreign.with_unix_sockets()
         self.run([self.options.python, "-I", "-S", "-m", "compileall", "-q", "-f", "-j", "0", str(self.release / "src"), str(self.venv / "lib")],
                  "Compiling failed", check=False)
+        compiled = any(self.venv.glob("lib/python3*/site-packages/gunicorn/__pycache__/*.pyc"))
+        return [] if compiled else [f"nothing was compiled to bytecode, so each start takes longer; see {self.sandbox.log}"]
 
 
 def installed_version(venv: Path, name: str) -> str | None:

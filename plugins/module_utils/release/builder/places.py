@@ -14,6 +14,8 @@ from pathlib import Path
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Cache
 
+NO_UNIX_SOCKETS = "RestrictAddressFamilies=~AF_UNIX"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -25,6 +27,10 @@ class Place:
     def running_programs(self) -> Place:
         """Where any program of the host may run."""
         return Place([item for item in self.properties if not item.startswith(("NoExecPaths=", "ExecPaths="))], self.env)
+
+    def with_unix_sockets(self) -> Place:
+        """Where no code of others runs. Python's processes talk over unix sockets."""
+        return Place([item for item in self.properties if item != NO_UNIX_SOCKETS], self.env)
 
     def also(self, properties: list[str], env: Mapping[str, str]) -> Place:
         """With more of both."""
@@ -49,5 +55,5 @@ def for_foreign_code(release: Path, name: str, cache: Cache) -> Place:
     """Where packages are built from source and the operator's commands run."""
     home = release / "home"
     return Place([*_hidden(release, name), f"BindPaths={release}", f"ReadWritePaths={release}", f"BindReadOnlyPaths=-{cache.mirrors}",
-                  "RestrictAddressFamilies=~AF_UNIX", "SystemCallFilter=~io_uring_setup io_uring_enter io_uring_register"],
+                  NO_UNIX_SOCKETS, "SystemCallFilter=~io_uring_setup io_uring_enter io_uring_register"],
                  {"HOME": str(home), "UV_CACHE_DIR": f"{home}/uv"})

@@ -261,3 +261,12 @@ def test_credentials_reach_builds_where_the_operator_allows_it(tmp_path: Path, m
     with found.access({"pypi.example.com": "hunter2"}):
         found.install_package("shop==1")
     assert [(env["HERE"], "NETRC" in env) for _, env in commands.seen] == [("downloads", True), ("foreign", True)]
+
+
+def test_packages_that_were_not_compiled_are_a_warning(commands: Commands, make_options: Callable[..., Options]) -> None:
+    found = installer(commands, make_options)
+    assert "compiled to bytecode" in found.compile()[0]
+    package = found.venv / "lib" / "python3.13" / "site-packages" / "gunicorn" / "__pycache__"
+    package.mkdir(parents=True)
+    (package / "app.cpython-313.pyc").touch()
+    assert found.compile() == []
