@@ -55,6 +55,7 @@ ATTRIBUTES = {("script", "src"): "script-src", ("img", "src"): "img-src", ("ifra
               ("audio", "src"): "media-src", ("source", "src"): "media-src", ("embed", "src"): "object-src", ("object", "data"): "object-src",
               ("form", "action"): "form-action"}
 LINKS = {"stylesheet": "style-src", "icon": "img-src", "manifest": "manifest-src", "preload": "", "modulepreload": "script-src"}
+STYLE_BY_SCRIPT = re.compile(r"""createElement\(\s*["'`]style["'`]|insertAdjacentHTML\([^)]{0,80}<style""")
 # A style sheet of these loads its fonts from there.
 FONTS_OF = {"https://fonts.googleapis.com": "https://fonts.gstatic.com"}
 
@@ -134,6 +135,12 @@ def uses(html: str, constant: Collection[str] | None = None) -> list[Use]:
     page.feed(html)
     page.close()
     return [use for use in page.uses if "\0" not in use.source]
+
+
+def uses_of_script(text: str) -> list[Use]:
+    """The first style that a script adds to its page. What it sets on an element's `style` needs no permission."""
+    made = STYLE_BY_SCRIPT.search(text)
+    return [Use(text.count("\n", 0, made.start()) + 1, "style that a script adds", "style-src", UNSAFE_INLINE)] if made else []
 
 
 def refused(used: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> list[Use]:

@@ -24,6 +24,8 @@ HIDDEN = re.compile(r"([^?]*?/\.(?!well-known(?:/|$))[^/?]+)")  # the role nginx
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 NEVER = ["TRACE", "CONNECT"]
 NO_RESPONSE = 0  # in the place of a status
+MOST_SCRIPTS = 20
+IMPORTED = re.compile(r"""\b(?:from|import)\s*\(?\s*["'](\.{1,2}/[^"'\s]+)["']""")
 MOST_TEMPLATES = 2000
 LARGEST_TEMPLATE = 512 * 1024
 LISTED = 12
@@ -37,24 +39,38 @@ class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.hrefs: list[str] = []
+        self.scripts: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a":
             self.hrefs += [value for name, value in attrs if name == "href" and value]
+        elif tag == "script":
+            self.scripts += [value for name, value in attrs if name == "src" and value]
+
+
+def paths(urls: Iterable[str], at: str, host: str) -> list[str]:
+    """Those of the URLs on a page that are on the same host, as paths, in their order, without fragments."""
+    found = []
+    for url in urls:
+        address = urlsplit(urldefrag(urljoin(f"https://{host}{at}", url.strip())).url)
+        path = address.path + (f"?{address.query}" if address.query else "")
+        if address.scheme in ("http", "https") and address.hostname == host.partition(":")[0] and path.startswith("/"):
+            found.append(path)
+    return list(dict.fromkeys(found))
 
 
 def links(html: str, at: str, host: str) -> list[str]:
-    """Paths on the same host that a page links to, in their order, without fragments."""
+    """Paths that a page links to and that change nothing."""
     parser = _Links()
     parser.feed(html)
-    paths = []
-    for href in parser.hrefs:
-        address = urlsplit(urldefrag(urljoin(f"https://{host}{at}", href.strip())).url)
-        path = address.path + (f"?{address.query}" if address.query else "")
-        if address.scheme in ("http", "https") and address.hostname == host.partition(":")[0] and path.startswith("/") \
-                and not any(word in path.lower() for word in LEFT_OUT):
-            paths.append(path)
-    return list(dict.fromkeys(paths))
+    return [path for path in paths(parser.hrefs, at, host) if not any(word in path.lower() for word in LEFT_OUT)]
+
+
+def scripts(html: str, at: str, host: str) -> list[str]:
+    """Paths of the scripts that a page loads."""
+    parser = _Links()
+    parser.feed(html)
+    return paths(parser.scripts, at, host)
 
 
 @dataclass
@@ -107,7 +123,7 @@ class Pages:
         pages: list[tuple[str, int]] = []
         stopped = self.read(source, folders)
         constant = {use.source for _unused, use in stopped if use.source.startswith("'sha")}
-        waiting, seen = [front], set()
+        waiting, seen, loaded = [front], set(), []
         for _unused in range(2 * MOST_PAGES):  # links that lead to the same page count as well
             if not waiting or len(pages) > MOST_PAGES:
                 break
@@ -124,8 +140,25 @@ class Pages:
             if "html" in headers.get("content-type", ""):
                 waiting += [link for link in links(body, path, self.host) if link not in seen and link not in waiting]
                 if "content-security-policy" not in headers:
+                    loaded += scripts(body, path, self.host)
                     stopped += [(f"{path} {use.what}", use) for use in page_policy.refused(page_policy.uses(body, constant), self.policy)]
-        return self.report(pages, stopped)
+        return self.report(pages, stopped + self.read_scripts(loaded))
+
+    def read_scripts(self, loaded: Iterable[str]) -> list[tuple[str, page_policy.Use]]:
+        """What the policy stops in the scripts of pages, and in those that these import."""
+        waiting, seen, stopped = list(dict.fromkeys(loaded)), set(), []
+        while waiting and len(seen) < MOST_SCRIPTS:
+            path = waiting.pop(0)
+            seen.add(path)
+            try:
+                path, status, headers, text = follow(self.fetch, path, self.host)
+            except (OSError, http.client.HTTPException):
+                break
+            if status == 200 and "javascript" in headers.get("content-type", ""):
+                waiting += [other for other in paths(IMPORTED.findall(text), path, self.host) if other not in seen and other not in waiting]
+                stopped += [(f"{path.partition('?')[0]}:{use.line} {use.what}", use)
+                            for use in page_policy.refused(page_policy.uses_of_script(text), self.policy)]
+        return stopped
 
     def read(self, source: Path, folders: Iterable[Path] = ()) -> list[tuple[str, page_policy.Use]]:
         """What the policy stops in the templates of the source and of other folders, each with its place."""

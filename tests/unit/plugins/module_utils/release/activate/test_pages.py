@@ -64,6 +64,19 @@ def test_a_page_without_a_response_hides_no_conflict(tmp_path: Path) -> None:
     assert report.stopped == ["page.html:1 inline script"]
 
 
+def test_a_style_that_a_script_adds_is_reported_also_where_another_script_imports_it(tmp_path: Path) -> None:
+    script = {"content-type": "text/javascript; charset=utf-8"}
+    site = Site({"/": (200, HTML, '<script type="module" src="/static/app.js?v=1"></script>'),
+                 "/static/app.js?v=1": (200, script, 'import{a}from"./chunk.js";import "../plain.js"'),
+                 "/static/chunk.js": (200, script, "a()\nthis.tag = doc.createElement('style')"),
+                 "/plain.js": (200, script, "p.style.color = 'red'; document.createElement('styled-menu')")})
+    report = look(site, tmp_path)
+    assert site.asked == ["/", "/static/app.js?v=1", "/static/chunk.js", "/plain.js"]
+    assert report.stopped == ["/static/chunk.js:2 style that a script adds"]
+    assert report.needed == {"style-src": ["'self'", "'unsafe-inline'"]}
+    assert report.pages == [("/", 200)]
+
+
 def test_links_that_end_a_session_are_not_followed() -> None:
     html = "".join(f'<a href="{path}">x</a>' for path in ("/logout", "/post/1/delete", "/auth/sign-out", "/kept"))
     assert links(html, "/", "shop.example.com") == ["/kept"]
