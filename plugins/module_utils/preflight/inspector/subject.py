@@ -65,7 +65,7 @@ class Subject:
     @functools.cached_property
     def templates(self) -> list[Template]:
         """The application's own templates."""
-        return templates(self.app)
+        return templates(self.app, self.domains[0])
 
     @functools.cached_property
     def unsafe(self) -> list[tuple[Any, str]]:

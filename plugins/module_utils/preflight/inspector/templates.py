@@ -16,8 +16,16 @@ class Template(NamedTuple):
     broken_line: int
 
 
-def templates(app: Any) -> list[Template]:
+def templates(app: Any, domain: str) -> list[Template]:
     """All templates of the application and of its own blueprints."""
+    try:
+        return _templates(app)
+    except RuntimeError:  # a loader of themes, which asks the current request for the application
+        with app.test_request_context(base_url=f"https://{domain}/"):
+            return _templates(app)
+
+
+def _templates(app: Any) -> list[Template]:
     from jinja2 import TemplateSyntaxError
 
     own = Path(app.root_path)

@@ -315,6 +315,14 @@ def test_a_check_that_fails_is_unknown_and_shows_no_value(host):
     assert seen(answer)["autoescape"] == "unknown" and "body_limit" in seen(answer)
 
 
+def test_the_templates_of_a_loader_that_needs_a_request_are_read(host):
+    code = FLASK + "from flask import request\nfrom jinja2 import DictLoader\n\n\nclass Themes(DictLoader):\n    def list_templates(self):\n" \
+        "        return [name for name in super().list_templates() if request.host]\n\n\n" \
+        "app.jinja_loader = Themes({'a.html': '{% autoescape false %}{{ a }}{% endautoescape %}'})\napp.config['TRUSTED_HOSTS'] = ['shop.example.com']\n"
+    answer = host.program("themes", {"web.py": code}, "web:app")
+    assert "autoescape is switched off in a.html:1" in [f["found"] for f in answer["findings"] if f["check"] == "autoescape"]
+
+
 def test_trying_the_error_page_raises_no_alarm(host):
     code = FLASK + "import logging\napp.logger.addHandler(logging.FileHandler('alarm', delay=True))\n\n\n@app.get('/')\ndef view():\n    return ''\n"
     assert "error_pages" not in seen(host.program("alarm", {"web.py": code}, "web:app"))
