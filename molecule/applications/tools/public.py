@@ -123,10 +123,18 @@ def browse(name: str, entry: dict[str, Any], steps: list[dict[str, Any]]) -> dic
     return json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr[-500:], "console": [], "done": 0}
 
 
-def own_errors(console: list[str], host: str, own_policy: bool) -> list[str]:
+def forbidden(name: str) -> set[str]:
+    """Addresses that the application itself forbids to those who have not logged in."""
+    log = Set(SET).execute(HOST, f"cat /var/log/nginx/{name}/access.log")
+    return {f"https://{one['host']}{one['path']}" for one in map(json.loads, log.splitlines())
+            if one["method"] == "GET" and one["status"] == one["app_status"] == "403"}
+
+
+def own_errors(console: list[str], host: str, own_policy: bool, forbidden_urls: set[str]) -> list[str]:
     """The messages that the deployment can have caused: blocked by its policy, refused or failed on this host. A page that does not exist is
     the application's, and other hosts are out of reach here."""
-    return [line for line in console if "Content Security Policy" in line and not own_policy or f"https://{host}" in line and REFUSED.search(line)]
+    return [line for line in console if "Content Security Policy" in line and not own_policy
+            or f"https://{host}" in line and REFUSED.search(line) and not forbidden_urls & set(line.split())]
 
 
 @dataclass
@@ -156,7 +164,7 @@ class Candidate:
         waivers = self.entry.get("app_release", {}).get("policy", {}).get("waivers", [])
         return {"first": self.first, "printed": self.printed, "second": refusal, "entry": self.entry, **used, "runs": self.runs,
                 "lines": lines_of(self.entry), "waived": len(waivers),
-                "errors": own_errors(used["console"], self.entry["domains"][0], self.own_policy)}
+                "errors": own_errors(used["console"], self.entry["domains"][0], self.own_policy, forbidden(self.name) if used["console"] else set())}
 
 
 class Results:
