@@ -15,7 +15,7 @@ from flask import Flask, Request, Response, current_app
 from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin
 from redis import Redis, RedisError
-from redis.backoff import NoBackoff
+from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as Disconnected
 from redis.retry import Retry
 from werkzeug.datastructures import CallbackDict
@@ -30,10 +30,9 @@ def init_app(app: Flask) -> None:
     if not url:
         app.logger.info("no FLASK_SESSION_STORE_URL: sessions are signed cookies, and each process counts by itself")
         return
-    # The store is next door: what takes two seconds does not come. One more try is for a connection that
-    # a restart of the store has closed.
+    # The store is next door: what takes two seconds does not come. A store that restarts is back within a second.
     store = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2,
-                           retry=Retry(NoBackoff(), 1), retry_on_error=[Disconnected])
+                           retry=Retry(ConstantBackoff(0.1), 10), retry_on_error=[Disconnected])
     app.extensions["session_store"] = store
     app.session_interface = StoredSessions(store)
 

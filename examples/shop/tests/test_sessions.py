@@ -1,4 +1,5 @@
 import logging
+import time
 
 import pytest
 from conftest import Browser
@@ -103,6 +104,12 @@ def test_without_its_store_it_reports_the_error_without_a_traceback(lonely):
         assert answer.status_code == 503
         assert "Traceback" not in answer.text and "redis" not in answer.text.lower() and "password" not in answer.text
     assert lonely.get("/api/cart").json["error"] == "Service Unavailable"
+
+
+def test_it_waits_a_second_for_a_store_that_restarts(lonely):
+    began = time.monotonic()
+    assert lonely.get("/healthz").status_code == 503
+    assert 0.9 < time.monotonic() - began < 5
 
 
 def test_too_many_changes_are_refused_for_a_while(settings):
