@@ -28,7 +28,8 @@ SYMPTOMS = (
     Symptom(re.compile(r"(?s)\bmmap\b.{0,1500}Operation not permitted|ffi_prep_closure|MemoryError.{0,80}(?:cffi|libffi|callback)|"
                        r"(?i:(?:allocate|map).{0,20}executable memory)|cannot enable executable"),
             "memory cannot be writable and executable at once", "gunicorn_app: {{deny_write_execute: false}}"),
-    Symptom(re.compile(r"(?s)\.bind\(.{0,1500}Operation not permitted|error while attempting to bind.{0,80}not permitted"),
+    Symptom(re.compile(r"(?s)\.bind\(.{0,1500}Operation not permitted|error while attempting to bind.{0,80}not permitted|"
+                       r"Operation not permitted: \('[\w.:-]*', \d+\)"),
             "an application cannot listen on a port", "run the listener as a unit of its own"),
     Symptom(re.compile(r"(?s)\b(?:nice|setpriority|sched_set\w+|l?chown|fchown|ioprio_set|setrlimit)\b.{0,1500}Operation not permitted"),
             "the system calls @resources and @privileged are denied",
@@ -45,6 +46,9 @@ SYMPTOMS = (
     Symptom(re.compile(r"/run/dbus|system_bus_socket"), "the bus is hidden", "gunicorn_app: {{sandbox: {{BindReadOnlyPaths: /run/dbus}}}}"),
     Symptom(re.compile(r"unable to open database file"), "SQLite cannot make it in a read-only release or in a directory that is not there",
             "let its setting lead below /var/lib/<name>, or name its path in shared"),
+    Symptom(re.compile(r"(?s)\b(?:flock|lockf)\(.{0,300}Resource temporarily unavailable"),
+            "one process holds this lock; a further release starts beside this one, so let its data be where several processes can use it",
+            "gunicorn_app: {{workers: 1}}"),
     Symptom(re.compile(r"can't start new thread|Resource temporarily unavailable"), "the limit of processes and threads",
             "gunicorn_app: {{tasks_max: 1024}}"),
     Symptom(re.compile(r"was sent SIGKILL! Perhaps out of memory|oom-kill"), "the limit of memory", "gunicorn_app: {{memory_max_mb: 1024}}"),
