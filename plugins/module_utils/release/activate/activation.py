@@ -25,7 +25,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.run import
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.tools import Facts
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history, symptoms
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import advice, tasks
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import HealthCheck
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import BROWSER, HealthCheck
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import (
     Instances,
     file_state,
@@ -282,7 +282,7 @@ class Activation:
         folder, began, log = self.releases.folder / release, time.time(), ""
         try:
             check = self._health_check(instance)
-            report = Pages(check.fetch(10, LONGEST_PAGE), self.options.domains[0]).look(folder / "src", self._template_folders(folder))
+            report = Pages(check.fetch(10, LONGEST_PAGE, BROWSER), self.options.domains[0]).look(folder / "src", self._template_folders(folder))
             report.methods = check.methods(10)
             fs.write_json(folder / PAGES, report.as_dict(), gid=self.gid, mode=0o640)
             log = self._application_log(instance, began) if any(status >= 500 for _unused, status in report.pages) else ""

@@ -6,13 +6,15 @@ import http.client
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urljoin, urlsplit
 
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 
 MOST_REDIRECTS = 5
 WARM_UP_ROUNDS = 8  # so that each worker gets a request
+# As a browser asks for a page: some applications respond with JSON otherwise.
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 # Fetches a path: status, headers in lower case, text of the body.
 Fetch = Callable[[str], "tuple[int, dict[str, str], str]"]
 
@@ -28,7 +30,8 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-def get(path: str, url_path: str, host: str, timeout: float, longest: int = 2000, method: str = "GET") -> tuple[int, dict[str, str], str]:
+def get(path: str, url_path: str, host: str, timeout: float, longest: int = 2000, method: str = "GET",
+        more: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], str]:
     """Request `url_path` as the proxy does; returns the status, the headers in lower case and the start of the body.
 
     Raises OSError when nothing responds and http.client.HTTPException when the response is not HTTP.
@@ -36,7 +39,7 @@ def get(path: str, url_path: str, host: str, timeout: float, longest: int = 2000
     connection = _UnixConnection(path, timeout)
     try:
         headers = {"Host": host, "X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1",
-                   "User-Agent": "bulwark-health", "Connection": "close"}
+                   "User-Agent": "bulwark-health", "Connection": "close", **(more or {})}
         connection.request(method, url_path, headers=headers)
         response = connection.getresponse()
         body = response.read(longest).decode("utf-8", "replace")
@@ -69,9 +72,9 @@ class HealthCheck:
         self.socket_path = socket_path
         self.ended = ended
 
-    def fetch(self, seconds: float, longest: int = 2000) -> Fetch:
-        """Fetches paths with a time limit each, and a limit on the characters of a body."""
-        return lambda path: get(self.socket_path, path, self.options.domains[0], seconds, longest)
+    def fetch(self, seconds: float, longest: int = 2000, more: Mapping[str, str] | None = None) -> Fetch:
+        """Fetches paths with a time limit each, a limit on the characters of a body, and further headers."""
+        return lambda path: get(self.socket_path, path, self.options.domains[0], seconds, longest, more=more)
 
     def methods(self, seconds: float) -> list[str]:
         """The methods that the application says it serves at its front page; empty where it says nothing."""

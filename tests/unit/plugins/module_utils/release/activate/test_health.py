@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import WARM_UP_ROUNDS, HealthCheck
+from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import BROWSER, WARM_UP_ROUNDS, HealthCheck
 from ansible_collections.bulwark.flask.plugins.module_utils.release.options import Options
 
 Make = Callable[..., Options]
@@ -30,6 +30,7 @@ class Handler(BaseHTTPRequestHandler):
         self.server.requests.append((self.path, self.headers["Host"]))
         statuses = self.server.statuses
         self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
+        self.send_header("Content-Type", "text/html" if "text/html" in self.headers.get("Accept", "") else "application/json")
         self.end_headers()
         self.wfile.write(b"body of the application")
 
@@ -92,3 +93,9 @@ def test_a_health_check_without_a_response_is_reported(make_options: Make, tmp_p
 def test_the_methods_of_an_application_are_those_that_it_names(server: Server, make_options: Make, tmp_path: Path) -> None:
     assert HealthCheck(make_options(), str(server.server_address), lambda: "").methods(5) == ["GET", "MKCOL", "PROPFIND"]
     assert HealthCheck(make_options(), str(tmp_path / "missing"), lambda: "").methods(5) == []
+
+
+def test_pages_are_fetched_as_a_browser_asks_for_them(server: Server, make_options: Make) -> None:
+    health = HealthCheck(make_options(), str(server.server_address), lambda: "")
+    assert health.fetch(5, more=BROWSER)("/")[1]["content-type"] == "text/html"
+    assert health.fetch(5)("/")[1]["content-type"] == "application/json"
