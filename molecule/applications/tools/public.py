@@ -3,10 +3,10 @@
 
     public.py LIST.yml [NAME ...]
 
-The first run has the entries of the list. Where it refuses one, the second run has the lines too that the refusal printed,
-and nothing else. Relative paths of sources are below build/repositories, which holds copies of public repositories. The host and its
-state are in build/molecule/public; `tools/testhosts.py down public` removes them. The results are written after each application, to
-build/public/LIST.json and LIST.md; with names, those of the other applications are kept.
+The first run has the entries of the list. Where it refuses one, or reports what nginx does not serve yet, the second run has the
+lines too that were printed for that, and nothing else. Relative paths of sources are below build/repositories, which holds copies of
+public repositories. The host and its state are in build/molecule/public; `tools/testhosts.py down public` removes them. The results
+are written after each application, to build/public/LIST.json and LIST.md; with names, those of the other applications are kept.
 
 A list is a mapping of names to
 
@@ -22,6 +22,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import ChainMap
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ KEYS = ("app_release", "app_secrets", "body_max_mb", "config", "env", "files", "
         "source", "static", "subdirectory", "wsgi")
 LINE = re.compile(rf"(?:^|[\s`])((?:{'|'.join(KEYS)}): .*?|(?:{'|'.join(KEYS)}):(?:\s*#.*)?)$")
 FATAL = re.compile(r"^fatal: \[[^]]*\]: FAILED! => (\{.*\})$", re.MULTILINE)
+REPORT = re.compile(r"^ok: \[[^]]*\] => (\{\"msg\": .*\})$", re.MULTILINE)
+NOT_SERVED = re.compile(r"^nginx serves .* only with nginx_site: .*$", re.MULTILINE)
 WIDTH = 120
 # Applications of one run of the playbook, and the lines that are few.
 TOGETHER, FEW = 5, 12
@@ -90,8 +93,8 @@ def lines_of(entry: dict[str, Any]) -> int:
                     lines_of(value) if isinstance(value, dict) else len(value.splitlines())) for value in entry.values())
 
 
-def deploy(entries: dict[str, Any], log: str) -> dict[str, str]:
-    """Run the playbook; returns the message of each application that failed."""
+def deploy(entries: dict[str, Any], log: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Run the playbook; returns the message of each application that failed, and what nginx does not serve of the others."""
     inventory = STATE / "apps.yml"
     defaults = {"acme_cert": {"source": "self_signed"}}
     inventory.write_text(yaml.safe_dump({"all": {"children": {"web": {"vars": {"flask_app_defaults": defaults, "flask_apps": entries}}}}}),
@@ -111,9 +114,11 @@ def deploy(entries: dict[str, Any], log: str) -> dict[str, str]:
     if done.returncode and not failed:
         # The inputs of an entry are wrong, and none was deployed.
         if len(entries) == 1:
-            return dict.fromkeys(entries, done.stdout[-3000:])
-        return {name: message for name, one in entries.items() for message in deploy({name: one}, f"{name}-{log}").values()}
-    return failed
+            return dict.fromkeys(entries, done.stdout[-3000:]), {}
+        alone = [deploy({name: one}, f"{name}-{log}") for name, one in entries.items()]
+        return dict(ChainMap(*[one for one, _unused in alone])), dict(ChainMap(*[one for _unused, one in alone]))
+    reports = [str(json.loads(text)["msg"]) for text in REPORT.findall(done.stdout)]
+    return failed, {report.partition(":")[0]: "\n".join(NOT_SERVED.findall(report)) for report in reports}
 
 
 def browse(name: str, entry: dict[str, Any], steps: list[dict[str, Any]]) -> dict[str, Any]:
@@ -146,17 +151,17 @@ class Candidate:
     steps: list[dict[str, Any]]
     own_policy: bool
     runs: int = 0
-    first: str = ""  # what the first run said, where it refused the entry
+    first: str = ""  # what the first run said
     printed: dict[str, Any] = field(default_factory=dict)  # the lines of an entry in it
 
-    def refused(self, message: str) -> bool:
-        """Whether a further run is due, with the lines of a first refusal."""
+    def again(self, refusal: str, report: str) -> bool:
+        """Whether a second run is due, with the lines of a refusal or of a report."""
         self.runs += 1
-        if not message or self.runs > 1:
+        if self.runs > 1 or not refusal and not report:
             return False
-        self.first, self.printed = message, printed_lines(message)
-        self.entry = merged(self.entry, self.printed)
-        return True
+        self.first, self.printed = refusal or report, printed_lines(refusal or report)
+        before, self.entry = self.entry, merged(self.entry, self.printed)
+        return bool(refusal) or self.entry != before
 
     def result(self, refusal: str) -> dict[str, Any]:
         """What was measured, after the last run; an application that is live is used now."""
@@ -223,8 +228,8 @@ def main() -> None:
         while waiting:
             number += 1
             together, waiting = waiting[:TOGETHER], waiting[TOGETHER:]
-            failed = deploy({one.name: one.entry for one in together}, f"{path.stem}-{number}.log")
-            again = [one for one in together if one.refused(failed.get(one.name, ""))]
+            failed, reports = deploy({one.name: one.entry for one in together}, f"{path.stem}-{number}.log")
+            again = [one for one in together if one.again(failed.get(one.name, ""), reports.get(one.name, ""))]
             used += [browser.submit(lambda one, message: results.put(one.name, one.result(message)), one, failed.get(one.name, ""))
                      for one in together if one not in again]
             waiting = again + waiting
