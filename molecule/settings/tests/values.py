@@ -125,6 +125,7 @@ OMITTED: dict[str, str] = {
     "nginx_site_certificate_rsa": "follows acme_cert_rsa_certificate",
     "acme_cert_rsa_certificate": "a second certificate is kept on the host until it expires: scenario certs",
     "nginx_site_csp_conflicts": "follows the release",
+    "nginx_site_maintenance": "an action: maintenance.yml, scenario release",
     "nginx_site_maintenance_page": "a file on the controller",
     "nginx_site_template": "a template of others",
     "pip_audit_ca_bundle": "the certificates that reach the package index",
@@ -133,7 +134,7 @@ OMITTED: dict[str, str] = {
     "pip_audit_service": "the service of the test hosts",
 }
 # These exclude others, and have a run of their own.
-APART = {"nginx_server_catch_all": False, "host_access_firewall": False, "host_access_bans": False, "nginx_site_maintenance": True}
+APART = {"nginx_server_catch_all": False, "host_access_firewall": False, "host_access_bans": False}
 
 
 class _Loader(yaml.CSafeLoader):
