@@ -13,7 +13,7 @@ Question: {"wsgi": "shop:create_app()", "source": directory, "domains": [...], "
 Answer: {"inspector": 1, "python": "3.13.5", "flask": "3.1.3" or null, "interface": "wsgi",
 "asgi" or "" where it could not be loaded, "exception": null or {type, text, traceback},
 "imported": [files of the source], "from_prefixed_env": bool, "commands": [the application's own commands of `flask`],
-"template_folders": [those of blueprints that packages bring], "places": [paths that settings or databases name for data and that cannot be
+"template_folders": [those that packages bring], "places": [paths that settings or databases name for data and that cannot be
 written], "findings": [{check, result, found, why, fix}, ...]}.
 Every check has at least one finding. Its result is pass, warning, error, or unknown where nothing could be seen. A
 target that is no Flask application has one finding, of the check `application`.
@@ -44,6 +44,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.table import APPLICATION, CHECKS
 
 OWN_FILES = str(Path(__file__).parent)
+# Their templates are no pages of the application that is made with them.
+FRAMEWORKS = {"aiohttp", "bottle", "django", "falcon", "fastapi", "flask", "litestar", "pyramid", "quart", "starlette", "werkzeug"}
 VOCABULARY = " ".join(text for check in CHECKS for text in (check.id, check.title, check.why, check.fix))
 
 
@@ -122,6 +124,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
 def _applications(wsgi: str, deployment: Any, result: dict[str, Any], question: dict[str, Any]) -> list[Any]:
     """Import what would be served; returns the applications of Flask in it, with their settings."""
     target = load(wsgi)
+    result["template_folders"] = _package_of(target)
     result["interface"] = interface(wsgi, target, deployment.worker_class if deployment is not None else "auto")
     if result["interface"] == "asgi":
         result["places"] = _places([target], question)  # those of Quart have such settings
@@ -131,6 +134,14 @@ def _applications(wsgi: str, deployment: Any, result: dict[str, Any], question: 
     if deployment is not None:
         deployment.finish()
     return applications
+
+
+def _package_of(target: Any) -> list[str]:
+    """The directory of the installed package whose class or function is the application."""
+    module = target.__module__ if hasattr(target, "__code__") else type(target).__module__
+    name = str(module).partition(".")[0]
+    paths = [str(path) for path in getattr(sys.modules.get(name), "__path__", [])]
+    return [path for path in paths if name not in FRAMEWORKS and {"site-packages", "dist-packages"} & set(Path(path).parts)]
 
 
 def _places(applications: list[Any], question: dict[str, Any]) -> list[str]:

@@ -121,6 +121,21 @@ def test_places_of_a_release_that_are_not_shared_are_told_with_the_line(host, se
     assert [f["fix"] for f in answer["findings"] if f["check"] == "writable_places" and f["result"] != "pass"] == told
 
 
+@pytest.mark.parametrize(("package", "code"), [
+    ("dav", "class Dav:\n    def __call__(self, environ, start_response):\n        return []\n\n\napp = Dav()\n"),
+    ("dav", "def app(environ, start_response):\n    return []\n"),
+    ("pyramid", "class Router:\n    def __call__(self, environ, start_response):\n        return []\n\n\napp = Router()\n"),
+])
+def test_templates_of_the_package_that_an_application_is_part_of_are_named_but_not_those_of_a_framework(host, tmp_path, package, code):
+    folder = tmp_path / "site-packages" / package
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "served.py").write_text(code)
+    web = f"import sys\nsys.path.insert(0, {str(folder.parent)!r})\nfrom {package}.served import app\n"
+    answer = host.program(f"packaged-{package}-{len(code)}", {"web.py": web}, "web:app", NO_KEY)
+    assert answer["template_folders"] == ([str(folder)] if package == "dav" else [])
+
+
 def test_commands_and_templates_that_others_bring_are_named(host, tmp_path):
     (tmp_path / "panel/templates").mkdir(parents=True)
     (tmp_path / "wiki").mkdir()
