@@ -183,7 +183,7 @@ class Command:
         if program is None:
             return [tools.finding(tools.STATIC_ANALYSIS, "unknown", "bandit is not installed here", "pip install bandit, then repeat")]
         text = self._output(tools.bandit_command(program, str(self.source)))
-        return tools.bandit_findings(text[text.find("{"):] if "{" in text else "", str(self.source), self.facts.imported)
+        return tools.bandit_findings(text[text.find("{"):] if "{" in text else "", str(self.source), self.facts)
 
     def _audit(self) -> list[dict[str, str]]:
         program = self._tool("pip-audit")

@@ -142,7 +142,7 @@ class Inspection:
     def evaluate(self) -> dict[str, Any]:
         """Apply the policy and store the report with the release."""
         if self.bandit_output:
-            self.findings += tools.bandit_findings(self.bandit_output, str(self.source), self.facts.imported)
+            self.findings += tools.bandit_findings(self.bandit_output, str(self.source), self.facts)
         self.report = policy.evaluate(self.findings, self.policy, datetime.date.today())
         report = {**self.report.as_dict(), "interface": self.facts.interface}
         text = json.dumps(report, indent=2, sort_keys=True) + "\n"

@@ -42,6 +42,7 @@ class Facts(NamedTuple):
     interface: str = ""  # wsgi, asgi or empty
     commands: tuple[str, ...] = ()  # the application's own commands of `flask`
     template_folders: tuple[str, ...] = ()  # those of blueprints that packages bring
+    not_served: tuple[tuple[str, int, int], ...] = ()  # code that no request runs: a file, its first and its last line
     places: tuple[str, ...] = ()  # paths that settings name for data and that cannot be written
 
 
@@ -52,7 +53,8 @@ def inspector_facts(json_text: str) -> Facts:
         inspected = any(one["check"] != table.APPLICATION.id for one in answer["findings"])
         return Facts(list(map(str, answer["imported"])) if inspected else None, bool(answer["from_prefixed_env"]),
                      answer["interface"] if answer["interface"] in ("wsgi", "asgi") else "", tuple(_line(name, 60) for name in answer["commands"]),
-                     tuple(map(str, answer["template_folders"])), tuple(map(str, answer["places"])))
+                     tuple(map(str, answer["template_folders"])),
+                     tuple((str(file), int(first), int(last)) for file, first, last in answer["not_served"]), tuple(map(str, answer["places"])))
     except (ValueError, TypeError, KeyError, AttributeError):
         return Facts()
 
@@ -73,13 +75,14 @@ def bandit_command(program: str, source: str, files: Collection[str] = ()) -> li
     return [program, "-r", "-f", "json", "-q", "--ini", "/dev/null", "-x", left_out, source]
 
 
-def bandit_findings(json_text: str, source: str = "", imported: Collection[str] | None = None) -> list[dict[str, str]]:
+def bandit_findings(json_text: str, source: str = "", facts: Facts | None = None) -> list[dict[str, str]]:
     """Findings of bandit. High severity is an error, medium a warning; low severity and low confidence are counted.
 
     Its texts and code excerpts are left out, because they quote passwords.
 
-    :param imported: the files that the running application has imported; what is in others is a warning at most
+    :param facts: of the running application: what it does not import, or no request runs, is a warning at most
     """
+    facts = facts or Facts()
     check = STATIC_ANALYSIS
     try:
         report = json.loads(json_text)
@@ -92,17 +95,20 @@ def bandit_findings(json_text: str, source: str = "", imported: Collection[str] 
             if not result:
                 minor += 1
                 continue
-            file = _line(_below(source, issue["filename"]))
-            unused = imported is not None and file not in imported
+            file, number = _line(_below(source, issue["filename"])), int(issue["line_number"])
+            unused = ""
+            if facts.imported is not None and file not in facts.imported:
+                unused = ", in a file that the application does not import"
+            elif any(file == name and first <= number <= last for name, first, last in facts.not_served):
+                unused = ", in a command or a main block, which no request runs"
             if unused or issue["test_id"] in NOT_AN_ATTACK:
                 result = "warning" if result == "error" else ""
             if not result:
                 minor += 1
                 continue
-            place = f"{file}:{int(issue['line_number'])}"
-            findings.append(finding(check, result, f"{place} {issue['test_id']} {issue['test_name'].replace('_', ' ')} "
+            findings.append(finding(check, result, f"{file}:{number} {issue['test_id']} {issue['test_name'].replace('_', ' ')} "
                                     f"(severity {severity.lower()}, confidence {issue['issue_confidence'].lower()})"
-                                    + (", in a file that the application does not import" if unused else "")))
+                                    + unused))
     except (ValueError, TypeError, KeyError, AttributeError):
         return [finding(check, "unknown", "bandit gave no result", "see what bandit printed, in the log of this run")]
     if files < 1 and not unread:

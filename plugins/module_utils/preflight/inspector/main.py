@@ -12,7 +12,8 @@ Question: {"wsgi": "shop:create_app()", "source": directory, "domains": [...], "
 "deployment": [deployment.py, settings file] or nothing}
 Answer: {"inspector": 1, "python": "3.13.5", "flask": "3.1.3" or null, "interface": "wsgi",
 "asgi" or "" where it could not be loaded, "exception": null or {type, text, traceback},
-"imported": [files of the source], "from_prefixed_env": bool, "commands": [the application's own commands of `flask`],
+"imported": [files of the source], "not_served": [[file, first and last line of code that no request runs]],
+"from_prefixed_env": bool, "commands": [the application's own commands of `flask`],
 "template_folders": [those that packages bring], "places": [paths that settings or databases name for data and that cannot be
 written], "findings": [{check, result, found, why, fix}, ...]}.
 Every check has at least one finding. Its result is pass, warning, error, or unknown where nothing could be seen. A
@@ -84,7 +85,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     """Import the application and inspect it."""
     redactor = Redactor(os.environ, VOCABULARY)
     result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "interface": "", "findings": [],
-                              "exception": None, "imported": [], "from_prefixed_env": False, "commands": [], "template_folders": [],
+                              "exception": None, "imported": [], "not_served": [], "from_prefixed_env": False, "commands": [], "template_folders": [],
                               "places": []}
     databases: list[Any] = []
     sys.addaudithook(lambda event, args: databases.append(args[0]) if event == "sqlite3.connect" else None)
@@ -111,6 +112,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
             name = f"{layered.app.import_name}: " if len(applications) > 1 else ""
             subject = Subject(layered, question, redactor, deployment)
             result["imported"] = subject.imported_files()
+            result["not_served"] += subject.not_served()
             result["from_prefixed_env"] |= "from_prefixed_env" in subject.source.names
             result["commands"] += sorted(layered.app.cli.commands)
             result["template_folders"] += subject.foreign_template_folders()

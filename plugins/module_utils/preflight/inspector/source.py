@@ -15,6 +15,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.secret_key import MI
 FOREIGN = {"node_modules", "site-packages", "__pycache__", ".git", ".hg", ".svn", ".tox", ".nox", ".mypy_cache", ".pytest_cache"}
 TESTS = {"tests", "test"}
 LARGEST_FILE, MOST_BYTES, MOST_FILES = 16 * 2**20, 128 * 2**20, 20_000
+MAIN = {ast.dump(ast.parse(text, mode="eval").body) for text in ("__name__ == '__main__'", "'__main__' == __name__")}
 LISTED = 12  # how many places one finding names
 
 
@@ -104,6 +105,11 @@ class Source:
                     self.markup.append(Place(name, node.lineno))
                 elif called in ("render_template_string", "from_string"):
                     self.template_strings.append(Place(name, node.lineno))
+
+    def main_blocks(self) -> list[tuple[str, int, int]]:
+        """The blocks of `if __name__ == "__main__"`: the file, the first and the last line."""
+        return [(name, node.lineno, node.body[-1].end_lineno or node.lineno) for name, tree in self.trees.items() for node in getattr(tree, "body", [])
+                if isinstance(node, ast.If) and ast.dump(node.test) in MAIN]
 
     def holding(self, key: Any) -> list[Place]:
         """Where a key stands in a file, as text or as a literal of Python."""

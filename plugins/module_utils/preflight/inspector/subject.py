@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import re
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -137,6 +140,31 @@ class Subject:
         root = Path(self.question["source"]).resolve()
         files = {Path(str(getattr(module, "__file__", None) or "/")) for module in list(sys.modules.values())}
         return sorted(str(path.relative_to(root)) for path in files if root in path.parents)
+
+    def not_served(self) -> list[tuple[str, int, int]]:
+        """Code of the source that no request runs: commands of `flask`, and blocks of `if __name__ == "__main__"`.
+
+        :returns: the file, relative to the source, the first line and the last one
+        """
+        root = Path(self.question["source"]).resolve()
+        ranges = self.source.main_blocks()
+        for command in _commands(self.app.cli):
+            with contextlib.suppress(OSError, TypeError):
+                function = inspect.unwrap(command.callback)
+                path = Path(inspect.getfile(function)).resolve()
+                lines, first = inspect.getsourcelines(function)
+                if root in path.parents:
+                    ranges.append((str(path.relative_to(root)), first, first + len(lines) - 1))
+        return ranges
+
+
+def _commands(group: Any) -> Iterator[Any]:
+    """The commands of a group and of the groups in it."""
+    for command in group.commands.values():
+        if command.callback is not None:
+            yield command
+        if hasattr(command, "commands"):
+            yield from _commands(command)
 
 
 def version(package: str) -> str | None:

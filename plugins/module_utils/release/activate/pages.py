@@ -146,7 +146,7 @@ class Pages:
 
     def read_scripts(self, loaded: Iterable[str]) -> list[tuple[str, page_policy.Use]]:
         """What the policy stops in the scripts of pages, and in those that these import."""
-        waiting, seen, stopped = list(dict.fromkeys(loaded)), set(), []
+        waiting, seen, stopped = list(dict.fromkeys(loaded)), set[str](), list[tuple[str, page_policy.Use]]()
         while waiting and len(seen) < MOST_SCRIPTS:
             path = waiting.pop(0)
             seen.add(path)

@@ -193,9 +193,46 @@ def test_bandit_stops_only_for_files_that_the_application_imports(host):
     source = host.example(Variant("bandit-imported", "static_analysis", "error", files={
         "scripts/populate.py": shell, "shop/more.py": shell, "shop/etag.py": weak_hash}))
     done = subprocess.run(tools.bandit_command(str(host.venv / "bin/bandit"), str(source)), capture_output=True, text=True, check=False)
-    found = tools.bandit_findings(done.stdout, str(source), ["shop/more.py", "shop/etag.py"])
+    found = tools.bandit_findings(done.stdout, str(source), tools.Facts(imported=["shop/more.py", "shop/etag.py"]))
     assert {one["found"].split(":")[0]: one["result"] for one in found} == {
         "scripts/populate.py": "warning", "shop/etag.py": "warning", "shop/more.py": "error"}
+
+
+def test_bandit_does_not_stop_for_commands_and_main_blocks(host):
+    code = """
+import os
+import sys
+
+import click
+from flask import Flask, request
+
+app = Flask(__name__)
+
+
+@app.cli.group()
+def translate():
+    pass
+
+
+@translate.command()
+@click.argument("lang")
+def init(lang):
+    os.system("pybabel init -l " + lang)
+
+
+@app.get("/init")
+def over_http():
+    os.system("pybabel init -l " + request.args["lang"])
+
+
+if __name__ == "__main__":
+    os.system("pybabel init -l " + sys.argv[1])
+"""
+    answer = host.program("commands", {"web.py": code}, "web:app")
+    done = subprocess.run(tools.bandit_command(str(host.venv / "bin/bandit"), str(host.root / "commands")), capture_output=True, text=True, check=False)
+    found = tools.bandit_findings(done.stdout, str(host.root / "commands"), tools.inspector_facts(json.dumps(answer)))
+    assert {one["found"].split()[0]: one["result"] for one in found} == {"web.py:19": "warning", "web.py:24": "error", "web.py:28": "warning"}
+    assert "which no request runs" in found[0]["found"]
 
 
 def test_bandits_findings_contain_no_password(host):

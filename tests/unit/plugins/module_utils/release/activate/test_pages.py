@@ -9,7 +9,7 @@ import pytest
 import yaml
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.health import follow
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.pages import METHODS, MOST_PAGES, Pages, Report, links
-from ansible_collections.bulwark.flask.tests.unit.support import ROOT
+from ansible_collections.bulwark.flask.tests.unit.checkout import ROOT
 
 STRICT = {"default-src": ["'none'"], "script-src": ["'self'"], "style-src": ["'self'"]}
 HTML = {"content-type": "text/html; charset=utf-8"}
