@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 UNSAFE_INLINE = "'unsafe-inline'"
+SELF = "'self'"
 POLICIES: dict[str, dict[str, list[str]]] = {
     # By type of resource: a type without a directive, such as plug-ins, is not loaded at all.
     "strict": {
@@ -53,9 +54,10 @@ EXPRESSION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 DATA_BLOCKS = re.compile(r"(?!(text|application)/(x-)?(java|ecma)script|module|importmap|speculationrules|$)", re.IGNORECASE)
 ATTRIBUTES = {("script", "src"): "script-src", ("img", "src"): "img-src", ("iframe", "src"): "frame-src", ("video", "src"): "media-src",
               ("audio", "src"): "media-src", ("source", "src"): "media-src", ("embed", "src"): "object-src", ("object", "data"): "object-src",
-              ("form", "action"): "form-action"}
+              ("form", "action"): "form-action", ("base", "href"): "base-uri"}
 LINKS = {"stylesheet": "style-src", "icon": "img-src", "manifest": "manifest-src", "preload": "", "modulepreload": "script-src"}
 STYLE_BY_SCRIPT = re.compile(r"""createElement\(\s*["'`]style["'`]|insertAdjacentHTML\([^)]{0,80}<style""")
+WITHOUT_DEFAULT = {"base-uri", "form-action"}  # default-src says nothing about them
 # A style sheet of these loads its fonts from there.
 FONTS_OF = {"https://fonts.googleapis.com": "https://fonts.gstatic.com"}
 
@@ -70,9 +72,10 @@ class Use(NamedTuple):
 
 
 class _Page(HTMLParser):
-    def __init__(self, constant: Collection[str] | None) -> None:
+    def __init__(self, constant: Collection[str] | None, host: str) -> None:
         super().__init__(convert_charrefs=True)
         self.constant = constant
+        self.own = f"https://{host}"
         self.uses: list[Use] = []
         self.inline: tuple[str, int] | None = None
 
@@ -102,6 +105,8 @@ class _Page(HTMLParser):
         address = urlsplit(url.strip())
         if address.scheme in ("data", "blob"):
             self.uses.append(Use(line, f"{address.scheme}: address", directive, f"{address.scheme}:"))
+        elif f"{address.scheme or 'https'}://{address.netloc}" == self.own or directive == "base-uri" and not address.netloc:
+            self.uses.append(Use(line, "base address" if directive == "base-uri" else "address of its own", directive, SELF))
         elif address.netloc and re.fullmatch(r"[\w.:-]+", address.netloc):
             origin = f"{address.scheme or 'https'}://{address.netloc}"
             self.uses.append(Use(line, f"{origin}", directive, origin))
@@ -122,13 +127,13 @@ class _Page(HTMLParser):
         self.inline = None
 
 
-def uses(html: str, constant: Collection[str] | None = None) -> list[Use]:
-    """The resources and scripts of a page or a Jinja template.
+def uses(html: str, constant: Collection[str] | None = None, host: str = "") -> list[Use]:
+    """The resources and scripts of a page of a host, or of a Jinja template.
 
     `constant` is None for a template, whose scripts without an expression never change. For a page it has the hashes of
     such scripts: whether another one changes with each request cannot be seen.
     """
-    page = _Page(constant)
+    page = _Page(constant, host)
     if constant is None:
         # Lines stay where they are; NUL marks an expression, whose value is not known.
         html = JINJA.sub(lambda match: ("\0" if EXPRESSION.fullmatch(match.group()) else "") + "\n" * match.group().count("\n"), html)
@@ -146,6 +151,8 @@ def uses_of_script(text: str) -> list[Use]:
 def refused(used: Iterable[Use], policy: Mapping[str, Iterable[str]]) -> list[Use]:
     """The uses that the policy blocks."""
     def allowed(use: Use) -> bool:
+        if use.directive not in policy and use.directive in WITHOUT_DEFAULT:
+            return True
         sources = policy.get(use.directive, policy.get("default-src", ["*"]))
         words = sources.split() if isinstance(sources, str) else list(sources)
         scheme = urlsplit(use.source).scheme

@@ -141,7 +141,7 @@ class Pages:
                 waiting += [link for link in links(body, path, self.host) if link not in seen and link not in waiting]
                 if "content-security-policy" not in headers:
                     loaded += scripts(body, path, self.host)
-                    stopped += [(f"{path} {use.what}", use) for use in page_policy.refused(page_policy.uses(body, constant), self.policy)]
+                    stopped += [(f"{path} {use.what}", use) for use in page_policy.refused(page_policy.uses(body, constant, self.host), self.policy)]
         return self.report(pages, stopped + self.read_scripts(loaded))
 
     def read_scripts(self, loaded: Iterable[str]) -> list[tuple[str, page_policy.Use]]:

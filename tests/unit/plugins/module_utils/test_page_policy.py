@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.page_policy import needed, refused, uses
 
-STRICT = {"default-src": ["'none'"], "script-src": ["'self'"], "style-src": ["'self'"], "img-src": ["'self'", "data:"], "form-action": ["'self'"]}
+STRICT = {"default-src": ["'none'"], "script-src": ["'self'"], "style-src": ["'self'"], "img-src": ["'self'", "data:"], "form-action": ["'self'"],
+          "base-uri": ["'none'"]}
 
 
 def stopped(html: str) -> list[tuple[int, str, str]]:
@@ -37,10 +38,19 @@ def test_a_page_that_loads_from_its_own_site_alone_is_not_stopped(html: str) -> 
     ('<link rel="stylesheet" href="https://cdn.example/x.css">', "https://cdn.example", "style-src"),
     ('<img src="https://images.example/x.png">', "https://images.example", "img-src"),
     ('<iframe src="https://video.example/x"></iframe>', "https://video.example", "frame-src"),
+    ('<base href="/app/">', "base address", "base-uri"),
+    ('<base href="{{ here }}">', "base address", "base-uri"),
     ('<form action="https://pay.example/x"></form>', "https://pay.example", "form-action"),
 ])
 def test_conflicts_with_the_strict_policy_are_reported_with_their_line(html: str, what: str, directive: str) -> None:
     assert stopped(f"<!doctype html>\n{html}") == [(2, what, directive)]
+
+
+def test_a_sites_own_address_is_itself() -> None:
+    html = '<base href="https://shop.example.com/"><script src="https://shop.example.com/x.js"></script>'
+    (base,) = refused(uses(html, host="shop.example.com"), STRICT)
+    assert (base.what, needed([base], STRICT)) == ("base address", {"base-uri": ["'self'"]})
+    assert refused(uses(html, host="shop.example.com"), {"script-src": ["'self'"]}) == []
 
 
 def test_a_template_is_read_without_its_expressions() -> None:
