@@ -137,8 +137,8 @@ def forbidden(name: str) -> set[str]:
 
 def own_errors(console: list[str], host: str, own_policy: bool, forbidden_urls: set[str]) -> list[str]:
     """The messages that the deployment can have caused: blocked by its policy, refused or failed on this host. A page that does not exist is
-    the application's, and other hosts are out of reach here."""
-    return [line for line in console if "Content Security Policy" in line and not own_policy
+    the application's, and other hosts are out of reach here. No browser has plugins any more."""
+    return [line for line in console if "Content Security Policy" in line and "Loading plugin data" not in line and not own_policy
             or f"https://{host}" in line and REFUSED.search(line) and not forbidden_urls & set(line.split())]
 
 
