@@ -90,6 +90,11 @@ options:
           Interpreter the venv is made with, as a path, or as a version that the host has.
         type: str
         required: true
+      python_packages:
+        description: Python packages that are installed in addition, each a name with a version or without.
+        type: list
+        elements: str
+        required: true
       index_url:
         description: >-
           Package index; empty means PyPI. With F(uv.lock), the locked names and hashes are installed from here.

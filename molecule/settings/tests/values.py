@@ -26,6 +26,7 @@ OTHER: dict[str, Any] = {
     "app_release_files": {"extra.ini": {"content": "[extra]\n", "path": "extra.ini"}},
     "app_release_health_status": 200,
     "app_release_packages": ["tree"],
+    "app_release_python_packages": ["tomli"],
     "app_release_policy": {"mode": "warn"},
     "app_release_post_activate": ["true"],
     "app_release_pre_activate": ["true"],

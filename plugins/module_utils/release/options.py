@@ -35,6 +35,7 @@ class Options:
     requirements: str
     extras: list[str]
     groups: list[str]
+    python_packages: list[str]
     gunicorn_requirements: str
     uv: str
     python: str

@@ -10,8 +10,8 @@ import re
 from pathlib import PurePosixPath
 
 PACKAGES = "site-packages"  # the first part of an entry whose path is in a package of the virtual environment
-# What Python says, and what programs such as git and mkdir say.
-READ_ONLY = re.compile(r"(?:\[Errno 30\] Read-only file system: '|\[Errno 13\] Permission denied: '(?=/))(?P<python>[^'\n]+)'|"
+# What Python says, of a copy or a link with its target, and what programs such as git and mkdir say.
+READ_ONLY = re.compile(r"(?:\[Errno 30\] Read-only file system: '|\[Errno 13\] Permission denied: '(?=/))(?P<python>[^'\n]+)'(?: -> '(?P<target>[^'\n]+)')?|"
                        r"(?P<program>[\w./+@-]+)['\u2019]?: Read-only file system")
 BELOW_RELEASE = re.compile(r"/(?:releases|instances)/[^/]+/(?:release/)?(?:src|venv/lib/[^/]+/(?=site-packages/))/?(.+)")
 # SQLite's own error has no path; the line of the code may have it.
@@ -20,7 +20,7 @@ SQLITE = re.compile(r"\bconnect\(\s*f?['\"]([\w./-]+)['\"](?:[^\n]*\n){1,6}[^\n]
 
 def written(text: str, subdirectory: str = "") -> list[str]:
     """The paths below a release that errors of writes name, as entries of `shared`."""
-    paths = [match["python"] or match["program"] for match in READ_ONLY.finditer(text)] + SQLITE.findall(text)
+    paths = [match["target"] or match["python"] or match["program"] for match in READ_ONLY.finditer(text)] + SQLITE.findall(text)
     return [entry for path in paths if (entry := entry_of(path, subdirectory))]
 
 

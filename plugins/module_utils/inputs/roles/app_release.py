@@ -58,6 +58,8 @@ RULES: dict[str, Rule] = {
     "prepare": COMMANDS,
     "prepare_once": COMMANDS,
     "python": matches(r"3\.[0-9]{1,2}|/(?!.*\.\.)[\w./+-]+", "must be a version in quotes, such as \"3.12\", or the path of an interpreter"),
+    "python_packages": each(rf"{NAME}(\[[A-Za-z0-9._, -]+\])?( ?(==|~=|>=|<=|<|>|!=) ?[A-Za-z0-9.!+*_-]+,?)*",
+                            "must be names of Python packages, with a version or without, such as psycopg2-binary==2.9.11"),
     "requirements": matches(BELOW_SOURCE, "must be auto or a file below the source, such as requirements.txt"),
     "restart_on_change": each(UNIT_PATH, "must be absolute paths"),
     "to": matches(r"previous|[0-9]{8}-[0-9]{6}-[0-9a-f]{8}", "must be a release's id, such as 20260131-101500-1f0c9a3e, or previous"),

@@ -299,8 +299,8 @@ class Activation:
 
     def advice(self, text: str) -> str:
         """The lines that cure a failure that the text shows, each on a line of its own."""
-        messages = [self.shared.advice(text, self.options.subdirectory), advice.packages(text), advice.tables(text, self.facts.commands),
-                    advice.directories(text, str(self.shared.target.parent)), *symptoms.advice([text]),
+        messages = [self.shared.advice(text, self.options.subdirectory), advice.packages(text), advice.python_packages(text),
+                    advice.tables(text, self.facts.commands), advice.directories(text, str(self.shared.target.parent)), *symptoms.advice([text]),
                     *hints.library(text)]
         return "".join(f"\n{one}" for one in messages if one)
 

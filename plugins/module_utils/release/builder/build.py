@@ -116,6 +116,8 @@ class Build:
             "python": [self.options.python, ".".join(version.split(".")[:2])],
             "gunicorn": hashlib.sha256(self.options.gunicorn_requirements.encode()).hexdigest(),
             **{key: getattr(self.options, key) for key in ("subdirectory", "static", "requirements", "extras", "groups", "shared", "files", "build")},
+            # Those of before there was such a setting keep their names.
+            **({"python_packages": self.options.python_packages} if self.options.python_packages else {}),
         }
 
     # --- predict, prepare, run -----------------------------------------------------------------
@@ -261,6 +263,7 @@ class Build:
                     installer.install_package(self.source.address)
                 else:
                     installer.install(chosen)
+                installer.install_further()
                 self.timed("dependencies")
                 # It is looked for on the same indexes.
                 if self.options.gunicorn_requirements:

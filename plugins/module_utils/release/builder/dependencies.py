@@ -224,6 +224,11 @@ class Installer:
         """Install a package of the index as the application."""
         self._install(pin, explain=f"Installing {pin} failed")
 
+    def install_further(self) -> None:
+        """Install the packages that the operator adds. What is installed stays where it fits."""
+        if wanted := self.options.python_packages:
+            self._install("--no-config", *wanted, explain=f"Installing {', '.join(wanted)} failed")
+
     def install(self, chosen: Plan) -> None:
         """Install the dependencies."""
         if chosen.kind == "uv.lock":

@@ -198,16 +198,18 @@ def test_every_role_takes_the_directory_from_the_entry():
 
 
 def test_the_source_of_dependencies_is_checked_and_no_password_is_shown(tmp_path):
-    given = {"python": 3.12, "extras": ["pg sql"], "groups": "web", "extra_index_urls": ["https://jo:hunter2@pypi.example.com/simple"],
+    given = {"python": 3.12, "python_packages": ["https://example.com/x.whl", "--pre"], "extras": ["pg sql"], "groups": "web", "extra_index_urls": ["https://jo:hunter2@pypi.example.com/simple"],
              "download_credentials": {"https://jo:hunter3@pypi.example.com": "hunter4", "git.example.com": "hunter5 hunter6", "pypi.example.com": 7}}
     good, text = check(tmp_path, {"flask_apps": {
         "shop": {**GOOD, "app_release": given},
         "notes": {**GOOD, "domains": ["notes.example.com"], "app_release": {
-            "python": "3.12", "extras": ["pgsql"], "groups": ["web"], "extra_index_urls": ["https://pypi.example.com/simple"],
+            "python": "3.12", "python_packages": ["setuptools<81", "psycopg[binary] ==3.3.*", "cachetools"],
+            "extras": ["pgsql"], "groups": ["web"], "extra_index_urls": ["https://pypi.example.com/simple"],
             "download_credentials": {"pypi.example.com": "jo:hunter7"}}}}})
     text = " ".join(text.split())
     assert not good and "hunter" not in text and "flask_apps.notes" not in text
-    for part in ("shop.app_release.python must be a text; put it in quotes", "app_release.extras must be names of extras",
+    for part in ("shop.app_release.python must be a text; put it in quotes", "app_release.python_packages must be names of Python packages",
+                 "app_release.extras must be names of extras",
                  "app_release.groups must be a list", "app_release.extra_index_urls must be URLs without user and password",
                  "'pypi.example.com' must be a host alone", "download_credentials.git.example.com must be a token or user:password",
                  "download_credentials.pypi.example.com must be a token"):

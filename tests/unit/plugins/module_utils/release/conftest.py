@@ -12,6 +12,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.options impo
 SHOP: dict[str, Any] = {
     "name": "shop", "by": "jo@laptop", "base": Path("/srv/shop"), "unit": "gunicorn-shop", "subdirectory": "", "wsgi": "shop:app",
     "shared": ["instance"], "files": {}, "static": {"/static/": "shop/static"}, "build": [], "requirements": "auto", "extras": [], "groups": [],
+    "python_packages": [],
     "extra_index_urls": [], "credentials_for_builds": False,
     "gunicorn_requirements": "gunicorn==1", "uv": "/opt/uv", "python": "/usr/bin/python3", "index_url": "", "ca_bundle": "/ca",
     "build_timeout_seconds": 9, "domains": ["localhost"], "body_max_mb": 16, "policy": {}, "bandit": "", "prepare_once": [], "prepare": [],

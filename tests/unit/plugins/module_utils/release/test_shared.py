@@ -154,6 +154,11 @@ def test_places_in_packages_are_kept_too(release: Path) -> None:
     assert (release.parent / "state/shared/site-packages/search/static/config/a.json").exists()
 
 
+def test_the_target_of_a_copy_is_what_cannot_be_written() -> None:
+    base = "/srv/search/releases/20261129-192658-d437b68f/venv/lib/python3.13/site-packages/app/static"
+    assert written(f"OSError: [Errno 30] Read-only file system: '{base}/css/a.css' -> '{base}/build/a.1f.css'") == ["site-packages/app/static/build/a.1f.css"]
+
+
 def test_the_instance_folder_of_an_installed_application_is_in_the_state_directory(release: Path) -> None:
     (release / "venv").mkdir()
     deploy(release, "instance")

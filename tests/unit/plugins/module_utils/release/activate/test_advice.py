@@ -27,6 +27,20 @@ def test_a_program_that_is_missing_is_told_with_its_package(text: str, line: str
     assert f"app_release: {{{line}}}" in advice.packages(text)
 
 
+@pytest.mark.parametrize(("text", "line"), [
+    ("/srv/s/venv/lib/python3.13/site-packages/app/http.py:6 in <module>\nModuleNotFoundError: No module named 'cachetools.keys'", "[cachetools]"),
+    ('  File "/srv/s/venv/lib/python3.13/site-packages/x.py", line 1, in <module>\n    import flask_caching\n'
+     "ModuleNotFoundError: No module named 'flask_caching'", "[flask-caching]"),
+    ("/srv/s/src/app.py:2 in <module>\nModuleNotFoundError: No module named 'distutils'", "[setuptools]"),
+])
+def test_a_python_package_that_is_missing_is_told(text: str, line: str) -> None:
+    assert f"app_release: {{python_packages: {line}}}" in advice.python_packages(text)
+
+
+def test_a_module_that_may_be_the_applications_own_is_no_package() -> None:
+    assert advice.python_packages("/srv/s/src/app.py:2 in <module>\nModuleNotFoundError: No module named 'config'") == ""
+
+
 @pytest.mark.parametrize("text", ["No such file or directory: '/srv/shop/config.yml'", "No such file or directory: 'settings.cfg'", "git push failed"])
 def test_a_file_that_is_missing_is_no_program(text: str) -> None:
     assert advice.packages(text) == ""

@@ -67,6 +67,7 @@ def _of(make_options: Make) -> Callable[..., str]:
         {"shared": ["instance", "uploads"]},
         {"files": {"wikiconfig.py": "wikiconfig.py"}},
         {"build": ["flask translate compile"]},
+        {"python_packages": ["cachetools"]},
         {"source": {"path": "x"}, "local": {"digest": "abc"}},
     ],
 )
