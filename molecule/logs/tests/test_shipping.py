@@ -59,7 +59,8 @@ def refused(site: Any, reason: str) -> None:
     """
     cursor, end = site.ask(SAYS_CURSOR), time.monotonic() + 90
     while reason not in (said := site.ask(SAYS, cursor=cursor)):
-        assert time.monotonic() < end, said[-2000:]
+        # A sender that says nothing may wait for the collector: the connection shows it.
+        assert time.monotonic() < end, said[-2000:] + site.server.host.run("ss --tcp --numeric --processes --info 'dport = :6514'").stdout
         site.get("/the-last-ones-under-way")
         time.sleep(0.5)
 
