@@ -20,7 +20,7 @@ import time
 from typing import Any
 
 from selenium import webdriver
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
@@ -66,8 +66,9 @@ class Browser:
         elif "click" in step:
             self.wait(step["click"]).click()
         elif "see" in step:
-            WebDriverWait(self.driver, SECONDS).until(lambda driver: step["see"] in driver.find_element(By.TAG_NAME, "body").text,
-                                                      f"'{step['see']}' on {self.driver.current_url}")
+            # The page may be replaced by the next one meanwhile.
+            wait = WebDriverWait(self.driver, SECONDS, ignored_exceptions=[StaleElementReferenceException])
+            wait.until(lambda driver: step["see"] in driver.find_element(By.TAG_NAME, "body").text, f"'{step['see']}' on {self.driver.current_url}")
         elif "tour" in step:
             self.tour(step["tour"])
         else:
