@@ -10,7 +10,8 @@ import datetime
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -73,20 +74,29 @@ class Inspection:
         # Other output comes before its report.
         self.bandit_output = text[text.find("{"):] if "{" in text else "no report"
 
-    def inspect_packages(self) -> None:
-        """Known vulnerabilities of its packages, where the host has the role pip_audit."""
+    @contextmanager
+    def auditing(self) -> Iterator[None]:
+        """Look for known vulnerabilities of its packages while the block runs, where the host has the role pip_audit."""
         if not (os.access(AUDIT, os.X_OK) and Path(f"/etc/pip-audit/{self.name}.json").exists()):
             self.findings += tools.audit_findings({"state": "could-not-audit", "reason": "pip-audit is not set up on this host"})
+            yield
             return
-        try:
-            done = subprocess.run([AUDIT, self.name, "--release", str(self.release)], capture_output=True, text=True,
-                                  check=False, timeout=self.seconds)
-            report = json.loads(done.stdout)
-        except subprocess.TimeoutExpired:
-            report = {"state": "could-not-audit", "reason": f"it took longer than inspection_timeout_seconds, {self.seconds} s"}
-        except ValueError:
-            report = {"state": "could-not-audit", "reason": "it gave no report"}
+        with subprocess.Popen([AUDIT, self.name, "--release", str(self.release)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
+            try:
+                yield
+                report = self._report(running)
+            finally:
+                running.kill()
         self.findings += tools.audit_findings(report)
+
+    def _report(self, running: subprocess.Popen[str]) -> dict[str, Any]:
+        """The report of an audit."""
+        try:
+            return dict(json.loads(running.communicate(timeout=self.seconds)[0]))
+        except subprocess.TimeoutExpired:
+            return {"state": "could-not-audit", "reason": f"it took longer than inspection_timeout_seconds, {self.seconds} s"}
+        except (ValueError, TypeError):
+            return {"state": "could-not-audit", "reason": "it gave no report"}
 
     # --- the application itself ----------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -161,19 +161,19 @@ class Activation:
         inspection = Inspection(self.options.as_dict(), self.releases.folder / release, self.gid, self.hidden)
         if inspection.is_off:
             return
-        if not whole:
+        if whole:
+            inspection.inspect_source()
+        else:
             inspection.remember()
-        # Side by side: each takes seconds, and they share nothing. Leaving the block waits for all of them.
-        with ThreadPoolExecutor() as side_by_side, self.tasks.instance(release) as task:
-            parts = [side_by_side.submit(part) for part in (inspection.inspect_source, inspection.inspect_packages) if whole]
+        # The audit waits for the network. It is a process beside this one and not a thread, because a thread that is killed while it
+        # starts a process can leave one that holds the lock of deploys for ever.
+        with inspection.auditing() if whole else nullcontext(), self.tasks.instance(release) as task:
             folder = self.instances.folder / task
             argv = inspection.prepare(folder)
             ran = self.tasks.run(task, argv, self.options.inspection_timeout_seconds)
             while self._keep(release, inspection.places(ran)):
                 ran = self.tasks.run(task, argv, self.options.inspection_timeout_seconds)
             inspection.read(ran, self.advice)
-            for part in parts:
-                part.result()
         self.report, self.facts = inspection.evaluate(), inspection.facts
         self.timed("preflight")
         if inspection.blocks:
