@@ -106,7 +106,7 @@ bench: hosts  ## What a host serves beside a common stack; a first and a no-op r
 
 .PHONY: faults
 faults: hosts  ## Break a host, one fault at a time, and run the playbook: a table of what is served and repaired (FAULT='disabled|masked': some)
-	@PYTHONPATH=tests:molecule/repair/tests tools/faults.py $(FAULT)
+	@PYTHONPATH=tests:molecule/repair/tests tools/faults.py '$(FAULT)'
 
 .PHONY: bench-quick
 bench-quick: hosts  ## What a host serves beside a common stack, measured for a minute; it keeps its hosts

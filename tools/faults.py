@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Break a host that serves an application, one fault at a time, and run the playbook: what is served meanwhile, and what comes back.
 
-    make faults [FAULT=PATTERN]      the faults whose names match, or all; the table is build/faults.md too
+    make faults [FAULT=PATTERN]   the faults whose names match, or all; the table is build/faults.md too
 
 Each fault is caused on the host under a steady load of requests. Then site.yml runs twice. The first run must repair the host, the
 second must change nothing, and neither may cost a request of a site that is served. A fault of others, such as a broken file in
