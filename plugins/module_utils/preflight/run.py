@@ -23,7 +23,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.errors impor
 from ansible_collections.bulwark.flask.plugins.module_utils.release.history import read
 from ansible_collections.bulwark.flask.plugins.module_utils.release.writes import entry_of, written
 
-AUDIT = "/usr/local/sbin/pip-audit-app"
+AUDIT, AUDITED = "/usr/local/sbin/pip-audit-app", Path("/etc/pip-audit")
 REPORT = "preflight.json"
 DEPLOYMENT = Path("/etc/gunicorn/deployment.py")
 KEYS = ("check", "result", "found", "why", "fix")
@@ -77,7 +77,7 @@ class Inspection:
     @contextmanager
     def auditing(self) -> Iterator[None]:
         """Look for known vulnerabilities of its packages while the block runs, where the host has the role pip_audit."""
-        if not (os.access(AUDIT, os.X_OK) and Path(f"/etc/pip-audit/{self.name}.json").exists()):
+        if not (os.access(AUDIT, os.X_OK) and (AUDITED / f"{self.name}.json").exists()):
             self.findings += tools.audit_findings({"state": "could-not-audit", "reason": "pip-audit is not set up on this host"})
             yield
             return

@@ -165,8 +165,8 @@ class Activation:
             inspection.inspect_source()
         else:
             inspection.remember()
-        # The audit waits for the network. It is a process beside this one and not a thread, because a thread that is killed while it
-        # starts a process can leave one that holds the lock of deploys for ever.
+        # The audit waits for the network, so it is a process beside this one. A thread would not do: one that is killed while it starts
+        # a process can leave a copy of this process, which holds the lock of deploys for ever.
         with inspection.auditing() if whole else nullcontext(), self.tasks.instance(release) as task:
             folder = self.instances.folder / task
             argv = inspection.prepare(folder)

@@ -253,8 +253,10 @@ class Build:
         if self.source.is_tree:
             chosen = dependencies.plan(folder, self.options.requirements, self.options.groups, self.options.extras)
             facts = dependencies.describe(folder, chosen)
-        if not facts["hashes"]:
-            self.warnings.append(f"{facts['requirements'] or self.source.address} was installed {dependencies.UNLOCKED}")
+        unlocked = ([] if facts["hashes"] else [facts["requirements"] or self.source.address]) + self.options.python_packages
+        if unlocked:
+            self.warnings.append(f"installed {dependencies.UNLOCKED}: {', '.join(unlocked)}")
+            facts["hashes"] = False
         facts["installer"] = installer.make_venv()
         self.timed("venv")
         try:

@@ -23,7 +23,7 @@ KINDS = {"uv.lock": "uv.lock", "pyproject.toml": "pyproject", "setup.py": "pypro
          other_locks.POETRY: "other", other_locks.PIPENV: "other"}
 # What of a project can be chosen in a file of each kind.
 CHOICES = {"uv.lock": ("extras", "groups"), "pyproject": ("extras", "groups"), other_locks.POETRY: ("extras", "groups"), other_locks.PIPENV: ("groups",)}
-UNLOCKED = "without hashes: the same source can give other dependencies later; lock them (uv lock)"
+UNLOCKED = "without hashes, so that the same source can give other dependencies later; lock them (uv lock)"
 LFS = b"version https://git-lfs.github.com/spec/v1\n"
 
 

@@ -234,6 +234,18 @@ def test_gunicorn_is_looked_for_on_the_same_indexes_with_the_same_credentials(co
     assert len(installs) == 2 and all("NETRC" in env for env in installs)
 
 
+def test_packages_of_the_operator_are_installed_after_the_dependencies_and_are_not_locked(commands: Commands, make_options: Callable[..., Options]) -> None:
+    options = make_options(python_packages=["cachetools", "six==1.17.0"], gunicorn_requirements="")
+    (commands.folder / "uv.lock").touch()
+    build = Build(options, {"path": "shop"}, {"digest": "a", "note": {}})
+    build.sandbox = commands
+    facts = build._install(dependencies.Installer(commands, commands.folder, commands.folder, options, DOWNLOADS, FOREIGN), commands.folder)  # noqa: SLF001
+    words = [argv[1:] for argv, _unused in commands.seen]
+    locked, further = (next(number for number, argv in enumerate(words) if word in argv) for word in ("--locked", "cachetools"))
+    assert locked < further and "six==1.17.0" in words[further]
+    assert facts["hashes"] is False and "cachetools, six==1.17.0" in build.warnings[0]
+
+
 @pytest.mark.parametrize("says", [
     "error: Failed to build x",
     "error: Distribution `uwsgi==2.0.31 @ registry+https://pypi.org/simple` can't be installed because it is marked as `--no-build` but has no "
