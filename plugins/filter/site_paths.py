@@ -50,7 +50,7 @@ LONG_SECONDS = 3600
 DEFAULTS: dict[str, Any] = {
     "rate": "", "rate_burst": 0, "connections_per_client": 0, "body_max_mb": 0, "proxy_read_timeout_seconds": 0, "methods": METHODS,
     "allow": [], "users": [], "client_certificate": False, "websocket": False, "response_buffering": True, "request_buffering": True,
-    "hidden": False, "rate_zone": 0, "connections_zone": 0,
+    "hidden": False, "cache_seconds": 0, "rate_zone": 0, "connections_zone": 0,
 }
 
 
@@ -88,6 +88,8 @@ def site_paths(paths: Mapping[str, Any], static: Iterable[str] = ()) -> list[dic
                 settings |= owns[outer]
         if settings["proxy_read_timeout_seconds"] == 0 and (settings["websocket"] or not settings["response_buffering"]):
             settings["proxy_read_timeout_seconds"] = LONG_SECONDS
+        if files or settings["websocket"] or not settings["response_buffering"]:
+            settings["cache_seconds"] = 0
         match = f"^~ {path}" if files else "/" if path == "/" else f'~* "{pattern(path)}"'
         locations.append({**settings, "path": path, "match": match, "pattern": pattern(path), "files": files,
                           "sets": [zone for zone in ("rate_zone", "connections_zone") if not files and owns.get(path, {}).get(zone)]})

@@ -37,7 +37,7 @@ ROLES = ("app_release", "gunicorn_app")
 BELOW_OURS = (
     "/etc/flask-secrets/{name}.env", "/etc/flask-secrets/{name}.generated.env", "/var/lib/session-stores/{name}",
     "/etc/flask-secrets/{name}.credentials", "/etc/flask-secrets/{name}.files", "/etc/flask-logs/{name}.conf",
-    "/etc/nginx/maintenance/{name}.html", "/etc/nginx/maintenance/{name}.on", "/etc/nginx/users/{name}",
+    "/etc/nginx/maintenance/{name}.html", "/etc/nginx/maintenance/{name}.on", "/etc/nginx/users/{name}", "/var/lib/nginx/cache/{name}",
     "/etc/ssl/acme-cert/{name}", "/etc/ssl/acme-cert/{name}.rsa", "/etc/acme-cert/live/{name}", "/etc/acme-cert/live/{name}.rsa",
     "/etc/acme-cert/archive/{name}", "/etc/acme-cert/archive/{name}.rsa", "/etc/acme-cert/renewal/{name}.conf",
     "/etc/acme-cert/renewal/{name}.rsa.conf", "/var/lib/acme-cert/served-{name}", "/var/lib/acme-cert/served-{name}.rsa",

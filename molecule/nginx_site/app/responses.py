@@ -89,6 +89,23 @@ def broken() -> Response:
     return make_response("")
 
 
+@app.get("/news/<kind>")
+def news(kind: str) -> Response:
+    """A page that differs each time."""
+    if flag(f"fails-{kind}").exists():
+        return make_response("out of order", 500)
+    answer = make_response(secrets.token_hex(16))
+    if kind == "personal":
+        answer.set_cookie("a", "b", secure=True)
+    if kind == "translated":
+        answer.vary.add("Accept-Language")
+    if kind in ("private", "no-store", "max-age=0"):
+        answer.headers["Cache-Control"] = kind
+    if kind == "expires":
+        answer.headers["Expires"] = "0"
+    return answer
+
+
 @app.get("/events")
 @app.get("/waits/events")
 def events() -> Response:

@@ -26,8 +26,8 @@ TREES = (
     "/etc/acme-cert", "/etc/alarm-channel", "/etc/flask-logs", "/etc/flask-secrets", "/etc/gunicorn", "/etc/host-access",
     "/etc/nginx/maintenance", "/etc/nginx/users", "/etc/pip-audit", "/etc/session-store", "/etc/ssl/acme-cert", "/opt/bandit",
     "/opt/certbot", "/opt/pip-audit", "/opt/uv", "/usr/local/lib/alarm-channel", "/var/cache/pip-audit", "/var/lib/acme-cert",
-    "/var/lib/alarm-channel", "/var/lib/host-baseline", "/var/lib/host_access", "/var/lib/pip-audit", "/var/lib/session-stores",
-    "/var/log/acme-cert",
+    "/var/lib/alarm-channel", "/var/lib/host-baseline", "/var/lib/host_access", "/var/lib/nginx/cache", "/var/lib/pip-audit",
+    "/var/lib/session-stores", "/var/log/acme-cert",
 )
 # What packages leave when they are purged, the innermost first.
 LEFT_BY = {"nginx": ("/var/www/html/index.nginx-debian.html", "/var/www/html", "/var/www")}

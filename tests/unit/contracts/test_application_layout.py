@@ -9,7 +9,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils import application_l
 from ansible_collections.bulwark.flask.tests.unit.contracts.role_files import ROLES, text
 
 # What belongs to a role's own directory is not in the way of others.
-OWN = ("/etc/flask-logs/", "/etc/flask-secrets/", "/etc/nginx/maintenance/", "/etc/nginx/users/", "/etc/ssl/acme-cert/", "/var/lib/pip-audit/")
+OWN = ("/etc/flask-logs/", "/etc/flask-secrets/", "/etc/nginx/maintenance/", "/etc/nginx/users/", "/etc/ssl/acme-cert/", "/var/lib/nginx/cache/",
+       "/var/lib/pip-audit/")
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -57,6 +57,15 @@ def test_a_connection_is_kept_where_no_client_can_delay_its_end(path: dict[str, 
     assert values(text, "keepalive_timeout") == ["500ms"]
 
 
+def test_only_paths_with_cache_seconds_are_cached() -> None:
+    text = site(paths={"/news": {"cache_seconds": 7}})
+    assert values(location(text, '~* "^/news'), "proxy_cache_valid") == ["200 7s"]
+    assert "Cache-Control Expires" in values(location(text, '~* "^/news'), "proxy_ignore_headers")[0]
+    assert not values(location(text, "/ "), "proxy_cache") and "Cache-Control" not in values(location(text, "/ "), "proxy_ignore_headers")[0]
+    assert '"cache":"$upstream_cache_status"' in text
+    assert "cache_status" not in site() and "proxy_cache" not in site()
+
+
 def test_redirects_keep_name_path_and_query_and_then_go_to_the_canonical_name() -> None:
     http, others, _ = servers(site())
     assert values(http, "return") == ["308 https://$host$request_uri"]

@@ -135,6 +135,7 @@ PATH_SETTINGS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "response_buffering": _SWITCH,
     "request_buffering": _SWITCH,
     "hidden": _SWITCH,
+    "cache_seconds": _number(0),
 }
 
 

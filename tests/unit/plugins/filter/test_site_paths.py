@@ -60,6 +60,13 @@ def test_a_site_without_paths_has_one_location() -> None:
     assert only["match"] == "/" and only["methods"] == METHODS
 
 
+def test_streams_and_files_are_not_cached() -> None:
+    paths = {"/": {"cache_seconds": 5}, "/ws": {"websocket": True}, "/events": {"response_buffering": False}, "/admin": {"cache_seconds": 0},
+             "/news": {"body_max_mb": 1}}
+    cached = {one["path"]: one["cache_seconds"] for one in site_paths(paths, ["/static/"])}
+    assert cached == {"/": 5, "/news": 5, "/ws": 0, "/events": 0, "/admin": 0, "/static/": 0}
+
+
 def test_websockets_and_streams_have_a_long_timeout_by_default() -> None:
     paths = {"/ws": {"websocket": True}, "/events": {"response_buffering": False, "proxy_read_timeout_seconds": 90}}
     assert (at("/ws", paths)["proxy_read_timeout_seconds"], at("/events", paths)["proxy_read_timeout_seconds"]) == (3600, 90)
