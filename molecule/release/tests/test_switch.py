@@ -21,6 +21,16 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", 443), 10), serve
     tls.sendall(("GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % GIVEN["domain"]).encode())
     print(json.dumps(int(tls.recv(100).split()[1])))
 '''
+# The first worker gets the lock; any other one fails after clients could have been served.
+ONE_PROCESS = '''    app = Flask(__name__)
+    import fcntl, time
+    global lock
+    lock = open("/var/lib/shop/one-process", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(3)
+        raise'''
 
 
 def good() -> str:
@@ -110,13 +120,26 @@ print(json.dumps([used(path) for path in glob.glob(release + "/src/shop/*.py") +
         assert len(found) > 10 and all(found)
 
 
+def test_the_application_is_loaded_once_for_all_workers(servers: list[Any], live: str) -> None:
+    for site in sites(servers):
+        main, *others = site.ask(r'''
+unit = live("shop")[1]
+main = int(properties(unit, "MainPID")["MainPID"])
+print(json.dumps([["markupsafe" in open("/proc/%d/maps" % pid).read(), int(open("/proc/%d/oom_score_adj" % pid).read())]
+                  for pid in [main] + [pid for pid in processes(unit) if pid != main]]))
+''')
+        assert main == [True, 0] and len(others) > 1
+        assert all(other == [True, 300] for other in others), "beyond the limit of memory, the kernel ends the master"
+
+
 @pytest.mark.parametrize(("change", "words"), [
     (("shop/__init__.py", '    app = Flask(__name__)', '    raise RuntimeError("no such luck")'), "RuntimeError: no such luck"),
+    (("shop/__init__.py", '    app = Flask(__name__)', ONE_PROCESS), "Resource temporarily unavailable"),
     (("shop/health.py", '    return {"status": "ok"}, 200', '    return {"status": "sick of it"}, 500'), "sick of it"),
     (("shop/health.py", '    return {"status": "ok"}, 200', "    time.sleep(3600)"), "no response (TimeoutError)"),
     (("shop/before.py", "create_app()\n", 'raise SystemExit("the database is away")\n'), "the database is away"),
     (("shop/config.py", '    "SESSION_COOKIE_SECURE": True,', '    "SESSION_COOKIE_SECURE": False,'), "SESSION_COOKIE_SECURE"),
-], ids=["cannot be imported", "is not well", "hangs", "fails before the switch", "is not safe"])
+], ids=["cannot be imported", "cannot be loaded by two", "is not well", "hangs", "fails before the switch", "is not safe"])
 def test_a_release_that_fails_changes_nothing_and_the_error_has_the_reason(
     servers: list[Any], playbooks: Playbooks, live: str, change: tuple[str, str, str], words: str,
 ) -> None:

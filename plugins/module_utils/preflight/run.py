@@ -154,7 +154,8 @@ class Inspection:
         if self.bandit_output:
             self.findings += tools.bandit_findings(self.bandit_output, str(self.source), self.facts)
         self.report = policy.evaluate(self.findings, self.policy, datetime.date.today())
-        report = {**self.report.as_dict(), "interface": self.facts.interface}
+        obstacles = self.facts.obstacles
+        report = {**self.report.as_dict(), "interface": self.facts.interface, "preload": obstacles == (), "not_preloaded": list(obstacles or ())}
         text = json.dumps(report, indent=2, sort_keys=True) + "\n"
         fs.write(self.release / REPORT, text.encode(), gid=self.gid, mode=0o640)
         return {**report, "table": self.report.table(passed=False)}

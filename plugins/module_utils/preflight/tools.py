@@ -44,6 +44,7 @@ class Facts(NamedTuple):
     template_folders: tuple[str, ...] = ()  # those of blueprints that packages bring
     not_served: tuple[tuple[str, int, int], ...] = ()  # code that no request runs: a file, its first and its last line
     places: tuple[str, ...] = ()  # paths that settings name for data and that cannot be written
+    obstacles: tuple[str, ...] | None = None  # why workers cannot be forked after the import; None where that is not known
 
 
 def inspector_facts(json_text: str) -> Facts:
@@ -54,7 +55,8 @@ def inspector_facts(json_text: str) -> Facts:
         return Facts(list(map(str, answer["imported"])) if inspected else None, bool(answer["from_prefixed_env"]),
                      answer["interface"] if answer["interface"] in ("wsgi", "asgi") else "", tuple(_line(name, 60) for name in answer["commands"]),
                      tuple(map(str, answer["template_folders"])),
-                     tuple((str(file), int(first), int(last)) for file, first, last in answer["not_served"]), tuple(map(str, answer["places"])))
+                     tuple((str(file), int(first), int(last)) for file, first, last in answer["not_served"]), tuple(map(str, answer["places"])),
+                     None if answer["obstacles"] is None else tuple(_line(one, 300) for one in answer["obstacles"]))
     except (ValueError, TypeError, KeyError, AttributeError):
         return Facts()
 

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import contextvars
 import faulthandler
+import fcntl
+import gc
 import io
 import json
 import logging
+import os
 import re
 import runpy
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Set
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -198,13 +202,38 @@ class FromWebServerAsgi:
             REQUEST_ID.reset(token)
 
 
-def load(deployment: Any, preloaded: bool, load_wsgi: Callable[[], None]) -> None:
+def prepare(deployment: Any) -> None:
+    """Call before the application is imported."""
+    del sys.argv[1:]  # gunicorn's; an application may parse the command line
+    deployment.install()
+
+
+def freeze(_arbiter: Any) -> None:
+    """Exempt what the application has made so far from garbage collection, which would copy its memory into each worker."""
+    gc.collect()
+    gc.freeze()
+
+
+def load(worker: Any, deployment: Any, preloaded: bool, load_wsgi: Callable[[], None]) -> None:
     """Import the application with the settings of a deployment, unless it was imported before the fork."""
     if not preloaded:
-        del sys.argv[1:]  # gunicorn's; an application may parse the command line
-        deployment.install()
+        prepare(deployment)
     load_wsgi()
     deployment.finish()
+    # The master can be as large as a worker. Beyond the limit of memory, the kernel is to end a worker.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("300", encoding="ascii")
+    report_loaded(worker)
+
+
+def report_loaded(worker: Any) -> None:
+    """Hold a lock on the file `loaded` of the instance as long as this worker runs.
+
+    The deploy counts these locks. Their position in the file is the number of workers to wait for.
+    """
+    with suppress(OSError):  # an instance without that file
+        worker.loaded = os.open(Path(str(worker.sockets[0].getsockname())).with_name("loaded"), os.O_RDONLY)
+        fcntl.lockf(worker.loaded, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, worker.cfg.workers)
 
 
 def wsgi_worker(deployment: Any, preloaded: bool) -> type[Any]:
@@ -219,7 +248,7 @@ def wsgi_worker(deployment: Any, preloaded: bool) -> type[Any]:
         """Records of a thread before it has read a request have no request id."""
 
         def load_wsgi(self) -> None:
-            load(deployment, preloaded, super().load_wsgi)
+            load(self, deployment, preloaded, super().load_wsgi)
             self.wsgi = FromWebServer(deployment.guarded(self.wsgi))
 
         def handle(self, connection: Any) -> None:
@@ -237,7 +266,7 @@ def asgi_worker(deployment: Any, preloaded: bool) -> type[Any]:
         """gunicorn's worker."""
 
         def load_wsgi(self) -> None:
-            load(deployment, preloaded, super().load_wsgi)
+            load(self, deployment, preloaded, super().load_wsgi)
             self.asgi = FromWebServerAsgi(deployment.guarded_asgi(self.asgi))
 
     return Asgi

@@ -15,7 +15,7 @@ Answer: {"inspector": 1, "python": "3.13.5", "flask": "3.1.3" or null, "interfac
 "imported": [files of the source], "not_served": [[file, first and last line of code that no request runs]],
 "from_prefixed_env": bool, "commands": [the application's own commands of `flask`],
 "template_folders": [those that packages bring], "places": [paths that settings or databases name for data and that cannot be
-written], "findings": [{check, result, found, why, fix}, ...]}.
+written], "obstacles": [why workers cannot be forked after the import] or null where it was not imported, "findings": [{check, result, found, why, fix}, ...]}.
 Every check has at least one finding. Its result is pass, warning, error, or unknown where nothing could be seen. A
 target that is no Flask application has one finding, of the check `application`.
 """
@@ -38,6 +38,7 @@ from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.checks.places import missing_databases, unwritable
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.checks.proxy import served
+from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.forking import Forking
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.loading import CannotInspect, flask_apps, interface, is_flask, kind_of, load
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.model import Check, finding
 from ansible_collections.bulwark.flask.plugins.module_utils.preflight.inspector.redact import Redactor
@@ -86,7 +87,7 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     redactor = Redactor(os.environ, VOCABULARY)
     result: dict[str, Any] = {"inspector": 1, "python": platform.python_version(), "flask": version("flask"), "interface": "", "findings": [],
                               "exception": None, "imported": [], "not_served": [], "from_prefixed_env": False, "commands": [], "template_folders": [],
-                              "places": []}
+                              "places": [], "obstacles": None}
     databases: list[Any] = []
     sys.addaudithook(lambda event, args: databases.append(args[0]) if event == "sqlite3.connect" else None)
     try:
@@ -125,7 +126,9 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
 
 def _applications(wsgi: str, deployment: Any, result: dict[str, Any], question: dict[str, Any]) -> list[Any]:
     """Import what would be served; returns the applications of Flask in it, with their settings."""
+    before = Forking()
     target = load(wsgi)
+    result["obstacles"] = before.obstacles()
     result["template_folders"] = _package_of(target)
     result["interface"] = interface(wsgi, target, deployment.worker_class if deployment is not None else "auto")
     if result["interface"] == "asgi":

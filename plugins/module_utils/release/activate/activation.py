@@ -273,7 +273,8 @@ class Activation:
         return instance, wrong, log
 
     def _health_check(self, instance: str, seconds: int = 0) -> HealthCheck:
-        return HealthCheck(replace(self.options, health_timeout_seconds=seconds), str(self.instances.socket(instance)), lambda: self.units.ended(instance))
+        return HealthCheck(replace(self.options, health_timeout_seconds=seconds), str(self.instances.socket(instance)),
+                           lambda: self.units.ended(instance), lambda: self.instances.loaded(instance))
 
     def fetch_pages_once(self, instance: str, release: str) -> bool:
         """Fetch the pages of a new instance; problems are reported only. Returns whether they wrote to a place that is kept from now on."""

@@ -65,12 +65,17 @@ def is_good(status: int, expected: int) -> bool:
 
 
 class HealthCheck:
-    """The health check of one new instance: `ended` says why its process has ended, or nothing while it runs."""
+    """The health check of one new instance.
 
-    def __init__(self, options: Options, socket_path: str, ended: Callable[[], str]) -> None:
+    `ended` returns why its process has ended, or nothing while it runs. `loaded` returns the number of workers that have
+    loaded the application, and that of all.
+    """
+
+    def __init__(self, options: Options, socket_path: str, ended: Callable[[], str], loaded: Callable[[], tuple[int, int]]) -> None:
         self.options = options
         self.socket_path = socket_path
         self.ended = ended
+        self.loaded = loaded
 
     def fetch(self, seconds: float, longest: int = 2000, more: Mapping[str, str] | None = None) -> Fetch:
         """Fetches paths with a time limit each, a limit on the characters of a body, and further headers."""
@@ -94,9 +99,24 @@ class HealthCheck:
                 return f"the process ended while it started ({ended})"
             last = self._request(path, self.options.health_status, end - time.monotonic())
             if not last:
-                return self._warm_up()
+                return self._all_workers() or self._warm_up()
             time.sleep(0.05)
         return f"GET {path} gave {last} for {allowed} s"
+
+    def _all_workers(self) -> str:
+        """Wait for the workers that are slower than the one that responded. One that cannot load the application ends the process."""
+        end, workers = time.monotonic() + self.options.health_timeout_seconds, 0
+        while True:
+            loaded, of = self.loaded()
+            workers = max(workers, of)  # none is left of a server that ends
+            ended = self.ended()
+            if ended:
+                return f"one of its workers could not load the application, although another one responds ({ended})"
+            if loaded >= workers:
+                return ""
+            if time.monotonic() > end:
+                return f"{loaded} of {workers} workers have loaded the application after {self.options.health_timeout_seconds} s"
+            time.sleep(0.05)
 
     def _request(self, path: str, status: int, seconds: float) -> str:
         """Empty when the response is as expected, otherwise the response."""

@@ -1,8 +1,12 @@
 """Instances of an application on a host: one running copy of a release, and which one is live.
 
-`<base>/instances/<instance>/` holds a link to the release it runs, the socket it listens on, and the file
-`keepalive`: its workers keep connections of the web server while their group may read it, and hold a shared lock
-on it as long as there is one that the web server may use again.
+`<base>/instances/<instance>/` holds a link to the release it runs, the socket it listens on, and two files:
+
+- `keepalive`: its workers keep connections of the web server while their group may read it, and hold a shared lock
+  on it as long as there is one that the web server may use again.
+- `loaded`: each worker that has loaded the application holds a lock on one byte. The position of that byte is the number of
+  workers.
+
 `<base>/current` is a link to the live instance; only this link decides which instance serves.
 No Ansible imports: everything here works on plain paths.
 """
@@ -21,6 +25,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils import fs
 SOCKET = "gunicorn.sock"
 STAMP = "stamp.json"
 KEEPALIVE = "keepalive"
+LOADED = "loaded"
 
 
 class Instances:
@@ -70,10 +75,11 @@ class Instances:
             os.chown(folder, 0, self.gid)
             folder.chmod(0o751)
         (self.folder / instance / "release").symlink_to(f"../../releases/{release}")
-        keepalive = self.folder / instance / KEEPALIVE
-        keepalive.touch(mode=0o600)
-        os.chown(keepalive, 0, self.gid)
-        self.keep_connections(instance)
+        for name in (KEEPALIVE, LOADED):
+            path = self.folder / instance / name
+            path.touch(mode=0o600)
+            os.chown(path, 0, self.gid)
+            path.chmod(0o640)
 
     def remove(self, instance: str) -> None:
         """Remove an instance; its release stays."""
@@ -82,6 +88,17 @@ class Instances:
     def make_live(self, instance: str) -> None:
         """Point `current` at an instance, atomically."""
         fs.link(self.current, f"instances/{instance}")
+
+    def loaded(self, instance: str, table: str = "/proc/locks") -> tuple[int, int]:
+        """The number of workers that have loaded the application, and that of all; 0 and 0 where the server does not report it."""
+        inode, workers = str((self.folder / instance / LOADED).stat().st_ino), {}
+        with open(table, encoding="ascii") as lines:
+            for line in lines:
+                # 1: POSIX ADVISORY READ <pid> <device>:<inode> <first byte> <last byte>
+                fields = line.split()
+                if len(fields) == 8 and fields[1] == "POSIX" and fields[5].rpartition(":")[2] == inode:
+                    workers[fields[4]] = int(fields[6])
+        return len(workers), max(workers.values(), default=0)
 
     def keep_connections(self, instance: str) -> None:
         """Let an instance keep connections of the web server, where it can."""

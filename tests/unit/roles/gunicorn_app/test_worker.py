@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +15,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import Instances
 from ansible_collections.bulwark.flask.tests.unit import support
+from ansible_collections.bulwark.flask.tests.unit.roles.gunicorn_app.waiting import until
 
-VENV = support.ROOT / "build" / "gunicorn"
-LOCK = support.ROOT / "roles/app_release/files/gunicorn.txt"
 APPLICATION = '''
 import os
 import time
@@ -77,21 +74,6 @@ worker_class = runpy.run_path("{worker}")["ThreadsWorker"]
 '''
 
 
-@pytest.fixture(scope="session")
-def python() -> Path:
-    """An interpreter with the gunicorn of the releases."""
-    VENV.parent.mkdir(exist_ok=True)
-    with open(VENV.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made = VENV / "made"
-        if not made.exists() or made.read_bytes() != LOCK.read_bytes():
-            for command in (["venv", "--quiet", "--clear", "--python", sys.executable, VENV],
-                            ["pip", "install", "--quiet", "--python", VENV, "--require-hashes", "--requirements", LOCK]):
-                subprocess.run(["uv", *map(str, command)], check=True)
-            made.write_bytes(LOCK.read_bytes())
-    return VENV / "bin" / "python"
-
-
 class Server:
     """A gunicorn in the directory of an instance."""
 
@@ -135,19 +117,6 @@ class Server:
         """Let it end; returns its status."""
         self.process.terminate()
         return self.process.wait(15)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for it."""
-    end = time.monotonic() + 15
-    while True:
-        try:
-            if condition():
-                return
-        except OSError:
-            pass
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def ask(connection: http.client.HTTPConnection, path: str, method: str = "GET", body: bytes | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -337,3 +338,26 @@ def test_a_program_that_the_application_starts_does_not_keep_the_inspector(host)
 def test_the_command_line_is_not_the_applications(host):
     code = f"import argparse\nargparse.ArgumentParser().parse_args()\n{FLASK}"
     assert host.program("arguments", {"web.py": code}, "web:app")["exception"] is None
+
+
+@pytest.mark.parametrize(("code", "obstacle"), [
+    ("import logging, os\nlogging.basicConfig(filename='app.log')\nos.system('true')\n", None),
+    ("import threading\nthreading.Timer(0.1, print).start()\n", None),
+    ("import threading, time\nthreading.Thread(target=time.sleep, args=(300,), daemon=True).start()\n", "the import starts a thread"),
+    ("import subprocess\nchild = subprocess.Popen(['sleep', '5'])\n", "the import starts a process"),
+    ("import socket\nconnection = socket.socket()\n", "the import opens a socket"),
+    ("import os\nends = os.pipe()\n", "the import opens a pipe"),
+    ("import sqlite3\ndb = sqlite3.connect('shop.db')\ndb.execute('CREATE TABLE a (b)')\n", "the import opens {folder}/shop.db"),
+    ("places = open('web.py')\n", "the import opens {folder}/web.py"),
+    ("import random\ndice = random.Random()\n", "the import makes a random.Random, whose numbers every worker would repeat"),
+    ("import sys, types\nsys.modules['numpy'] = types.ModuleType('numpy')\n", "the import loads numpy"),
+])
+def test_what_forked_workers_would_share_is_told(host, code, obstacle):
+    name = f"forked-{zlib.crc32(code.encode())}"
+    answer = host.program(name, {"web.py": code + FLASK}, "web:app")
+    assert answer["exception"] is None
+    assert answer["obstacles"] == ([obstacle.format(folder=host.root / name)] if obstacle else [])
+
+
+def test_nothing_is_told_of_the_workers_of_an_application_that_cannot_be_imported(host):
+    assert host.program("broken", {"web.py": "raise ValueError\n"}, "web:app")["obstacles"] is None

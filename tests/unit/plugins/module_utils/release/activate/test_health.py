@@ -55,8 +55,13 @@ def _server(tmp_path: Path) -> Iterator[Server]:
         server.shutdown()
 
 
+def none() -> tuple[int, int]:
+    """A server that does not report how many of its workers have loaded the application."""
+    return 0, 0
+
+
 def check(server: Server, options: Options, ended: str = "") -> str:
-    return HealthCheck(options, str(server.server_address), lambda: ended).wait()
+    return HealthCheck(options, str(server.server_address), lambda: ended, none).wait()
 
 
 def test_a_request_names_the_first_domain_and_errors_at_first_are_waited_out(server: Server, make_options: Make) -> None:
@@ -86,16 +91,30 @@ def test_a_process_that_has_ended_is_not_waited_for(server: Server, make_options
 
 
 def test_a_health_check_without_a_response_is_reported(make_options: Make, tmp_path: Path) -> None:
-    found = HealthCheck(make_options(health_timeout_seconds=0.1), str(tmp_path / "none"), lambda: "").wait()
+    found = HealthCheck(make_options(health_timeout_seconds=0.1), str(tmp_path / "none"), lambda: "", none).wait()
     assert found == "GET / gave no response (FileNotFoundError) for 0.1 s"
 
 
 def test_the_methods_of_an_application_are_those_that_it_names(server: Server, make_options: Make, tmp_path: Path) -> None:
-    assert HealthCheck(make_options(), str(server.server_address), lambda: "").methods(5) == ["GET", "MKCOL", "PROPFIND"]
-    assert HealthCheck(make_options(), str(tmp_path / "missing"), lambda: "").methods(5) == []
+    assert HealthCheck(make_options(), str(server.server_address), lambda: "", none).methods(5) == ["GET", "MKCOL", "PROPFIND"]
+    assert HealthCheck(make_options(), str(tmp_path / "missing"), lambda: "", none).methods(5) == []
 
 
 def test_pages_are_fetched_as_a_browser_asks_for_them(server: Server, make_options: Make) -> None:
-    health = HealthCheck(make_options(), str(server.server_address), lambda: "")
+    health = HealthCheck(make_options(), str(server.server_address), lambda: "", none)
     assert health.fetch(5, more=BROWSER)("/")[1]["content-type"] == "text/html"
     assert health.fetch(5)("/")[1]["content-type"] == "application/json"
+
+
+def test_every_worker_is_waited_for(server: Server, make_options: Make) -> None:
+    loaded = iter([(1, 3), (2, 3), (3, 3)])
+    assert HealthCheck(make_options(), str(server.server_address), lambda: "", lambda: next(loaded)).wait() == ""
+    assert next(loaded, None) is None
+    wrong = HealthCheck(make_options(health_timeout_seconds=0.2), str(server.server_address), lambda: "", lambda: (2, 3)).wait()
+    assert wrong == "2 of 3 workers have loaded the application after 0.2 s"
+
+
+def test_a_worker_that_cannot_load_the_application_is_reported(server: Server, make_options: Make) -> None:
+    states, loaded = iter(["", "", "", "exit-code"]), iter([(1, 2), (0, 0), (0, 0)])  # the others end with it
+    wrong = HealthCheck(make_options(), str(server.server_address), lambda: next(states), lambda: next(loaded)).wait()
+    assert wrong == "one of its workers could not load the application, although another one responds (exit-code)"

@@ -62,6 +62,11 @@ def test_the_end_of_kept_connections_is_waited_for(instances):
     assert path.stat().st_mode & 0o777 == 0o640
 
 
+def test_a_server_that_reports_no_worker_has_none_to_wait_for(instances):
+    instances.create("r1", "r1")
+    assert instances.loaded("r1") == (0, 0)
+
+
 def test_an_instance_of_an_earlier_version_has_kept_none(instances):
     instances.create("r1", "r1")
     (instances.folder / "r1" / "keepalive").unlink()
