@@ -133,13 +133,11 @@ LOCKED = 75
 
 def placeholder(module: AnsibleModule, certificate: Certificate) -> bool:
     """Serve the CA's certificate if there is one, otherwise a self-signed one."""
-    there = is_whole(certificate.link)
-    # A directory that was put there by hand stays.
-    if there and (is_readable(certificate.link) or certificate.foreign_directory()):
+    if certificate.is_served():
         return False
     if module.check_mode:
         return True
-    if there:
+    if is_whole(certificate.link):
         make_readable(Path(os.readlink(certificate.link)))
         return True
     certificate.prepare()

@@ -61,6 +61,11 @@ adopted:
   returned: success
   type: list
   elements: str
+certificates:
+  description: Applications for which nginx can read a whole certificate at C(/etc/ssl/acme-cert/<name>), so that they need no placeholder.
+  returned: success
+  type: list
+  elements: str
 moved:
   description: Where directories and files are now.
   returned: success
@@ -76,6 +81,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims
 
@@ -137,7 +143,8 @@ def main() -> None:
                     moved += adopt(store, name, items)
     except OSError as error:
         module.fail_json(msg=f"{error.filename or layout.BACKUPS}: {error.strerror or error}")
-    module.exit_json(changed=bool(taken), adopted=[thing.text for items in taken.values() for thing in items], moved=moved)
+    certificates = [name for name in domains if Certificate(name).config.is_dir() and Certificate(name).is_served()]
+    module.exit_json(changed=bool(taken), certificates=certificates, adopted=[thing.text for items in taken.values() for thing in items], moved=moved)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,10 @@ class Certificate:
         """Whether the link points to this directory."""
         return self.link.is_symlink() and os.readlink(self.link) == str(folder)
 
+    def is_served(self) -> bool:
+        """Whether nginx can read a whole certificate at the link. A directory that was put there by hand stays."""
+        return is_whole(self.link) and bool(is_readable(self.link) or self.foreign_directory())
+
     def foreign_directory(self) -> str:
         """The problem when a directory is in place of the link; empty otherwise."""
         return "" if self.link.is_symlink() or not self.link.exists() else (

@@ -50,6 +50,21 @@ def test_keys_are_for_the_web_servers_group_and_the_webroot_is_readable_whatever
     assert shop.webroot.stat().st_mode & 0o777 == shop.state.stat().st_mode & 0o777 == 0o755
 
 
+def test_a_certificate_is_served_where_the_web_server_can_read_it(tmp_path: Path, group: str) -> None:
+    shop = Certificate("shop", tmp_path / "host")
+    assert not shop.is_served()
+    give(tmp_path / "made", "self-signed")
+    shop.take(tmp_path / "made")
+    assert shop.is_served()
+    (shop.placeholder / "privkey.pem").chmod(0o600)
+    assert not shop.is_served(), "another account alone can read it"
+    (shop.placeholder / "fullchain.pem").unlink()
+    assert not shop.is_served()
+    shop.link.unlink()
+    give(shop.link, "put there by hand")
+    assert shop.is_served()
+
+
 def test_keys_of_certbot_become_readable_by_the_group(shop: Certificate) -> None:
     issue(shop)
     for name in ("fullchain.pem", "privkey.pem"):
