@@ -121,7 +121,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot
     reason_to_request,
     subject_names,
 )
-from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate, is_readable, is_whole, make_readable, serve_certificate
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate, is_whole, make_readable, serve_certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address, is_domain
 
 PREFLIGHT = Path("/usr/local/sbin/acme-cert-preflight")
