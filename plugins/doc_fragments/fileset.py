@@ -94,8 +94,8 @@ options:
         required: true
       remove_empty:
         description:
-          - Removes the directory too, when O(files) has neither it nor anything in it, and nothing is left in it. Name a
-            directory before the one that contains it.
+          - Removes the directory too, when an earlier run created it, O(files) has neither it nor anything in it, and nothing is
+            left in it. Name a directory before the one that contains it.
         type: bool
         default: false
 """

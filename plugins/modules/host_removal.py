@@ -229,10 +229,10 @@ class Removal:
 
     def own_directories(self) -> list[str]:
         """Directories that our runs made, the innermost first; they go when nothing of others is in them."""
-        made = [path for path, record in self.paths.items() if record["kind"] == "absent" and kind_of(path) == "directory"]
+        made = [path for path in self.former.created() if kind_of(path) == "directory"]
         present = set(self.host.get("present", []))
         links = [path for path in glob.glob(f"{layout.UNITS}/*.wants") + glob.glob(f"{layout.UNITS}/*.requires") if path not in present and self.is_complete]
-        return sorted({*made, *links, *(tree for tree in TREES if os.path.isdir(tree))}, reverse=True)
+        return sorted({*made, *links, *self.own_trees()}, reverse=True)
 
     def former_units(self) -> list[list[str]]:
         """Commands of systemctl that give units of others their former state."""

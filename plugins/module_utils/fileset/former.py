@@ -24,10 +24,9 @@ from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import 
 # Directories of this collection. One that is there before the first change is never removed as a whole.
 TREES = (
     "/etc/acme-cert", "/etc/alarm-channel", "/etc/flask-logs", "/etc/flask-secrets", "/etc/gunicorn", "/etc/host-access",
-    "/etc/nginx/maintenance", "/etc/nginx/users", "/etc/pip-audit", "/etc/session-store", "/etc/ssl/acme-cert", "/opt/bandit",
-    "/opt/certbot", "/opt/pip-audit", "/opt/uv", "/usr/local/lib/alarm-channel", "/var/cache/pip-audit", "/var/lib/acme-cert",
-    "/var/lib/alarm-channel", "/var/lib/host-baseline", "/var/lib/host_access", "/var/lib/nginx/cache", "/var/lib/pip-audit",
-    "/var/lib/session-stores", "/var/log/acme-cert",
+    "/etc/pip-audit", "/etc/session-store", "/etc/ssl/acme-cert", "/opt/bandit", "/opt/certbot", "/opt/pip-audit", "/opt/uv",
+    "/usr/local/lib/alarm-channel", "/var/cache/pip-audit", "/var/lib/acme-cert", "/var/lib/alarm-channel", "/var/lib/host-baseline",
+    "/var/lib/host_access", "/var/lib/nginx/cache", "/var/lib/pip-audit", "/var/lib/session-stores", "/var/log/acme-cert",
 )
 # What packages leave when they are purged, the innermost first.
 LEFT_BY = {"nginx": ("/var/www/html/index.nginx-debian.html", "/var/www/html", "/var/www")}
@@ -73,6 +72,10 @@ class Former:
     def read(self, name: str) -> dict[str, Any]:
         """The records of a kind: host, paths, units, packages, accounts or settings."""
         return fs.read_json(os.path.join(self.folder, f"{name}.json")) or {}
+
+    def created(self) -> set[str]:
+        """Paths that did not exist before the first change of this collection."""
+        return {path for path, record in self.read("paths").items() if record["kind"] == "absent"}
 
     def begin(self) -> None:
         """Record what cannot be seen later, once: installed packages, accounts, mounts and directories."""

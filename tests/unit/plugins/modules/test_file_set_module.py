@@ -220,6 +220,14 @@ def test_purge_removes_a_directory_that_is_empty_and_no_longer_in_the_set(etc: P
     assert not write([], purge=rules)["changed"]
 
 
+def test_purge_keeps_an_empty_directory_of_others(etc: Path, write: Write) -> None:
+    (etc / "users").mkdir()
+    rules = [{"path": str(etc / "users"), "patterns": ["*"], "remove_empty": True}]
+    write([{"dest": etc / "users", "state": "directory"}, {"dest": etc / "users" / "a", "content": ""}], purge=rules)
+    write([], purge=rules)
+    assert list((etc / "users").iterdir()) == []
+
+
 def test_an_entry_that_is_absent_empties_a_directory(etc: Path, write: Write) -> None:
     rules = [{"path": str(etc / "d"), "patterns": [], "remove_empty": True}]
     write([{"dest": etc / "d", "state": "directory"}, {"dest": etc / "d" / "a", "content": ""}])
