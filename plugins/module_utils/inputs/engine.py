@@ -25,11 +25,12 @@ HOST_WIDE = {
     "app_release": ("ca_bundle", "credentials_for_builds", "download_credentials", "extra_index_urls", "force", "index_url", "requirements", "to"),
     "pip_audit": ("ca_bundle", "index_url", "osv_url", "service"),
 }
-# Accounts and groups of Debian, and of services beside an application.
-RESERVED = set("""adm alarm-channel audio backup bin cdrom chrony clock crontab daemon default dialout dip disk dnsmasq docker fax floppy ftp
-    games gnats gunicorn input irc kmem kvm list lp mail man messagebus mysql netdev news nginx nobody nogroup ntp operator
-    pip-audit plugdev polkitd postfix postgres proxy redis render root sasl session-store sgx shadow ssh sshd src staff statd sudo sync sys
-    tape tcpdump tss tty users utmp uucp uuidd valkey video voice www-data""".split())
+# Accounts, groups and directories of state of Debian, of services beside an application, and of the roles.
+RESERVED = set("""acme-cert adm alarm-channel audio backup bin cdrom chrony clock crontab daemon default dialout dip
+    disk dnsmasq docker fail2ban fax file_set floppy ftp games gnats gunicorn host-baseline host_access input irc kmem kvm
+    list lp mail man messagebus mysql netdev news nginx nobody nogroup ntp operator pip-audit plugdev polkitd postfix
+    postgres proc proxy redis render root sasl session-store session-stores sgx shadow src ssh sshd ssl-cert staff statd sudo
+    sync sys tape tcpdump tss tty users utmp uucp uuidd valkey video voice www-data""".split())
 WORDS = {"int": "a whole number", "float": "a number", "bool": "true or false", "list": "a list", "dict": "a mapping",
          "str": "a text", "path": "an absolute path"}
 # Variables that may have several lines.
@@ -175,7 +176,7 @@ def app_name(where: str, name: Any) -> list[str]:
     if not APP_NAME.fullmatch(str(name)):
         return [f"{where}: a name has 1 to 25 lower-case letters, digits, - and _, and begins with a letter"]
     if name in RESERVED or str(name).startswith("systemd-") or str(name).endswith("-build"):
-        return [f"{where}: {name} is an account of the system or of a build; choose another name"]
+        return [f"{where}: {name} is an account, a group or a directory of the system, of a role or of a build; choose another name"]
     return []
 
 

@@ -6,6 +6,8 @@ import re
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.former import TREES
+from ansible_collections.bulwark.flask.plugins.module_utils.inputs import engine
 from ansible_collections.bulwark.flask.tests.unit.contracts.role_files import ROLES, text
 
 # What belongs to a role's own directory is not in the way of others.
@@ -27,3 +29,14 @@ def test_the_table_has_no_other_content() -> None:
     for path in layout.FILES:
         stem = path.rpartition("/")[2].partition("{name}")[0]
         assert not stem or stem in sources, path
+
+
+def test_an_application_cannot_have_a_name_that_a_role_uses() -> None:
+    """Its account would have the rights of a group, or its state the directory of a role."""
+    texts = "\n".join(text(role, "tasks", "vars", "defaults", "templates", "files") for role in ROLES)
+    names = {name for line in re.findall(r"^(?:Group|SupplementaryGroups)=([a-z -]+)$", texts, re.MULTILINE) for name in line.split()}
+    names |= set(re.findall(r"^[ug] ([a-z-]+) ", texts, re.MULTILINE))
+    names |= {tree.removeprefix("/var/lib/") for tree in TREES if tree.startswith("/var/lib/")}
+    names.add(layout.STATE.removeprefix("/var/lib/"))
+    assert names >= {"ssl-cert", "proc", "adm", "www-data", "pip-audit", "acme-cert", "host-baseline", "file_set"}
+    assert [name for name in sorted(names) if not engine.app_name("app", name)] == []

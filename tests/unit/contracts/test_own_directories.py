@@ -10,7 +10,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.fileset.former impor
 from ansible_collections.bulwark.flask.tests.unit.contracts.role_files import ROLES, text
 
 # Directories of Debian, in which packages and others have files too.
-SHARED = ("/etc/aide", "/etc/apt", "/etc/needrestart", "/etc/nginx/conf.d", "/etc/nginx/sites-enabled", "/etc/security", "/etc/sysctl.d", "/etc/modprobe.d",
+SHARED = ("/etc/aide", "/etc/apt", "/etc/needrestart", "/etc/nginx/", "/etc/security", "/etc/sysctl.d", "/etc/modprobe.d",
           "/etc/systemd", "/etc/sysusers.d", "/etc/tmpfiles.d", "/var/log/nginx", "/var/www")
 
 

@@ -62,7 +62,7 @@ def test_a_wrong_value_of_session_store_is_refused(tmp_path):
         "session_store_memory_mb": 8, "session_store_when_full": "evicted", "session_store_persistence": "snapshots",
     })
     assert not good
-    for part in ("flask_apps.shop.session_store must be true or false", "session-store is an account of the system",
+    for part in ("flask_apps.shop.session_store must be true or false", "session-store is an account, a group or a directory of the system",
                  "session_store_memory_mb must be 16 or more", "did you mean evict?", "did you mean snapshot?"):
         assert part in text, part
 
