@@ -55,7 +55,10 @@ READERS = {
                         has="apt-get -qq update; apt-get -qq install python3-venv >/dev/null; groupadd --system worker; python3 -m venv /srv/worker/venv; "
                             "chgrp -R worker /srv/worker/venv",
                         result="pip-audit-app worker"),
-    "session_store": Reader(has="useradd --system blog", result="systemctl start session-store@blog && session-store-cli blog ping"),
+    # A store runs as long as a service needs it.
+    "session_store": Reader(has="useradd --system blog; echo > /etc/systemd/system/blog.service '[Unit]\nUpholds=session-store@blog.service\n"
+                                "After=session-store@blog.service\n[Service]\nExecStart=/bin/sleep infinity'",
+                            result="systemctl start blog && session-store-cli blog ping"),
 }
 
 
