@@ -40,10 +40,14 @@ options:
     elements: str
     default: []
   packages_absent:
-    description: Packages that are removed; one that others need is kept and named in RV(kept).
+    description: Packages that are removed; one that others need, or whose service is active, is kept and named in RV(kept).
     type: list
     elements: str
     default: []
+  remove_active:
+    description: Whether a package of O(packages_absent) is removed while its service is active.
+    type: bool
+    default: false
   start_services:
     description: Whether a package may start its services while it is installed.
     type: bool
@@ -297,7 +301,8 @@ class Run(Session):
             self.store.former.begin()
             promised = [unit.name for unit in self.wanted if unit.enabled is not None or unit.state in ("started", "stopped")]
             units.record(self.store.former, promised, self.run_systemctl)
-        result = packages.ensure(self.module, params["packages"], params["packages_absent"], params["start_services"], self.store.former)
+        result = packages.ensure(self.module, params["packages"], params["packages_absent"], params["remove_active"],
+                                 params["start_services"], self.store.former)
         self.done["installed"], self.done["removed"], self.kept = result["installed"], result["removed"], result["kept"]
         self.packages_changed = result["changed"]
         self.done["venvs"] = [options["path"] for options in params["venvs"] if venvs.ensure(self.module, options)]
@@ -421,6 +426,7 @@ def main() -> None:
             "requires": {"type": "dict", "default": {}},
             "packages": {"type": "list", "elements": "str", "default": []},
             "packages_absent": {"type": "list", "elements": "str", "default": []},
+            "remove_active": {"type": "bool", "default": False},
             "start_services": {"type": "bool", "default": True},
             "venvs": {"type": "list", "elements": "dict", "default": [], "options": {
                 "path": {"type": "path", "required": True},

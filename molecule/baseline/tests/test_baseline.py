@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from host.playbooks import Playbooks
 from host.plugin import Server
 
 # As a name, and where it is found.
@@ -137,11 +138,13 @@ def test_a_banner_is_shown_and_the_old_text_kept(server: Server) -> None:
         assert "Debian" in server.host.file(f"{path}.orig").content_string
 
 
-def test_unwanted_packages_are_removed_and_needed_ones_are_kept(server: Server, again: Callable[[], str]) -> None:
-    printed = again()
-    assert not server.host.package("tftpd-hpa").is_installed
-    assert server.host.package("rpcbind").is_installed
-    assert "rpcbind is unwanted and stays: nfs-common would be removed with it" in " ".join(printed.split())
+def test_unwanted_packages_are_removed_but_not_while_they_are_in_use_or_needed(server: Server, again: Callable[[], str], playbooks: Playbooks) -> None:
+    printed = " ".join(again().split())
+    assert "tftpd-hpa is unwanted and stays: it is in use (tftpd-hpa.service)" in printed and server.host.package("tftpd-hpa").is_installed
+    run(server, "systemctl stop tftpd-hpa.service rpcbind.service rpcbind.socket")
+    printed = playbooks.good("host", "--limit", server.name, "--tags", "host_baseline").words
+    assert not server.host.package("tftpd-hpa").is_installed and server.host.package("rpcbind").is_installed
+    assert "rpcbind is unwanted and stays: nfs-common would be removed with it" in printed
 
 
 def test_a_setting_changed_by_hand_is_set_again(server: Server, again: Callable[[], str]) -> None:

@@ -216,10 +216,17 @@ def remove_leftover() -> bool:
         return False
 
 
-def ensure(module: Any, wanted: list[str], unwanted: list[str], start_services: bool, former: Former) -> dict[str, Any]:
+def ensure(module: Any, wanted: list[str], unwanted: list[str], remove_active: bool, start_services: bool, former: Former) -> dict[str, Any]:
     """Install what is missing and remove what is unwanted, or predict it in check mode: installed, removed, kept, changed."""
     present = installed(module, [*(name.strip() for entry in wanted for name in entry.split("|")), *unwanted])
-    removed, kept = removable(module, [name for name in unwanted if name in present])
+    going, in_use = [name for name in unwanted if name in present], []
+    if not remove_active:
+        active = {name: running_units(module, name) for name in going}
+        going = [name for name in going if not active[name]]
+        in_use = [f"{name} is unwanted and stays: it is in use ({', '.join(units)}). Stop that, or allow the removal with remove_active"
+                  for name, units in active.items() if units]
+    removed, kept = removable(module, going)
+    kept += in_use
     added = missing(wanted, present)
     if removed:
         module.warn(removal_warning(platform.node(), {name: running_units(module, name) for name in removed}))

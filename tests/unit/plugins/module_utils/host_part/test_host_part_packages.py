@@ -115,6 +115,30 @@ def test_a_removed_package_is_named_with_its_running_services() -> None:
     assert "web1: unwanted packages are removed: telnetd, tftpd-hpa (in use: tftpd-hpa.service active)." in warning
 
 
+@pytest.mark.parametrize("remove_active", [False, True])
+def test_an_unwanted_package_in_use_needs_a_word(remove_active: bool) -> None:
+    class Host:
+        check_mode, warned = True, ""
+
+        def run_command(self, command: list[str], **more: Any) -> tuple[int, str, str]:
+            listing = {"-W": "telnetd installed\nxinetd installed\n", "-L": f"/lib/systemd/system/{command[-1]}.service\n",
+                       "remove": f"Remv {command[-1]}\n" + "Remv xinetd\n" * (command[-1] == "telnetd")}
+            return int(command[-1] == "telnetd.service"), next((text for word, text in listing.items() if word in command), ""), ""
+
+        def warn(self, text: str) -> None:
+            self.warned += text
+
+    host = Host()
+    result = packages.ensure(host, [], ["telnetd", "xinetd"], remove_active, True, None)  # type: ignore[arg-type]
+    if remove_active:
+        assert (result["removed"], result["kept"]) == (["telnetd", "xinetd"], []) and "xinetd (in use: xinetd.service active)" in host.warned
+    else:
+        # The removal of the other one would remove it too.
+        assert result["removed"] == [] and result["kept"] == [
+            "telnetd is unwanted and stays: xinetd would be removed with it",
+            "xinetd is unwanted and stays: it is in use (xinetd.service). Stop that, or allow the removal with remove_active"]
+
+
 def test_another_run_that_installs_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "POLICY_LOCK", str(tmp_path / "lock"))
     with packages.fs.locked(tmp_path / "lock"), pytest.raises(packages.Problem, match=r"Could not install nginx: another run installs packages. process \d+ "):
