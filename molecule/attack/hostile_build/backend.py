@@ -12,7 +12,8 @@ CACHE = Path("/var/cache/hostile-build")
 PLANTED = json.loads(Path("attack.json").read_text())
 HOOK = "#!/bin/sh\nls \"$HOME\" >\"$GIT_DIR/hook-ran\"\n"
 # Runs whenever the venv's interpreter starts, also when an installer asks it for its version.
-PTH = f"import os; d = '{CACHE}'; [open(f + '/pth-ran', 'w').close() for f, _, _ in os.walk(d) if os.access(f, os.W_OK)]\n"
+PTH = ("import os; [open(d + '/pth-ran-as-root', 'w').close() for d in ('/etc', '/run', '/root', '/tmp') if os.getuid() == 0 and os.access(d, os.W_OK)]\n"
+       f"import os; d = '{CACHE}'; [open(f + '/pth-ran', 'w').close() for f, _, _ in os.walk(d) if os.access(f, os.W_OK)]\n")
 
 
 def folders() -> list[Path]:

@@ -113,6 +113,17 @@ def test_a_build_does_not_see_credentials_of_the_index(told: dict[str, Any]) -> 
     assert told["editable"]["got"]["read_credentials"] in (0, "")
 
 
+RAN_AS_ROOT = "find /etc /run /root /tmp -maxdepth 1 -name pth-ran-as-root -delete -print"
+
+
+def test_root_runs_no_code_of_a_package(server: Server, told: dict[str, Any]) -> None:
+    """A .pth file of a package runs whenever the interpreter of the release starts: at the build, the inspection and the audit."""
+    assert told["editable"] and server.host.run("pip-audit-app hostile").rc in (0, 1, 2)
+    assert server.host.check_output(RAN_AS_ROOT) == ""
+    server.host.check_output("/srv/hostile/current/release/venv/bin/python -c ''")
+    assert server.host.check_output(RAN_AS_ROOT), "the trap is not set"
+
+
 def test_no_file_of_a_sealed_release_can_be_written(told: dict[str, Any]) -> None:
     assert told["first"]["written"] is False
     assert told["first"]["got"]["pass_file_out"] == 0
