@@ -108,6 +108,10 @@ bench: hosts  ## What a host serves beside a common stack; a first and a no-op r
 faults: hosts  ## Break a host, one fault at a time, and run the playbook: a table of what is served and repaired (FAULT='disabled|masked': some)
 	@PYTHONPATH=tests:molecule/repair/tests tools/faults.py '$(FAULT)'
 
+.PHONY: kills
+kills: hosts  ## Kill a first run and deploys at every task, in four ways: a table of what the next runs leave (KILL=module: one way)
+	@PYTHONPATH=tests:molecule/repair/tests tools/kills.py $(KILL)
+
 .PHONY: bench-quick
 bench-quick: hosts  ## What a host serves beside a common stack, measured for a minute; it keeps its hosts
 	@tools/bench_serving.py --quick --keep
