@@ -223,7 +223,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils import distributions, fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, make_plan
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, TIMED_OUT, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, packages, ports, units, venvs
@@ -232,6 +232,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.host_part import acc
 TITLES = {"installed": "install", "removed": "remove", "venvs": "build", "accounts": "create", "directories": "create or correct",
           "steps": "run"}
 # The lock of everything that changes accounts, such as useradd. systemd-sysusers waits for it without an end.
+OS_RELEASE = Path("/etc/os-release")
 PASSWD_LOCK = "/etc/.pwd.lock"
 PASSWD_SECONDS = 60
 LATER = "The files are written and valid, but not everything is in effect; the next run tries again"
@@ -274,7 +275,8 @@ class Run(Session):
     def refuse(self) -> None:
         """Fail before the first change when something required is missing, or the set would take what is others'."""
         users, groups = self.known_accounts()
-        problems = [text for entry in self.below("/etc/sysusers.d") for text in accounts.taken(entry.data.decode(), users, groups)]
+        problems = distributions.unsupported(OS_RELEASE.read_text(encoding="utf-8", errors="replace") if OS_RELEASE.exists() else "")
+        problems += [text for entry in self.below("/etc/sysusers.d") for text in accounts.taken(entry.data.decode(), users, groups)]
         if any(unit.ports for unit in self.wanted):
             listing = self.module.run_command(ports.LISTENERS)[1]
             problems += [text for unit in self.wanted if unit.state == "started" for text in ports.taken(listing, unit.ports, unit.name)]

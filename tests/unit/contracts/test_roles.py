@@ -108,6 +108,13 @@ def test_no_task_ignores_errors():
                 assert "ignore_errors" not in path.read_text(), path.name
 
 
+def test_a_role_knows_the_distribution_when_it_checks_its_inputs():
+    # The check refuses another distribution; the variables of a release would only not be found.
+    for path in support.ROOT.glob("roles/*/tasks/main.yml"):
+        text = path.read_text(encoding="utf-8")
+        assert "include_vars" not in text or text.index("ansible.builtin.setup") < text.index("check_inputs") < text.index("include_vars"), path
+
+
 def test_a_unit_that_runs_to_its_end_has_a_limit():
     # systemd's default limit for these is infinity, and the starting process waits.
     for path in support.ROOT.glob("roles/*/templates/*.service.j2"):
