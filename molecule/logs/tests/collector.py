@@ -26,16 +26,16 @@ certificate() { # NAME AUTHORITY SUBJECT DAYS
     openssl req -newkey rsa:2048 -nodes -subj "/CN=$3" -keyout "$1.key" -out "$1.csr" 2>/dev/null
     echo "subjectAltName=DNS:$3" >"$1.ext"
     openssl x509 -req -in "$1.csr" -CA "$2.pem" -CAkey "$2.key" -CAcreateserial -days "$4" -extfile "$1.ext" -out "$1.pem" 2>/dev/null
-    cat >"$1.conf" <<CONF
+}
+cat >good.conf <<CONF
 global(workDirectory="/var/collector" maxMessageSize="64k" defaultNetstreamDriver="ossl"
        defaultNetstreamDriverCAFile="/etc/collector/ca.pem"
-       defaultNetstreamDriverCertFile="/etc/collector/$1.pem" defaultNetstreamDriverKeyFile="/etc/collector/$1.key")
+       defaultNetstreamDriverCertFile="/etc/collector/good.pem" defaultNetstreamDriverKeyFile="/etc/collector/good.key")
 module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="anon")
 input(type="imtcp" port="6514")
 template(name="line" type="string" string="%hostname% %app-name% %msg%\n")
 action(type="omfile" file="/var/collector/lines" template="line")
 CONF
-}
 certificate good ca pebble 30
 certificate untrusted other pebble 30
 certificate misnamed ca elsewhere.example 30
@@ -49,6 +49,24 @@ def keep(connection):
     with open("/var/collector/heard", "ab", buffering=0) as heard:
         while part := connection.recv(65536):
             heard.write(part)
+server = socket.create_server(("", 6514))
+while True:
+    threading.Thread(target=keep, args=(server.accept()[0],), daemon=True).start()
+"""
+# A server that speaks TLS with a certificate and stores what it gets. It is no rsyslog, whose own state after connections that
+# clients end would be part of the test.
+TLS_LISTENER = r"""
+import socket, ssl, threading
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/etc/collector/NAME.pem", "/etc/collector/NAME.key")
+def keep(connection):
+    connection.settimeout(30)
+    try:
+        with context.wrap_socket(connection, server_side=True) as encrypted, open("/var/collector/heard", "ab", buffering=0) as heard:
+            while part := encrypted.recv(65536):
+                heard.write(part)
+    except OSError:
+        pass
 server = socket.create_server(("", 6514))
 while True:
     threading.Thread(target=keep, args=(server.accept()[0],), daemon=True).start()
@@ -100,17 +118,17 @@ class Collector:
                  echo "$(listening) listens, not $(cat /var/collector/pid)" >&2
                  exit 1""")
 
-    def start(self, name: str = "good") -> None:
-        """With this certificate, in the place of what listened."""
-        self._instead(f"rsyslogd -n -iNONE -f /etc/collector/{name}.conf")
+    def start(self) -> None:
+        """The right one, in the place of what listened."""
+        self._instead("rsyslogd -n -iNONE -f /etc/collector/good.conf")
 
-    def listen(self) -> None:
-        """Without TLS."""
+    def listen(self, certificate: str = "") -> None:
+        """Another one, with a certificate or without TLS."""
         self.run("rm -f /var/collector/heard")
-        self._instead(f"python3 -c '{LISTENER}'")
+        self._instead(f"python3 -c '{TLS_LISTENER.replace('NAME', certificate) if certificate else LISTENER}'")
 
     def heard(self) -> bytes:
-        """The input that arrived without TLS."""
+        """What the other one has heard."""
         return bytes.fromhex(self.run("if [ -e /var/collector/heard ]; then od -An -v -tx1 /var/collector/heard; fi"))
 
     def until_heard(self, again: Callable[[], object], seconds: float = 90) -> None:
