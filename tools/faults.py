@@ -78,6 +78,8 @@ FAULTS = [
     Fault("environment of another owner", "chown nobody /etc/flask-secrets/demo.env"),
     Fault("a directory in place of a file", "rm /etc/nginx/sites-enabled/demo.conf && mkdir /etc/nginx/sites-enabled/demo.conf"),
     Fault("a dangling link in place of a file", "ln -sf /nowhere /etc/nginx/sites-enabled/demo.conf"),
+    Fault("a link to another file in place of a file", "ln -sf /etc/hostname /etc/nginx/sites-enabled/demo.conf"),
+    Fault("directories of another owner", "chown nobody /srv/demo /srv/demo/releases /var/lib/demo /var/log/nginx/demo /etc/acme-cert /etc/flask-secrets"),
     # --- of others
     Fault("broken file in conf.d", "echo 'broken;' > /etc/nginx/conf.d/zz-other.conf", "rm /etc/nginx/conf.d/zz-other.conf", "zz-other.conf"),
     Fault("foreign server block with the domain", f"echo 'server {{ listen 80; server_name {DOMAIN}; return 204; }}' > /etc/nginx/conf.d/zz-other.conf",
@@ -86,6 +88,14 @@ FAULTS = [
           "systemctl stop other-web", "443"),
     Fault("resolver unreachable", "rm -r /opt/certbot && cp /etc/resolv.conf /root/resolv && echo 'nameserver 192.0.2.1' > /etc/resolv.conf",
           "cat /root/resolv > /etc/resolv.conf", "certbot"),
+    Fault("disk full", "rm -r /opt/certbot && mkdir /opt/certbot && mount -t tmpfs -o size=1m tmpfs /opt/certbot",
+          "umount /opt/certbot", "disk is full"),
+    Fault("inodes used up", "rm -r /opt/certbot && mkdir /opt/certbot && mount -t tmpfs -o nr_inodes=20 tmpfs /opt/certbot",
+          "umount /opt/certbot", "disk is full"),
+    Fault("file system read-only", "echo '# x' >> /etc/nginx/sites-enabled/demo.conf && mount --bind /etc/nginx /etc/nginx && "
+          "mount -o remount,bind,ro /etc/nginx", "umount /etc/nginx", "Read-only file system"),
+    Fault("systemd executes itself anew", "rm /etc/nginx/sites-enabled/demo.conf /etc/systemd/system/gunicorn-demo@.service && "
+          "systemd-run -q sh -c 'for i in $(seq 200); do systemctl daemon-reexec; sleep 0.2; done'"),
     # --- packages
     Fault("apt locked for 20 seconds", "systemd-run -q flock --exclusive /var/lib/dpkg/lock-frontend sleep 20 && rm -r /opt/certbot"),
     Fault("dpkg interrupted", "sed -i '/^Package: logrotate$/,/^$/s/^Status: .*/Status: install ok unpacked/' /var/lib/dpkg/status"),

@@ -223,7 +223,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import distributions, fs
+from ansible_collections.bulwark.flask.plugins.module_utils import distributions, fs, systemd_bus
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, make_plan
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, TIMED_OUT, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, packages, ports, units, venvs
@@ -334,7 +334,7 @@ class Run(Session):
 
     def run_systemctl(self, command: list[str]) -> str:
         """The output of a command that may fail."""
-        return str(self.module.run_command(command, environ_update={"LC_ALL": "C.UTF-8"})[1])
+        return systemd_bus.patient(lambda: self.module.run_command(command, environ_update={"LC_ALL": "C.UTF-8"}))[1]
 
     def look(self) -> dict[str, units.State]:
         """The state of the units."""

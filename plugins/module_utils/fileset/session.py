@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import systemd_bus
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset import plan as fileplan
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.diff import diff_of
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Change, Entry, Problem
@@ -105,8 +106,8 @@ class Session:
         words = [str(word) for word in command]
         try:
             limit = ["timeout", "--kill-after=10", str(COMMAND_SECONDS)] if shutil.which(words[0]) else []
-            rc, out, err = self.module.run_command(
-                limit + words, handle_exceptions=False, errors="replace", environ_update={"LC_ALL": "C.UTF-8"})
+            rc, out, err = systemd_bus.patient(lambda: self.module.run_command(
+                limit + words, handle_exceptions=False, errors="replace", environ_update={"LC_ALL": "C.UTF-8"}))
         except OSError as error:
             rc, out, err = 127, "", fileplan.clear_error(error, words[0])
         if rc == 0:
@@ -119,6 +120,8 @@ class Session:
         if rc == TIMED_OUT:
             jobs = " `systemctl list-jobs` names the units that are waited for." * (words[0] == "systemctl")
             printed = f"It did not end within {COMMAND_SECONDS} seconds and was stopped.{jobs}\n{printed}"
+        if systemd_bus.LOST.search(err):
+            printed = f"{systemd_bus.ADVICE}\n{printed}"
         raise Problem(f"{introduction}: `{shlex.join(words)}` failed with status {rc}:\n{printed}", command=words,
                       rc=rc, stdout=out, stderr=err)
 

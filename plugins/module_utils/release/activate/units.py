@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils import fs, systemd_bus
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 
 RUNTIME = Path("/run/systemd/system")
@@ -64,7 +64,11 @@ class Units:
     @staticmethod
     def systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
         """Run systemctl; a failure is no error."""
-        return subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+        def run() -> tuple[int, str, str]:
+            done = subprocess.run(["systemctl", *arguments], capture_output=True, text=True, check=False)
+            return done.returncode, done.stdout, done.stderr
+
+        return subprocess.CompletedProcess(["systemctl", *arguments], *systemd_bus.patient(run))
 
     def must(self, *arguments: str) -> None:
         """Run systemctl; a failure ends the run with systemd's message."""
