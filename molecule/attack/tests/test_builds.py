@@ -113,6 +113,42 @@ def test_a_build_does_not_see_credentials_of_the_index(told: dict[str, Any]) -> 
     assert told["editable"]["got"]["read_credentials"] in (0, "")
 
 
+# A thread of the running application: the directory that releases share is a link to a directory of root's, and then again a
+# directory, until the time has passed.
+RACE = r'''
+import shutil, threading
+place = Path("/var/lib/hostile/shared/instance")
+def race():
+    end = time.monotonic() + GIVEN["seconds"]
+    while time.monotonic() < end:
+        for make in (lambda: place.symlink_to("/etc/attack"), lambda: place.mkdir(parents=True)):
+            try:
+                place.unlink() if place.is_symlink() else shutil.rmtree(place)
+            except OSError:
+                pass
+            tried(make)
+            time.sleep(0.01)
+threading.Thread(target=race, daemon=True).start()
+print(json.dumps(tried(lambda: os.link("/etc/attack/kept", "/var/lib/hostile/attack"))))
+'''
+TARGET = "find /etc/attack -printf '%p %u %g %m %s\\n' | sort"
+
+
+def test_root_follows_no_link_in_the_state_of_an_application(server: Server, playbooks: Playbooks, state: Path) -> None:
+    server.host.check_output("mkdir -p /etc/attack && echo kept > /etc/attack/kept")
+    before = server.host.check_output(TARGET)
+    assert "refused" in in_application(server, RACE, seconds=60)
+    project = hostile_project(state)
+    (project / "pyproject.toml").unlink()
+    (project / "instance").mkdir()
+    (project / "instance" / "seed.txt").write_text("from the source\n")
+    # The link may be in the way of the deploy, but not lead out of the application's own directory.
+    playbooks.run("deploy", "--limit", server.name, app="hostile", hostile_source={"path": str(project)})
+    server.host.check_output("systemd-tmpfiles --create && logrotate --force /etc/logrotate.conf")
+    playbooks.run("site", "--limit", server.name, app="hostile", hostile_source={"path": str(project)})
+    assert server.host.check_output(TARGET) == before
+
+
 RAN_AS_ROOT = "find /etc /run /root /tmp -maxdepth 1 -name pth-ran-as-root -delete -print"
 
 

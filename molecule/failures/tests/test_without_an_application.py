@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from host.outside import Outside
 from host.playbooks import Playbooks, Run
 from steps import ROOT, STATE
@@ -50,6 +52,26 @@ def test_an_application_that_is_not_in_the_inventory_is_named(play: Callable[...
         assert "Not in flask_apps, and still on this host: other." in play("site", "--check").words
     finally:
         server.host.run_expect([0], "rm /var/lib/file_set/parts/app_release-other.json")
+
+
+# Its files with their contents, and the units that serve, renew and audit it.
+WHOLE = ("find /etc -type f -name '*hostile*' -exec sha256sum {} + | sort; "
+         "systemctl list-units --plain --no-legend '*hostile*' | grep -v '@.*@' | cut -d' ' -f1 | sort; readlink /srv/hostile/current")
+
+
+def test_an_application_that_a_run_does_not_name_is_kept_whole(play: Callable[..., Run], at: Callable[..., Any]) -> None:
+    host = at(HOST, "shop").server.host
+    apps = yaml.safe_load((ROOT / "molecule/failures/inventory/apps.yml").read_text(encoding="utf-8"))["all"]["children"]["web"]["vars"]["flask_apps"]
+    other = STATE / "failures-one-application.json"
+    other.write_text(json.dumps({"web": {"vars": {"flask_apps": {"shop": apps["shop"]}}}}), encoding="utf-8")
+    before = host.check_output(WHOLE)
+    assert before.count("hostile") > 15, before
+    run = play("site", f"--inventory={other}")
+    assert run.rc == 0 and "Not in flask_apps, and still on this host: hostile." in run.words, run.output
+    assert host.check_output(WHOLE) == before
+    outside = at(HOST, "shop").server.outside
+    assert Outside(outside.address, outside.https_port, outside.http_port, str(STATE / "ca-eab.pem")).https("notes.debian13.example.test", "/").status == 200
+    assert play("site").count("changed")[HOST] == 0
 
 
 def test_a_removed_application_leaves_its_data_and_nothing_else(play: Callable[..., Run], at: Callable[..., Any]) -> None:
