@@ -223,7 +223,9 @@ class Kills:
         yield self.chain("host")
         site = self.chain("site")
         # An undisturbed host has the same; the live instance has a name of its own.
-        site.problems.extend(f"{what}: {now}" for what, now in self.faults.different(self.wanted["state"]).items())
+        now = named(self.faults.state())
+        site.problems.extend(f"{kind} {key}: {now[kind].get(key)}" for kind, wanted in self.wanted["state"].items() for key, value in wanted.items()
+                             if value != now[kind].get(key) and "/instances/" not in key)
         yield site
         yield self.deploys()
 
@@ -247,12 +249,20 @@ def new_host() -> Faults:
     return started()
 
 
+def named(state: dict[str, Any]) -> dict[str, Any]:
+    """A state with names in place of the numbers of accounts: these depend on which task was the first to make one."""
+    names = {number: name for name, number in state["users"].items()}
+    of_accounts = {kind: {path: one and [one[0], names.get(one[1], one[1]), names.get(one[2], one[2]), one[3]] for path, one in state[kind].items()}
+                   for kind in ("paths", "sockets")}
+    return {**state, **of_accounts, "users": dict.fromkeys(state["users"], True)}
+
+
 def undisturbed() -> dict[str, Any]:
     """What runs leave that are not killed."""
     faults = new_host()
     for playbook in ("host", "site"):
         faults.playbooks.good(playbook)
-    return {"state": faults.state(), "left": faults.host.run(LEFT).stdout.splitlines()}
+    return {"state": named(faults.state()), "left": faults.host.run(LEFT).stdout.splitlines()}
 
 
 def table(results: list[Result]) -> str:
