@@ -90,7 +90,8 @@ def _reason(error: BaseException) -> str:
         return f"{str(error).splitlines()[0]}; define it, or leave this out"
     cause: BaseException | None = error
     while cause:
-        if isinstance(cause, AnsibleVaultError):
+        # The error of a value that was decrypted lazily has no public class.
+        if isinstance(cause, AnsibleVaultError) or "undecryptable variable" in str(cause):
             return "its vault does not open; give the right password (--ask-vault-pass or --vault-password-file)"
         cause = cause.__cause__ or cause.__context__
     return "its template fails; try it with ansible.builtin.debug"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.bulwark.flask.tests.unit.plugins.action.inputs_checked import GOOD, check
 
 ENTRY = "{{ flask_apps | bulwark.flask.app_entries(flask_app_defaults | default({}), 'shop' if true else app_name) | first }}"
@@ -69,6 +71,17 @@ def test_a_value_that_yaml_reads_as_something_else_is_refused(tmp_path: Path, te
     assert good == (not words), output
     assert words in output
     assert "0644" not in output and "1.10" not in output
+
+
+@pytest.mark.parametrize("password", ["wrong", ""])
+def test_a_vault_that_does_not_open_is_named(tmp_path: Path, password: str) -> None:
+    closed = VaultLib([("default", VaultSecret(b"right"))]).encrypt("of-the-vault").decode()
+    inventory = yaml.safe_dump({"all": {"hosts": {"web": None}, "vars": shop(env={"TOKEN": "HERE"})}})
+    inventory = inventory.replace("HERE", "!vault |\n" + textwrap.indent(closed, " " * 14))
+    (tmp_path / "password").write_text(password)
+    good, output = check(tmp_path, inventory, options=["--vault-password-file", str(tmp_path / "password")] if password else [])
+    assert not good
+    assert "flask_apps.shop.env.TOKEN cannot be read: its vault does not open; give the right password" in " ".join(output.split()), output
 
 
 def role_after(*first: Any, **variables: Any) -> list[dict[str, Any]]:
