@@ -15,6 +15,7 @@ from typing import IO, Any, Optional
 # Seconds to wait for a lock. Other runs hold it for less, even on a slow host.
 WAIT_SECONDS = 300
 LONGEST_OUTPUT = 10 * 2**20
+FULL_BYTES, FULL_FILES = 2**20, 10
 
 
 def unlink(path: str | os.PathLike[str]) -> None:
@@ -42,6 +43,15 @@ def write_new(path: str | os.PathLike[str], data: bytes, uid: int = -1, gid: int
         os.fchown(handle, uid, gid)
         os.fchmod(handle, mode)
         os.fsync(handle)
+
+
+def is_full(path: str | os.PathLike[str]) -> bool:
+    """Whether a file system has no room for another file. It is where the nearest directory is that exists."""
+    folder = os.path.abspath(path)
+    while folder != "/" and not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize < FULL_BYTES or bool(room.f_files) and room.f_favail < FULL_FILES
 
 
 def temporary_name(path: str | os.PathLike[str]) -> str:

@@ -307,7 +307,17 @@ class Run(Session):
                                  params["start_services"], self.store.former)
         self.done["installed"], self.done["removed"], self.kept = result["installed"], result["removed"], result["kept"]
         self.packages_changed = result["changed"]
-        self.done["venvs"] = [options["path"] for options in params["venvs"] if venvs.ensure(self.module, options)]
+        self.done["venvs"] = [options["path"] for options in params["venvs"] if self.venv(options)]
+
+    def venv(self, options: dict[str, Any]) -> bool:
+        """Install a virtual environment; returns whether anything changed."""
+        try:
+            return bool(venvs.ensure(self.module, options))
+        except Problem as error:
+            # Python's venv module does not print why it failed.
+            if fs.is_full(options["path"]):
+                raise Problem(f"{error}\nThe disk is full.") from None
+            raise
 
     def accounts(self) -> None:
         """Make the users, groups, memberships and paths that are missing, or predict it."""
