@@ -95,7 +95,7 @@ FAULTS = [
     Fault("file system read-only", "echo '# x' >> /etc/nginx/sites-enabled/demo.conf && mount --bind /etc/nginx /etc/nginx && "
           "mount -o remount,bind,ro /etc/nginx", "umount /etc/nginx", "Read-only file system"),
     Fault("systemd executes itself anew", "rm /etc/nginx/sites-enabled/demo.conf /etc/systemd/system/gunicorn-demo@.service && "
-          "systemd-run -q sh -c 'for i in $(seq 200); do systemctl daemon-reexec; sleep 0.2; done'"),
+          "systemd-run -q timeout 30 sh -c 'while :; do systemctl daemon-reexec; sleep 0.2; done'"),
     # --- packages
     Fault("apt locked for 20 seconds", "systemd-run -q flock --exclusive /var/lib/dpkg/lock-frontend sleep 20 && rm -r /opt/certbot"),
     Fault("dpkg interrupted", "sed -i '/^Package: logrotate$/,/^$/s/^Status: .*/Status: install ok unpacked/' /var/lib/dpkg/status"),
