@@ -105,11 +105,11 @@ def test_a_revoked_certificate_is_no_longer_served(certified: Run, acme_server: 
         return json.loads(acme_server.hosts.execute("pebble", f"curl -sk https://localhost:15002/cert-status-by-serial/{serial:x}"))["Status"]
 
     before = [presented(site) for site in sites]
-    assert [status(old.serial_number) for old in before] == ["Valid", "Valid"]
+    assert [status(old.serial_number) for old in before] == ["Valid"] * len(sites)
     run = play(Step(settings(acme_server), more_names=NAMES, directory_url=URL), "--extra-vars", "app=shop", playbook="playbooks/revoke_certificate.yml")
     assert run.count("failed") == dict.fromkeys(HOSTS, 0)
     after = [presented(site) for site in sites]
-    assert [status(old.serial_number) for old in before] == ["Revoked", "Revoked"]
-    assert [status(new.serial_number) for new in after] == ["Valid", "Valid"]
+    assert [status(old.serial_number) for old in before] == ["Revoked"] * len(sites)
+    assert [status(new.serial_number) for new in after] == ["Valid"] * len(sites)
     for old, new in zip(before, after):
         assert old.public_key() != new.public_key(), "the key that leaked is still in use"
