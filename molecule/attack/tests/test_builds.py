@@ -113,6 +113,30 @@ def test_a_build_does_not_see_credentials_of_the_index(told: dict[str, Any]) -> 
     assert told["editable"]["got"]["read_credentials"] in (0, "")
 
 
+RAN_AS_ROOT = "find /etc /run /root /tmp -maxdepth 1 -name pth-ran-as-root -delete -print"
+
+
+def test_root_runs_no_code_of_a_package(server: Server, told: dict[str, Any]) -> None:
+    """A .pth file of a package runs whenever the interpreter of the release starts: at the build, the inspection and the audit."""
+    assert told["editable"] and server.host.run("pip-audit-app hostile").rc in (0, 1, 2)
+    assert server.host.check_output(RAN_AS_ROOT) == ""
+    server.host.check_output("/srv/hostile/current/release/venv/bin/python -c ''")
+    assert server.host.check_output(RAN_AS_ROOT), "the trap is not set"
+
+
+def test_no_file_of_a_sealed_release_can_be_written(told: dict[str, Any]) -> None:
+    assert told["first"]["written"] is False
+    assert told["first"]["got"]["pass_file_out"] == 0
+
+
+def test_a_build_that_changes_a_package_is_not_activated(server: Server, playbooks: Playbooks, state: Path) -> None:
+    project = hostile_project(state, "change_a_package")
+    live = server.host.check_output("readlink /srv/hostile/current")
+    run = playbooks.run("deploy", "--limit", server.name, app="hostile", hostile_source={"path": str(project)})
+    run.says("These files are not the ones of their packages", "site-packages/flask/__init__.py")
+    assert server.host.check_output("readlink /srv/hostile/current") == live
+
+
 # A thread of the running application: the directory that releases share is a link to a directory of root's, and then again a
 # directory, until the time has passed.
 RACE = r'''
@@ -146,28 +170,6 @@ def test_root_follows_no_link_in_the_state_of_an_application(server: Server, pla
     playbooks.run("deploy", "--limit", server.name, app="hostile", hostile_source={"path": str(project)})
     server.host.check_output("systemd-tmpfiles --create && logrotate --force /etc/logrotate.conf")
     playbooks.run("site", "--limit", server.name, app="hostile", hostile_source={"path": str(project)})
+    # A link that is left keeps this application from its next release, and no other one.
+    server.host.check_output("find /var/lib/hostile/shared -maxdepth 1 -type l -delete")
     assert server.host.check_output(TARGET) == before
-
-
-RAN_AS_ROOT = "find /etc /run /root /tmp -maxdepth 1 -name pth-ran-as-root -delete -print"
-
-
-def test_root_runs_no_code_of_a_package(server: Server, told: dict[str, Any]) -> None:
-    """A .pth file of a package runs whenever the interpreter of the release starts: at the build, the inspection and the audit."""
-    assert told["editable"] and server.host.run("pip-audit-app hostile").rc in (0, 1, 2)
-    assert server.host.check_output(RAN_AS_ROOT) == ""
-    server.host.check_output("/srv/hostile/current/release/venv/bin/python -c ''")
-    assert server.host.check_output(RAN_AS_ROOT), "the trap is not set"
-
-
-def test_no_file_of_a_sealed_release_can_be_written(told: dict[str, Any]) -> None:
-    assert told["first"]["written"] is False
-    assert told["first"]["got"]["pass_file_out"] == 0
-
-
-def test_a_build_that_changes_a_package_is_not_activated(server: Server, playbooks: Playbooks, state: Path) -> None:
-    project = hostile_project(state, "change_a_package")
-    live = server.host.check_output("readlink /srv/hostile/current")
-    run = playbooks.run("deploy", "--limit", server.name, app="hostile", hostile_source={"path": str(project)})
-    run.says("These files are not the ones of their packages", "site-packages/flask/__init__.py")
-    assert server.host.check_output("readlink /srv/hostile/current") == live
