@@ -263,9 +263,13 @@ class Activation:
         began = time.time()
         wrong = self.units.start(instance)
         self.timed("start")
-        wrong = f"systemd could not start it: {wrong}" if wrong else self._health_check(instance, seconds).wait()
+        check = self._health_check(instance, seconds)
+        wrong = f"systemd could not start it: {wrong}" if wrong else check.wait()
         self.timed("health")
         if not wrong:
+            if check.restarted:
+                self.warnings.append(f"A worker of {release} could not load the application at its first start, and could at the second. What "
+                                     "each worker makes when it imports the application, such as tables, can be made once: by a command in prepare.")
             return instance, "", ""
         log = self._application_log(instance, began)
         self.units.stop(instance)
@@ -274,7 +278,7 @@ class Activation:
 
     def _health_check(self, instance: str, seconds: int = 0) -> HealthCheck:
         return HealthCheck(replace(self.options, health_timeout_seconds=seconds), str(self.instances.socket(instance)),
-                           lambda: self.units.ended(instance), lambda: self.instances.loaded(instance))
+                           lambda restarts: self.units.ended(instance, restarts), lambda: self.instances.loaded(instance))
 
     def fetch_pages_once(self, instance: str, release: str) -> bool:
         """Fetch the pages of a new instance; problems are reported only. Returns whether they wrote to a place that is kept from now on."""

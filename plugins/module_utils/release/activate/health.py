@@ -67,15 +67,19 @@ def is_good(status: int, expected: int) -> bool:
 class HealthCheck:
     """The health check of one new instance.
 
-    `ended` returns why its process has ended, or nothing while it runs. `loaded` returns the number of workers that have
-    loaded the application, and that of all.
+    `ended` returns why its process has ended more often than a number of times, or nothing. `loaded` returns the number of
+    workers that have loaded the application, and that of all.
+
+    Workers that make tables when they import the application can be in each other's way, once. So systemd may restart the
+    process a single time after one of them has responded; `restarted` is then true.
     """
 
-    def __init__(self, options: Options, socket_path: str, ended: Callable[[], str], loaded: Callable[[], tuple[int, int]]) -> None:
+    def __init__(self, options: Options, socket_path: str, ended: Callable[[int], str], loaded: Callable[[], tuple[int, int]]) -> None:
         self.options = options
         self.socket_path = socket_path
         self.ended = ended
         self.loaded = loaded
+        self.restarted = False
 
     def fetch(self, seconds: float, longest: int = 2000, more: Mapping[str, str] | None = None) -> Fetch:
         """Fetches paths with a time limit each, a limit on the characters of a body, and further headers."""
@@ -94,7 +98,7 @@ class HealthCheck:
         path, allowed, last = self.options.health_path, self.options.health_timeout_seconds, "no response"
         end = time.monotonic() + allowed
         while time.monotonic() < end:
-            ended = self.ended()
+            ended = self.ended(int(self.restarted))
             if ended:
                 return f"the process ended while it started ({ended})"
             last = self._request(path, self.options.health_status, end - time.monotonic())
@@ -109,7 +113,10 @@ class HealthCheck:
         while True:
             loaded, of = self.loaded()
             workers = max(workers, of)  # none is left of a server that ends
-            ended = self.ended()
+            ended = self.ended(int(self.restarted))
+            if ended and not self.restarted:
+                self.restarted = True
+                return self.wait()
             if ended:
                 return f"one of its workers could not load the application, although another one responds ({ended})"
             if loaded >= workers:

@@ -91,10 +91,10 @@ class Units:
         done = self.systemctl("start", *self.both(instance))
         return done.stderr.strip() or "it cannot be started" if done.returncode else ""
 
-    def ended(self, instance: str) -> str:
-        """Why the process of an instance that was started has ended; empty while it runs."""
+    def ended(self, instance: str, restarts: int = 0) -> str:
+        """Why the process of an instance that was started has ended, more often than systemd may restart it; empty while it runs."""
         state = self.properties(self.service(instance))
-        over = state.get("ActiveState") == "failed" or int(state.get("NRestarts") or 0) or state.get("SubState") == "auto-restart"
+        over = state.get("ActiveState") == "failed" or int(state.get("NRestarts") or 0) + (state.get("SubState") == "auto-restart") > restarts
         return str(state.get("Result") or "unknown") if over else ""
 
     def enable(self, instance: str) -> None:

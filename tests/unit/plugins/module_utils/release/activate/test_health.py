@@ -61,7 +61,7 @@ def none() -> tuple[int, int]:
 
 
 def check(server: Server, options: Options, ended: str = "") -> str:
-    return HealthCheck(options, str(server.server_address), lambda: ended, none).wait()
+    return HealthCheck(options, str(server.server_address), lambda _restarts: ended, none).wait()
 
 
 def test_a_request_names_the_first_domain_and_errors_at_first_are_waited_out(server: Server, make_options: Make) -> None:
@@ -91,30 +91,55 @@ def test_a_process_that_has_ended_is_not_waited_for(server: Server, make_options
 
 
 def test_a_health_check_without_a_response_is_reported(make_options: Make, tmp_path: Path) -> None:
-    found = HealthCheck(make_options(health_timeout_seconds=0.1), str(tmp_path / "none"), lambda: "", none).wait()
+    found = HealthCheck(make_options(health_timeout_seconds=0.1), str(tmp_path / "none"), lambda _restarts: "", none).wait()
     assert found == "GET / gave no response (FileNotFoundError) for 0.1 s"
 
 
 def test_the_methods_of_an_application_are_those_that_it_names(server: Server, make_options: Make, tmp_path: Path) -> None:
-    assert HealthCheck(make_options(), str(server.server_address), lambda: "", none).methods(5) == ["GET", "MKCOL", "PROPFIND"]
-    assert HealthCheck(make_options(), str(tmp_path / "missing"), lambda: "", none).methods(5) == []
+    assert HealthCheck(make_options(), str(server.server_address), lambda _restarts: "", none).methods(5) == ["GET", "MKCOL", "PROPFIND"]
+    assert HealthCheck(make_options(), str(tmp_path / "missing"), lambda _restarts: "", none).methods(5) == []
 
 
 def test_pages_are_fetched_as_a_browser_asks_for_them(server: Server, make_options: Make) -> None:
-    health = HealthCheck(make_options(), str(server.server_address), lambda: "", none)
+    health = HealthCheck(make_options(), str(server.server_address), lambda _restarts: "", none)
     assert health.fetch(5, more=BROWSER)("/")[1]["content-type"] == "text/html"
     assert health.fetch(5)("/")[1]["content-type"] == "application/json"
 
 
 def test_every_worker_is_waited_for(server: Server, make_options: Make) -> None:
     loaded = iter([(1, 3), (2, 3), (3, 3)])
-    assert HealthCheck(make_options(), str(server.server_address), lambda: "", lambda: next(loaded)).wait() == ""
+    assert HealthCheck(make_options(), str(server.server_address), lambda _restarts: "", lambda: next(loaded)).wait() == ""
     assert next(loaded, None) is None
-    wrong = HealthCheck(make_options(health_timeout_seconds=0.2), str(server.server_address), lambda: "", lambda: (2, 3)).wait()
+    wrong = HealthCheck(make_options(health_timeout_seconds=0.2), str(server.server_address), lambda _restarts: "", lambda: (2, 3)).wait()
     assert wrong == "2 of 3 workers have loaded the application after 0.2 s"
 
 
+class Process:
+    """A server whose workers load the application, or end it; `ends` is the number of times."""
+
+    def __init__(self, ends: int) -> None:
+        self.ends, self.looks, self.ended_times = ends, 0, 0
+
+    def loaded(self) -> tuple[int, int]:
+        """One of two has loaded it. None is left when the others end with it."""
+        self.looks += 1
+        if self.looks % 3 == 0 and self.ended_times < self.ends:
+            self.ended_times += 1
+        return (0, 0) if self.looks % 3 == 2 and self.ended_times < self.ends else (1 if self.ended_times < self.ends else 2, 2)
+
+    def ended(self, restarts: int) -> str:
+        """As systemd counts."""
+        return "exit-code" if self.ended_times > restarts else ""
+
+
 def test_a_worker_that_cannot_load_the_application_is_reported(server: Server, make_options: Make) -> None:
-    states, loaded = iter(["", "", "", "exit-code"]), iter([(1, 2), (0, 0), (0, 0)])  # the others end with it
-    wrong = HealthCheck(make_options(), str(server.server_address), lambda: next(states), lambda: next(loaded)).wait()
+    process = Process(ends=2)
+    wrong = HealthCheck(make_options(), str(server.server_address), process.ended, process.loaded).wait()
     assert wrong == "one of its workers could not load the application, although another one responds (exit-code)"
+    assert process.ended_times == 2
+
+
+def test_a_worker_may_fail_once(server: Server, make_options: Make) -> None:
+    process = Process(ends=1)
+    check = HealthCheck(make_options(), str(server.server_address), process.ended, process.loaded)
+    assert (check.wait(), check.restarted) == ("", True)
