@@ -87,6 +87,11 @@ upgrade: hosts  ## A Debian 12 host with an application is upgraded to Debian 13
 settings: hosts  ## Every documented variable is set to another value and taken back, on Debian 13
 	@tools/scenario settings debian13
 
+.PHONY: quota
+quota: hosts  ## Limits of disk space on a real kernel with project quotas, in a virtual machine
+	@tools/install-system qemu-system-x86:qemu-system-x86_64
+	@tools/quota.py
+
 .PHONY: sample
 sample: hosts  ## The scenarios of `make test`: default and failures on both hosts, release and baseline on one each
 	@$(SIDE_BY_SIDE) $(SAMPLE:%=scenario/%)
@@ -157,5 +162,6 @@ docs-html: build/docs/.made  ## HTML pages of all documentation, in build/docs/h
 .PHONY: clean
 clean: demo-down  ## Remove everything that was made
 	@tools/testhosts.py down molecule
+	@tools/quota.py down
 	@rm -rf .venv build
 	@find .ansible -mindepth 1 -maxdepth 1 ! -name collections -exec rm -rf {} +

@@ -84,6 +84,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part.disk_limit import DiskLimit
 from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAME
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.layout import Releases
@@ -120,6 +121,7 @@ class Removal:
         self.records = [path for part in layout.PARTS
                         if os.path.exists(path := f"{layout.STATE}/parts/{part}-{self.name}.json")]
         self.units = self.loaded_units()
+        self.disk_limit = DiskLimit.of_record(self.name, self.data, fs.read_json(f"{layout.STATE}/parts/app_release-{self.name}.json") or {})
 
     def run(self, *command: str, environment: dict[str, str] | None = None) -> str:
         """Run a command; a failure ends the module with its own words."""
@@ -137,6 +139,7 @@ class Removal:
     def plan(self) -> tuple[list[str], list[str]]:
         """What is removed and what is kept, in words."""
         removed = [*(f"unit {unit}" for unit in self.units), *self.paths, *(f"account {account}" for account in self.accounts)]
+        removed += [f"the limit of the disk space of {self.name}"] * bool(self.disk_limit.remove(check=True))
         kept = []
         if os.path.isdir(self.data):
             removed += [self.data] * (self.params["data"] == "delete")
@@ -214,6 +217,7 @@ class Removal:
         fs.unlink(f"/etc/cron.d/pip-audit-{self.name}")
         if self.units:
             self.run("systemctl", "stop", "--", *self.units)
+        self.disk_limit.remove(check=False)
         self.keep_or_delete_data()
         for path in self.paths:
             remove(path)

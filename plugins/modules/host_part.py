@@ -10,7 +10,8 @@ version_added: "0.1.0"
 description:
   - A part is what one role has on a host, packages, accounts, directories, files and units. Each run looks at all of
     them, so what was removed, changed, stopped, disabled or masked by hand comes back, and check mode says so.
-  - The order is packages, virtual environments, files and their validation, accounts, directories, systemd's configuration, O(apply), units.
+  - The order is packages, virtual environments, files and their validation, accounts, directories, the limit of disk space, systemd's
+    configuration, O(apply), units.
     Files are written as M(bulwark.flask.file_set) writes them. When a step after the validation fails, the next run
     makes up for it, restarts included.
   - A file of the set below C(/etc/sysusers.d) or C(/etc/tmpfiles.d) is in effect after each run. The accounts and paths
@@ -110,6 +111,40 @@ options:
       - A unit that does not start and was not enabled before is disabled again.
     type: dict
     default: {}
+  disk_limit:
+    description:
+      - Limit of the disk space and inodes of one account's directories, by a project quota. The number of the project is that of
+        the account. Nothing happens on a file system that does not enforce project quotas.
+      - A limit that was changed or removed by hand comes back. A number that something else uses is not taken.
+    type: dict
+    suboptions:
+      account:
+        description: Account whose directories they are.
+        type: str
+        required: true
+      paths:
+        description:
+          - Directories that count. The first decides on the file system, and is made when it is missing and gets a limit. Others count
+            if they belong to the account and are on the same file system.
+        type: list
+        elements: str
+        required: true
+      max_mb:
+        description:
+          - Maximum space in MiB, and 64 inodes for each. Fails where it cannot be set.
+          - V(-1) is the space in use and 80 % of what is free, computed when the limit is set first and when the file system
+            gets another size. A directory with a file system of its own gets no limit. V(0) is no limit.
+        type: int
+        default: -1
+      variable:
+        description: Name of the variable with the maximum, for messages.
+        type: str
+        required: true
+      files:
+        description: Entries of O(files) that are for a limit. Where there is none, they are left out; O(purge) removes them.
+        type: list
+        elements: path
+        default: []
   packaged_absent:
     description:
       - Configuration files of Debian packages, or links to them, that are removed while they are as the package installed them.
@@ -196,6 +231,11 @@ directories:
   type: list
   elements: str
   returned: always
+limits:
+  description: Limits of disk space that were or would be set or removed.
+  type: list
+  elements: str
+  returned: always
 steps:
   description: Commands of systemctl that ran, or would run.
   type: list
@@ -226,11 +266,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import distributions, fs, systemd_bus
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, make_plan
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, TIMED_OUT, Session
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, packages, ports, units, venvs
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, disk_limit, packages, ports, units, venvs
 
 # Actions by kind: the key of the result, and the verb of the diff.
 TITLES = {"installed": "install", "removed": "remove", "venvs": "build", "accounts": "create", "directories": "create or correct",
-          "steps": "run"}
+          "limits": "set", "steps": "run"}
 # The lock of everything that changes accounts, such as useradd. systemd-sysusers waits for it without an end.
 OS_RELEASE = Path("/etc/os-release")
 PASSWD_LOCK = "/etc/.pwd.lock"
@@ -253,6 +293,7 @@ class Run(Session):
         self.applied: list[list[str]] = []
         self.packages_changed = False
         self.changed_paths: set[str] = set()
+        self.disk_limit: dict[str, Any] = self.record.get("disk_limit", {})
 
     def below(self, folder: str) -> list[Entry]:
         """The files of the set in a directory of systemd."""
@@ -282,18 +323,23 @@ class Run(Session):
             problems += [text for unit in self.wanted if unit.state == "started" for text in ports.taken(listing, unit.ports, unit.name)]
         problems += [f"{path} is on the host and this collection has not written it: move it away"
                      for path in claims.replaced(make_plan(self.entries, self.store.due()), self.store.managed())]
+        if self.module.params["disk_limit"]:
+            problems += self.limit_of_disk().refusals()
         if not self.module.check_mode:
             problems += [f"{path} is missing: {maker}" for path, maker in self.module.params["requires"].items() if not os.path.exists(path)]
         if problems:
             raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
 
     def plan(self, final: bool) -> None:
-        """As every set, without the files of packages that are removed unless they were changed."""
+        """As every set, without the files of packages that are removed unless they were changed, and those of a limit where there is none."""
         for path in self.module.params["packaged_absent"]:
             if os.path.lexists(path) and not claims.as_packaged(path):
                 self.module.warn(f"{path} is not as a Debian package installed it, and stays. Remove it if nothing uses it.")
             else:
                 self.entries.append(Entry(path, "absent"))
+        options = self.module.params["disk_limit"]
+        if options and not self.limit_of_disk().is_wanted:
+            self.entries = [entry for entry in self.entries if entry.dest not in options["files"]]
         super().plan(final)
 
     def software(self) -> None:
@@ -341,6 +387,24 @@ class Run(Session):
             if (missing or entry.dest in self.changed_paths) and not self.module.check_mode:
                 self.run(["systemd-tmpfiles", "--create", entry.dest], LATER)
             self.done["directories"] += missing
+
+    def limit_of_disk(self) -> disk_limit.DiskLimit:
+        """The wanted limit of disk space beside the one that an earlier run has set."""
+        options = {key: value for key, value in self.module.params["disk_limit"].items() if key != "files"}
+        return disk_limit.DiskLimit(disk_limit.Wanted(**options), self.disk_limit)
+
+    def limit_disk(self) -> None:
+        """Set the limit of disk space, or predict it."""
+        if not self.module.params["disk_limit"]:
+            return
+        limit = self.limit_of_disk()
+        try:
+            self.done["limits"] = limit.ensure(self.module.check_mode)
+        except OSError as error:
+            raise Problem(f"{LATER}: the disk space of {limit.wanted.account} could not be limited: {error}") from error
+        self.disk_limit = limit.record
+        for text in limit.warnings:
+            self.module.warn(text)
 
     def run_systemctl(self, command: list[str]) -> str:
         """The output of a command that may fail."""
@@ -390,6 +454,7 @@ class Run(Session):
             "files": [entry.dest for entry in self.entries if entry.kind != "absent"],
             "users": users,
             "units": {unit.name: {"enabled": unit.enabled, "state": unit.state} for unit in self.wanted},
+            **({"disk_limit": self.disk_limit} if self.disk_limit else {}),
         }
         if record != self.record:
             fs.make_private_directory(os.path.dirname(self.record_path))
@@ -405,6 +470,7 @@ class Run(Session):
             owed = self.store.owed(self.dests)
             self.changed_paths = set(self.paths) | self.store.paths_not_in_effect(owed)
             self.accounts()
+            self.limit_disk()
             self.units(bool(owed))
             self.store.settle(owed)
             self.write_record()
@@ -417,6 +483,7 @@ class Run(Session):
         owed = self.store.owed(self.dests)
         self.changed_paths = set(self.paths) | self.store.paths_not_in_effect(owed)
         self.accounts()
+        self.limit_disk()
         self.units(bool(owed or self.store.due()))
 
     def result(self) -> dict[str, Any]:
@@ -450,6 +517,13 @@ def main() -> None:
             }},
             "units": {"type": "dict", "default": {}},
             "packaged_absent": {"type": "list", "elements": "path", "default": []},
+            "disk_limit": {"type": "dict", "options": {
+                "account": {"type": "str", "required": True},
+                "paths": {"type": "list", "elements": "str", "required": True},
+                "max_mb": {"type": "int", "default": disk_limit.COMPUTED},
+                "variable": {"type": "str", "required": True},
+                "files": {"type": "list", "elements": "path", "default": []},
+            }},
         },
         supports_check_mode=True,
     )

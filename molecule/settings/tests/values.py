@@ -97,6 +97,7 @@ OMITTED: dict[str, str] = {
     "acme_cert_key_type": "replaces the certificate, whose files are new ones each time: scenario certs",
     "acme_cert_staging": "needs Let's Encrypt",
     "app_release_ca_bundle": "the certificates that reach the package index",
+    "app_release_disk_max_mb": "needs a file system with project quotas: make quota",
     "app_release_extra_index_urls": "needs another package index",
     "app_release_extras": "the example has none",
     "app_release_force": "an action: it builds in each run",

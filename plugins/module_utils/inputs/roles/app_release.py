@@ -11,10 +11,12 @@ from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives im
     DEBIAN_PACKAGE,
     INDEX_URL,
     INDEX_URL_HINT,
+    LARGEST,
     NATURAL,
     UNIT_PATH,
     URL,
     Rule,
+    between,
     each,
     matches,
     must,
@@ -44,6 +46,7 @@ def download_credentials(where: str, value: Mapping[str, Any]) -> list[str]:
 
 RULES: dict[str, Rule] = {
     "build": COMMANDS,
+    "disk_max_mb": between(-1, LARGEST, "-1 for a computed limit, 0 for none, or MiB"),
     "download_credentials": download_credentials,
     "drain_seconds": NATURAL,
     "extra_index_urls": each(URL, "must be URLs without user and password, such as https://pypi.example.com/simple; see download_credentials"),

@@ -185,13 +185,16 @@ def look_at_reports(config: dict, state: dict, measured: list) -> Iterator[tuple
 
 
 def look_at_disks(config: dict, state: dict, measured: list) -> Iterator[tuple]:
-    """Free space and free inodes of the file systems that applications, logs and the system write to."""
-    seen = set()
+    """Free space and free inodes of the file systems that applications, logs and the system write to, and of limits of applications."""
+    sizes: dict[int, int] = {}
     for path in (Path("/"), *(WRITTEN / name for name in ("log", "lib", "tmp")), *(WRITTEN / "lib" / app for app in config["sites"])):
-        if not path.exists() or path.stat().st_dev in seen:
+        if not path.exists():
             continue
-        seen.add(path.stat().st_dev)
-        disk = os.statvfs(path)
+        device, disk = path.stat().st_dev, os.statvfs(path)
+        # A directory with a project quota shows its limit as the size.
+        if sizes.get(device) == disk.f_blocks:
+            continue
+        sizes.setdefault(device, disk.f_blocks)
         for what, free, size in (("space", disk.f_bavail, disk.f_blocks), ("inodes", disk.f_favail, disk.f_files)):
             left = free * 100 / size if size else 100  # a file system such as btrfs has no limit of inodes
             measured.append(("disk_free_ratio", {"path": str(path), "of": what}, left / 100))
