@@ -15,7 +15,8 @@ from typing import IO, Any, Optional
 # Seconds to wait for a lock. Other runs hold it for less, even on a slow host.
 WAIT_SECONDS = 300
 LONGEST_OUTPUT = 10 * 2**20
-FULL_BYTES, FULL_FILES = 2**20, 10
+# What a virtual environment takes, which is removed again when it cannot be made.
+FULL_BYTES, FULL_FILES = 64 * 2**20, 2000
 
 
 def unlink(path: str | os.PathLike[str]) -> None:
@@ -46,7 +47,7 @@ def write_new(path: str | os.PathLike[str], data: bytes, uid: int = -1, gid: int
 
 
 def is_full(path: str | os.PathLike[str]) -> bool:
-    """Whether a file system has no room for another file. It is where the nearest directory is that exists."""
+    """Whether a file system has no room for a virtual environment. It is where the nearest directory is that exists."""
     folder = os.path.abspath(path)
     while folder != "/" and not os.path.isdir(folder):
         folder = os.path.dirname(folder)

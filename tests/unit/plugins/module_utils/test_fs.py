@@ -129,7 +129,8 @@ def test_of_endless_output_only_the_end_is_read(tmp_path: Path) -> None:
         assert fs.read_end(stream).endswith("xgrüße")
 
 
-@pytest.mark.parametrize(("blocks", "files", "free", "full"), [(1000, 100, 50, False), (10, 100, 50, True), (1000, 100, 3, True), (1000, 0, 0, False)])
+@pytest.mark.parametrize(("blocks", "files", "free", "full"), [
+    (100000, 9000, 5000, False), (10, 9000, 5000, True), (100000, 9000, 30, True), (100000, 0, 0, False)])
 def test_a_file_system_without_room_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: int, files: int, free: int, full: bool) -> None:
     monkeypatch.setattr(fs.os, "statvfs", lambda path: SimpleNamespace(f_bavail=blocks, f_frsize=4096, f_files=files, f_favail=free))
     assert fs.is_full(tmp_path / "not" / "there") is full
