@@ -27,9 +27,13 @@ def test_the_domains_of_each_application_are_a_file_of_their_own() -> None:
 
 
 def test_every_module_of_the_program_is_installed() -> None:
-    installed = {entry["dest"] for entry in support.role_vars("alarm_channel")["__alarm_channel_package_files"]}
-    modules = (support.ROOT / "roles/alarm_channel/files/alarm_channel").glob("*.py")
-    assert installed == {f"/usr/local/lib/alarm-channel/alarm_channel/{path.name}" for path in modules}
+    values, files = support.role_vars("alarm_channel"), support.ROOT / "roles/alarm_channel/files"
+    installed = {entry["dest"]: entry["content"] for entry in values["__alarm_channel_package_files"]}
+    modules = list((files / "alarm_channel").glob("*.py"))
+    assert installed == {f"/usr/local/lib/alarm-channel/alarm_channel/{path.name}": path.read_text(encoding="utf-8") for path in modules}
+    # An artefact has no links.
+    assert {(files / f"{path}.py").resolve() for path in values["__alarm_channel_shared_modules"]} == {
+        path.resolve() for path in modules if path.is_symlink()}
 
 
 def test_without_channels_there_is_still_the_journal() -> None:
