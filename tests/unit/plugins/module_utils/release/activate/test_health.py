@@ -77,13 +77,13 @@ def test_every_path_is_warmed_up_before_the_instance_serves(server: Server, make
 
 def test_a_persistent_error_is_reported_with_its_body(server: Server, make_options: Make) -> None:
     server.statuses = [500]
-    assert check(server, make_options(health_timeout_seconds=0.2)) == "GET / gave status 500: body of the application for 0.2 s"
+    assert check(server, make_options(health_timeout_seconds=1)) == "GET / gave status 500: body of the application for 1 s"
 
 
 def test_another_status_than_the_expected_one_does_not_pass(server: Server, make_options: Make) -> None:
     server.statuses = [404]
     assert check(server, make_options()) == ""
-    assert "status 404" in check(server, make_options(health_status=200, health_timeout_seconds=0.2))
+    assert "status 404" in check(server, make_options(health_status=200, health_timeout_seconds=1))
 
 
 def test_a_process_that_has_ended_is_not_waited_for(server: Server, make_options: Make) -> None:
@@ -143,3 +143,10 @@ def test_a_worker_may_fail_once(server: Server, make_options: Make) -> None:
     process = Process(ends=1)
     check = HealthCheck(make_options(), str(server.server_address), process.ended, process.loaded)
     assert (check.wait(), check.restarted) == ("", True)
+
+
+def test_a_response_says_more_than_a_request_that_had_no_time(server: Server, make_options: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = HealthCheck(make_options(health_timeout_seconds=0.2), str(server.server_address), lambda _restarts: "", none)
+    results = iter(["no response (FileNotFoundError)", "status 503: starting"])
+    monkeypatch.setattr(check, "_request", lambda *_arguments: next(results, "no response (TimeoutError)"))
+    assert check.wait() == "GET / gave status 503: starting for 0.2 s"
