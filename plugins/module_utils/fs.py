@@ -15,8 +15,6 @@ from typing import IO, Any, Optional
 # Seconds to wait for a lock. Other runs hold it for less, even on a slow host.
 WAIT_SECONDS = 300
 LONGEST_OUTPUT = 10 * 2**20
-# What a virtual environment takes, which is removed again when it cannot be made.
-FULL_BYTES, FULL_FILES = 64 * 2**20, 2000
 
 
 def unlink(path: str | os.PathLike[str]) -> None:
@@ -44,15 +42,6 @@ def write_new(path: str | os.PathLike[str], data: bytes, uid: int = -1, gid: int
         os.fchown(handle, uid, gid)
         os.fchmod(handle, mode)
         os.fsync(handle)
-
-
-def is_full(path: str | os.PathLike[str]) -> bool:
-    """Whether a file system has no room for a virtual environment. It is where the nearest directory is that exists."""
-    folder = os.path.abspath(path)
-    while folder != "/" and not os.path.isdir(folder):
-        folder = os.path.dirname(folder)
-    room = os.statvfs(folder)
-    return room.f_bavail * room.f_frsize < FULL_BYTES or bool(room.f_files) and room.f_favail < FULL_FILES
 
 
 def temporary_name(path: str | os.PathLike[str]) -> str:

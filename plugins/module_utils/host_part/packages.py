@@ -219,17 +219,14 @@ def remove_leftover() -> bool:
 def ensure(module: Any, wanted: list[str], unwanted: list[str], remove_active: bool, start_services: bool, former: Former) -> dict[str, Any]:
     """Install what is missing and remove what is unwanted, or predict it in check mode: installed, removed, kept, changed."""
     present = installed(module, [*(name.strip() for entry in wanted for name in entry.split("|")), *unwanted])
-    going, in_use = [name for name in unwanted if name in present], []
-    if not remove_active:
-        active = {name: running_units(module, name) for name in going}
-        going = [name for name in going if not active[name]]
-        in_use = [f"{name} is unwanted and stays: it is in use ({', '.join(units)}). Stop that, or allow the removal with remove_active"
-                  for name, units in active.items() if units]
-    removed, kept = removable(module, going)
-    kept += in_use
+    active = {name: running_units(module, name) for name in unwanted if name in present}
+    in_use = [] if remove_active else [name for name, running in active.items() if running]
+    removed, kept = removable(module, [name for name in active if name not in in_use])
+    kept += [f"{name} is unwanted and stays: it is in use ({', '.join(active[name])}). Stop that, or allow the removal with remove_active"
+             for name in in_use]
     added = missing(wanted, present)
     if removed:
-        module.warn(removal_warning(platform.node(), {name: running_units(module, name) for name in removed}))
+        module.warn(removal_warning(platform.node(), {name: active[name] for name in removed}))
     if module.check_mode:
         policy = left_over()
     else:

@@ -88,6 +88,12 @@ def check_program(module: Any, options: dict[str, Any], target: Path) -> None:
             raise BuildError(f"{program} --version does not print its version{f' {locked[1]}' if locked else ''}:\n{(out + err).strip()[-1000:]}")
 
 
+def is_full(folder: Path) -> bool:
+    """Whether a file system has no room for another file. Some have no limit of inodes."""
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize < 2**20 or bool(room.f_files) and not room.f_favail
+
+
 def build(module: Any, options: dict[str, Any], python: str, target: Path) -> None:
     """Build, check and flush the venv; a failure removes it."""
     environment = {"PIP_CERT": options["ca_bundle"], "PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -108,6 +114,8 @@ def build(module: Any, options: dict[str, Any], python: str, target: Path) -> No
             if rc == TIMED_OUT:
                 err += f"\n`{' '.join(command[1:4])}` did not end within {STEP_SECONDS} seconds."
             if rc:
+                if is_full(target.parent):  # Python's venv module does not print that
+                    err += "\nNo space left on device"
                 if target.exists():
                     shutil.rmtree(target)
                 raise BuildError(explain(f"{out}\n{err}"))

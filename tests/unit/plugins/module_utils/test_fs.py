@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
@@ -127,10 +126,3 @@ def test_of_endless_output_only_the_end_is_read(tmp_path: Path) -> None:
     with open(path, "rb") as stream:
         assert fs.read_end(stream, longest=8) == "xgrüße"
         assert fs.read_end(stream).endswith("xgrüße")
-
-
-@pytest.mark.parametrize(("blocks", "files", "free", "full"), [
-    (100000, 9000, 5000, False), (10, 9000, 5000, True), (100000, 9000, 30, True), (100000, 0, 0, False)])
-def test_a_file_system_without_room_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, blocks: int, files: int, free: int, full: bool) -> None:
-    monkeypatch.setattr(fs.os, "statvfs", lambda path: SimpleNamespace(f_bavail=blocks, f_frsize=4096, f_files=files, f_favail=free))
-    assert fs.is_full(tmp_path / "not" / "there") is full

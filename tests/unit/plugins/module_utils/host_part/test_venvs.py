@@ -108,6 +108,17 @@ def test_a_failed_build_changes_nothing(run: Run, tmp_path: Path, output: str) -
     assert venvs.venvs(tmp_path / "opt") == [before]
 
 
+@pytest.mark.parametrize(("room", "full"), [((100000, 9000, 5000), False), ((10, 9000, 5000), True), ((100000, 9000, 0), True), ((100000, 0, 0), False)])
+def test_a_full_disk_is_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: tuple[int, int, int], full: bool) -> None:
+    blocks, files, free = room
+    monkeypatch.setattr(venvs.os, "statvfs", lambda path: SimpleNamespace(f_bavail=blocks, f_frsize=4096, f_files=files, f_favail=free))
+    (tmp_path / "fail").write_text("Error: Command 'python -m ensurepip' returned non-zero exit status 1.\n")
+    with pytest.raises(venvs.BuildError) as refused:
+        run()
+    assert ("The disk is full." in str(refused.value)) is full
+    assert not list((tmp_path / "opt").glob("[0-9a-f]*")), "what was made until then stays"
+
+
 def test_an_interrupted_build_is_done_again(run: Run, tmp_path: Path) -> None:
     venv = run()[1]
     (venv / ".complete").unlink()
