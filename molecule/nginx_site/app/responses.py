@@ -99,7 +99,7 @@ def news(kind: str) -> Response:
         answer.set_cookie("a", "b", secure=True)
     if kind == "translated":
         answer.vary.add("Accept-Language")
-    if kind in ("private", "no-store", "max-age=0"):
+    if kind in ("private", "no-store", "max-age=0", "s-maxage=0", "must-revalidate"):
         answer.headers["Cache-Control"] = kind
     if kind == "expires":
         answer.headers["Expires"] = "0"

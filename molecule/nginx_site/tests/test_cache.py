@@ -38,7 +38,7 @@ def test_a_client_that_the_application_may_know_neither_gets_nor_leaves_a_respon
     assert page(proxied, path) == first
 
 
-@pytest.mark.parametrize("kind", ["personal", "private", "no-store", "max-age=0", "expires", "live"])
+@pytest.mark.parametrize("kind", ["personal", "private", "no-store", "max-age=0", "s-maxage=0", "must-revalidate", "expires", "live"])
 def test_a_response_that_is_not_for_others_is_not_kept(proxied: Any, kind: str) -> None:
     assert page(proxied, f"/news/{kind}") != page(proxied, f"/news/{kind}")
 
