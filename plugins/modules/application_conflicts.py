@@ -143,7 +143,7 @@ def main() -> None:
                     moved += adopt(store, name, items)
     except OSError as error:
         module.fail_json(msg=f"{error.filename or layout.BACKUPS}: {error.strerror or error}")
-    certificates = [name for name in domains if Certificate(name).config.is_dir() and Certificate(name).is_served()]
+    certificates = [one.name for one in map(Certificate, domains) if one.config.is_dir() and one.is_served()]
     module.exit_json(changed=bool(taken), certificates=certificates, adopted=[thing.text for items in taken.values() for thing in items], moved=moved)
 
 

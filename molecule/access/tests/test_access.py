@@ -136,7 +136,7 @@ def wait_for_bans(server: Any) -> None:
 
     before = ignored()
     # An account that does not exist is logged in every case; how a closed connection is logged depends on when it is closed.
-    server.host.run_expect([255], "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null nobody-here@127.0.0.1")
+    server.host.run_expect([255], "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null no-such-account@127.0.0.1")
     until(lambda: ignored() != before)
 
 
@@ -248,7 +248,7 @@ def test_one_address_cannot_take_all_connections(server: Any, neighbour: Neighbo
     assert neighbour.connects(443, "2001:db8::1", count=600) == 500
 
 
-@pytest.mark.parametrize("user", ["root", "nobody-here"])
+@pytest.mark.parametrize("user", ["root", "no-such-account"])
 def test_guesses_at_ssh_are_banned_and_log_lines_of_other_processes_are_ignored(server: Any, neighbour: Neighbour, user: str) -> None:
     def banned() -> bool:
         neighbour.run("sh", "-c", f"ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o ConnectTimeout=3 {user}@192.0.2.1; exit 1")

@@ -268,8 +268,8 @@ class Activation:
         self.timed("health")
         if not wrong:
             if check.restarted:
-                self.warnings.append(f"A worker of {release} could not load the application at its first start, and could at the second. What "
-                                     "each worker makes when it imports the application, such as tables, can be made once: by a command in prepare.")
+                self.warnings.append(f"A worker of {release} could not load the application; after a restart all workers could. This happens where "
+                                     "each worker creates the same tables at its import: let a command in prepare create them.")
             return instance, "", ""
         log = self._application_log(instance, began)
         self.units.stop(instance)
