@@ -201,12 +201,20 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
         # Each response ends its connection from now on. New ones are accepted until the web server has closed the kept ones.
         while self.promises.count and time.monotonic() < end:
             self.tick(0.05, LONGEST_IDLE_SECONDS_AT_END)
+        self.end_accepting()
+        while (self.open or self.busy) and time.monotonic() < end:
+            self.tick(0.05, LONGEST_IDLE_SECONDS_AT_END)
+
+    def end_accepting(self) -> None:
+        """Take no further connection, but those that a thread was woken for: no other process is woken for these."""
         with self.lock:
             self.accepts = False
             for number in self.listeners:
                 self.poller.unregister(number)
-        while (self.open or self.busy) and time.monotonic() < end:
-            self.tick(0.05, LONGEST_IDLE_SECONDS_AT_END)
+            woken = [number for number in self.listeners for _thread in range(self.cfg.threads)]
+            connections = [connection for number in woken if (connection := self.take(number))]
+        for connection in connections:
+            self.wait(connection)
 
     def tick(self, seconds: float, longest_idle: float) -> None:
         """Wait, at most until a signal."""
@@ -239,21 +247,27 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
                 self.busy.discard(me)
 
     def accept(self, number: int) -> Connection | None:
-        """Take one new connection."""
-        listener, name = self.listeners[number]
+        """Take one new connection, unless the process ends, which would not wait for it."""
         with self.lock:
-            try:
-                sock = listener.accept()[0]
-                self.open += 1
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
-                    raise
+            if not self.accepts:
                 return None
+            try:
+                return self.take(number)
             finally:
                 # Registered anew, this process is the last of the waiting ones, and hears of connections that wait still.
-                if self.accepts:
-                    self.poller.unregister(number)
-                    self.poller.register(number, LISTENER)
+                self.poller.unregister(number)
+                self.poller.register(number, LISTENER)
+
+    def take(self, number: int) -> Connection | None:
+        """A new connection, if there is one. The lock is held."""
+        listener, name = self.listeners[number]
+        try:
+            sock = listener.accept()[0]
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
+                raise
+            return None
+        self.open += 1
         return Connection(sock, name)
 
     def wait(self, connection: Connection) -> None:

@@ -72,19 +72,47 @@ workers, threads, max_requests, graceful_timeout = {workers}, {threads}, {max_re
 control_socket_disable, keepalive, bind, worker_tmp_dir = True, 0, "unix:{folder}/gunicorn.sock", "/dev/shm"
 worker_class = runpy.run_path("{worker}")["ThreadsWorker"]
 '''
+LATE = '''
+import time
+
+class Late:
+    """A poller whose threads continue half a second after they were woken, as on a host with too much to do."""
+
+    def __init__(self, poller):
+        self.poller = poller
+
+    def __getattr__(self, name):
+        return getattr(self.poller, name)
+
+    def poll(self, *arguments):
+        events = self.poller.poll(*arguments)
+        time.sleep(0.5)
+        return events
+
+class LateWorker(worker_class):
+    def run(self):
+        self.poller = Late(self.poller)
+        super().run()
+
+worker_class = LateWorker
+
+def worker_exit(server, worker):
+    time.sleep(1)
+'''
 
 
 class Server:
     """A gunicorn in the directory of an instance."""
 
-    def __init__(self, python: Path, base: Path, workers: int, threads: int, max_requests: int) -> None:
+    def __init__(self, python: Path, base: Path, workers: int, threads: int, max_requests: int, settings: str) -> None:
         (base / "releases" / "r1").mkdir(parents=True)
         self.instances = Instances(base, os.getgid())
         self.instances.create("r1", "r1")
         self.folder = self.instances.folder / "r1"
         (self.folder / "app.py").write_text(APPLICATION)
         worker = support.ROOT / "roles/gunicorn_app/files/worker.py"
-        (self.folder / "conf.py").write_text(SETTINGS.format(workers=workers, threads=threads, max_requests=max_requests, worker=worker, folder=self.folder))
+        settings = SETTINGS.format(workers=workers, threads=threads, max_requests=max_requests, worker=worker, folder=self.folder) + settings
+        (self.folder / "conf.py").write_text(settings)
         self.process = subprocess.Popen([python, "-m", "gunicorn", "--config", "conf.py", "app:application"], cwd=self.folder)
         until(lambda: self.get("/")[0] == 200)
 
@@ -132,8 +160,8 @@ def serve(python: Path, tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers."""
     started = []
 
-    def start(workers: int = 1, threads: int = 2, max_requests: int = 0) -> Server:
-        started.append(Server(python, tmp_path / str(len(started)), workers, threads, max_requests))
+    def start(workers: int = 1, threads: int = 2, max_requests: int = 0, settings: str = "") -> Server:
+        started.append(Server(python, tmp_path / str(len(started)), workers, threads, max_requests, settings))
         return started[-1]
 
     yield start
@@ -255,6 +283,15 @@ def test_a_worker_ends_after_what_an_application_does_when_it_has_responded(serv
     connection.close()
     assert server.stop() == 0
     assert (server.folder / "done").exists()
+
+
+def test_a_connection_that_a_thread_was_woken_for_is_answered_when_the_worker_ends(serve: Callable[..., Server]) -> None:
+    server = serve(workers=1, settings=LATE)
+    pid, late = int(server.get("/pid")[1]), server.connect()
+    late.request("GET", "/slow?2")
+    time.sleep(0.2)
+    os.kill(pid, signal.SIGTERM)
+    assert late.getresponse().read() == b"hello"
 
 
 class Proxy(threading.Thread):
