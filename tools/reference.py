@@ -250,6 +250,10 @@ def settings(role: str, every: dict[str, Any]) -> dict[str, Any]:
             if not is_key(role, short) and (role, short) not in OF_A_RUN}
 
 
+OTHERS = ("`flask_other_variables` is a list of names. A variable that begins like a role of this collection and that no role here reads is "
+          "an error where it resembles one of its variables, and otherwise a warning; one of this list is not checked.")
+
+
 def reference(every: dict[str, Any]) -> str:
     """docs/flask_apps.md."""
     per_app = [role for role, points in every.items() if f"{role}_name" in points["main"]["options"]]
@@ -276,7 +280,7 @@ def reference(every: dict[str, Any]) -> str:
         for short, option in settings(role, every).items():
             also = f" Also a variable of the host, `{role}_{short}`." if short in host else ""
             lines.append(f"| `{short}` | {kind(option)} | {default(option)} | {markdown(option)}{also} | {example(short, option)} |")
-    lines += ["", "## Variables of the host"]
+    lines += ["", "## Variables of the host", "", OTHERS]
     for role in every:
         if role in per_app:
             continue
@@ -318,6 +322,8 @@ def schema(every: dict[str, Any]) -> str:
         "flask_apps": {"type": "object", "description": "One entry for each application, under its name.",
                        "propertyNames": {"pattern": "^[a-z][a-z0-9_-]{0,24}$"}, "additionalProperties": {"$ref": "#/$defs/entry"}},
         "flask_app_defaults": {"$ref": "#/$defs/entry", "description": "What all entries have in common."},
+        "flask_other_variables": {"type": "array", "items": {"type": "string"},
+                                  "description": "Variables of other roles that begin like a role of this collection. They are not checked."},
     }
     for role, points in every.items():
         variables |= {name: schema_of(option) for name, option in points["main"]["options"].items()

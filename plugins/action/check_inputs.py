@@ -129,6 +129,7 @@ class ActionModule(ActionBase):
         if role and self._is_checked(role, variables):
             return {**result, "changed": False}
         problems: list[str] = []
+        variables = self._without_others(known, variables, problems)
         if role or roles and "flask_apps" not in variables:
             for name in chosen:
                 problems += self._check_role(name, known, variables)
@@ -188,6 +189,16 @@ class ActionModule(ActionBase):
                       for option in ("provided_chain", "provided_key"))
         names = [name for name in domains if isinstance(name, str)] if isinstance(domains, list) else []
         return problems or certificates.problems(at("provided_chain"), chain, at("provided_key"), key, names, datetime.now(timezone.utc))
+
+    def _without_others(self, known: dict[str, Any], variables: Mapping[str, Any], problems: list[str]) -> Mapping[str, Any]:
+        """The variables without those that the operator says are other roles'."""
+        others = self._read(engine.OTHERS, variables.get(engine.OTHERS, []), problems)
+        if not (isinstance(others, list) and all(isinstance(name, str) for name in others)):
+            problems.append(f"{engine.OTHERS} must be a list of names of variables, such as [nginx_server_tokens]")
+            return variables
+        problems += [f"{engine.OTHERS} names {name}, which is a variable of the role {role}; leave it out"
+                     for role, spec in known.items() for name in others if name in spec]
+        return {name: value for name, value in variables.items() if name not in {*others} - {*engine.KNOWN}} if others else variables
 
     def _check_inventory(self, known: dict[str, Any], chosen: list[str], variables: Mapping[str, Any]) -> list[str]:
         """Check the whole inventory, for a playbook, before a role runs."""

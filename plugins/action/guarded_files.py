@@ -13,9 +13,10 @@ from ansible_collections.bulwark.flask.plugins.action import file_set
 
 MODULE = "bulwark.flask.guarded_files"
 COMMANDS = ("validate", "apply", "effective")
-REST = ("units", "sshd_config", "firewall", "confirm_seconds", "local_run")
-# First on the command line, so that they take precedence over settings that share an existing connection.
-NEW_CONNECTION = "-o ControlMaster=no -o ControlPath=none"
+REST = ("name", "packages", "units", "sshd_config", "firewall", "confirm_seconds", "local_run")
+# First on the command line, so that they take precedence over settings that share an existing connection. One that gets no
+# packet through ends after 15 seconds.
+NEW_CONNECTION = "-o ControlMaster=no -o ControlPath=none -o ServerAliveInterval=5 -o ServerAliveCountMax=3"
 # Pauses in seconds before each attempt. Few, as sshd and fail2ban count failed logins.
 PAUSES = (0, 1, 5)
 # Between two looks for a login on the host itself.
@@ -63,7 +64,7 @@ class ActionModule(file_set.ActionModule):
             return {**result, "confirmed": True}
         back, _unused = self._ask(variables, phase="undo")
         state = "The old state is back." if back else "The host's own timer restores the old state."
-        return {"failed": True, "changed": False, "confirmed": False, "changed_files": [], "would_change": result["changed_files"],
+        return {"failed": True, "changed": bool(result.get("installed")), "confirmed": False, "changed_files": [], "would_change": result["changed_files"],
                 "msg": f"The change of SSH or the firewall was not confirmed by a login within {within} seconds. {state} "
                        f"Last error: {reason.strip().rstrip('.')}."}
 
@@ -103,5 +104,5 @@ class ActionModule(file_set.ActionModule):
                 back, _unused = self._ask(variables, phase="undo")
         state = "The old state is back." if back else "The host does not respond; its own timer restores the old state."
         hint = f" {REFUSED_LOGIN}." if "Permission denied" in reason else ""
-        return {"failed": True, "changed": False, "confirmed": False, "changed_files": [], "would_change": result["changed_files"],
+        return {"failed": True, "changed": bool(result.get("installed")), "confirmed": False, "changed_files": [], "would_change": result["changed_files"],
                 "msg": f"No new connection could be opened after the change. {state} Last error: {reason.strip().rstrip('.')}.{hint}"}

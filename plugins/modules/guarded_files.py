@@ -8,7 +8,8 @@ module: guarded_files
 short_description: Write files of sshd and a firewall, with a rollback timer
 version_added: "0.1.0"
 description:
-  - Does what M(bulwark.flask.file_set) does, for files of sshd and of a firewall, in one round trip when nothing changes.
+  - Installs packages, then does what M(bulwark.flask.file_set) does, for files of sshd and of a firewall. It takes one round
+    trip when nothing changes.
   - Refuses a change that would close this run's port, exclude its source address or turn key login off, and one
     that takes the last authentication method from any account with a shell. sshd itself says what it makes of the new
     files (C(sshd -T)). Nothing is changed then.
@@ -17,6 +18,15 @@ description:
   - Fails when settings of O(sshd_config) are not in effect, also when no file has to change.
   - Requires the connection C(ssh), or O(local_run) with the connection C(local).
 options:
+  name:
+    description: Name of the part, unique on the host, as of M(bulwark.flask.host_part). Its packages are recorded under it.
+    type: str
+    default: guarded_files
+  packages:
+    description: Debian packages that must be installed. Their services are not started.
+    type: list
+    elements: str
+    default: []
   phase:
     description: Part of the change that this call does. The action plugin sets it.
     type: str
@@ -119,6 +129,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+installed:
+  description: Packages that were or would be installed.
+  type: list
+  elements: str
+  returned: always
 changed_files:
   description: Changed paths; in check mode those that would change.
   type: list
@@ -142,10 +157,11 @@ from contextlib import contextmanager
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils import distributions
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Problem, clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_access import firewall, rollback_timer, ssh_access, sshd
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import units
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import claims, packages, units
 
 # Shells of accounts without logins.
 NO_LOGIN = ("/nologin", "/false", "/sync")
@@ -157,8 +173,22 @@ class Run(Session):
     def __init__(self, module: AnsibleModule) -> None:
         super().__init__(module)
         self.given = module.params
-        self.drifted = self.restored = False
+        self.drifted = self.restored = self.packages_changed = False
+        self.installed: list[str] = []
         self.token = ""
+
+    def install(self) -> None:
+        """Install the packages, or predict it. Their services start with the files, under the timer."""
+        wanted = self.given["packages"]
+        if not wanted:
+            return
+        self.refuse(distributions.unsupported())
+        if not self.module.check_mode:
+            self.store.former.begin()
+        result = packages.ensure(self.module, wanted, [], False, False, self.store.former)
+        self.installed, self.packages_changed = result["installed"], result["changed"]
+        if not self.module.check_mode:
+            claims.write_record(os.path.join(self.store.folder, "parts"), self.given["name"], {"packages": wanted})
 
     def in_effect(self) -> bool:
         """Whether the files are in effect."""
@@ -277,7 +307,8 @@ class Run(Session):
         return states
 
     def execute(self) -> None:
-        """Refuse the change, or start the timer, then write, validate and apply."""
+        """Install the packages; then refuse the change, or start the timer, write, validate and apply."""
+        self.install()
         with self.begun():
             self.restored = rollback_timer.undo()
             if self.restored:
@@ -319,6 +350,7 @@ class Run(Session):
 
     def predict(self) -> None:
         """Predict what `execute` would do."""
+        self.install()
         due = self.differs()
         if not os.path.exists("/usr/sbin/sshd") or due and self.leaves():
             return
@@ -330,7 +362,10 @@ class Run(Session):
     def result(self) -> dict[str, Any]:
         """The return values, also of a failure."""
         values = super().result()
-        values["changed"] = bool(values["changed"] or self.drifted or self.restored)
+        values["changed"] = bool(values["changed"] or self.drifted or self.restored or self.packages_changed)
+        values["installed"] = self.installed
+        if self.module._diff and self.installed:
+            values["diff"] += [{"prepared": "".join(f"install: {name}\n" for name in self.installed)}]
         return {**values, "token": self.token} if self.token else values
 
 
@@ -352,6 +387,8 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **{name: SPEC[name] for name in ("files", "_contents", "validate", "apply")},
+            "name": {"type": "str", "default": "guarded_files"},
+            "packages": {"type": "list", "elements": "str", "default": []},
             "effective": SPEC["apply"],
             "units": {"type": "list", "elements": "str", "default": []},
             "sshd_config": {"type": "str"},

@@ -20,6 +20,14 @@ def records(parts: str) -> list[dict[str, Any]]:
     return [fs.read_json(path) or {} for path in paths if path.endswith(".json")]
 
 
+def write_record(parts: str, name: str, record: dict[str, Any]) -> None:
+    """Record a part of this host, unless that is what its record says."""
+    path = os.path.join(parts, f"{name}.json")
+    if record != fs.read_json(path):
+        fs.make_private_directory(parts)
+        fs.write_json(path, record)
+
+
 def is_own(data: bytes) -> bool:
     """Whether a file has the header of a role of this collection: the mark that is left when the records are lost."""
     return bool(OWNED.search(data[:2000]))

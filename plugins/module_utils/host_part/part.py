@@ -31,8 +31,7 @@ class Part(Session):
         super().__init__(module, [Entry(path, "absent") for path in units.removed_paths(wanted)])
         self.wanted = wanted
         self.parts = os.path.join(self.store.folder, "parts")
-        self.record_path = os.path.join(self.parts, f"{module.params['name']}.json")
-        self.record = fs.read_json(self.record_path) or {}
+        self.record = fs.read_json(os.path.join(self.parts, f"{module.params['name']}.json")) or {}
         # Actions that were or would be taken, by kind.
         self.done: dict[str, list[str]] = {key: [] for key in TITLES}
         self.kept: list[str] = []
@@ -192,9 +191,7 @@ class Part(Session):
             "units": {unit.name: {"enabled": unit.enabled, "state": unit.state} for unit in self.wanted},
             **({"disk_limit": self.disk_limit} if self.disk_limit else {}),
         }
-        if record != self.record:
-            fs.make_private_directory(os.path.dirname(self.record_path))
-            fs.write_json(self.record_path, record)
+        claims.write_record(self.parts, self.module.params["name"], record)
 
     def execute(self) -> None:
         """Install, write and run the part."""

@@ -17,7 +17,9 @@ Specs = Mapping[str, Mapping[str, Spec]]
 Unwritable = Callable[[Any], "list[str]"]
 
 REQUIRED = {"domains": "[shop.example.com]", "source": "{git: https://…, version: main}", "wsgi": '"shop:create_app()"'}
-KNOWN = ("flask_apps", "flask_app_defaults")
+# Names of variables that other roles read. They are not checked.
+OTHERS = "flask_other_variables"
+KNOWN = ("flask_apps", "flask_app_defaults", OTHERS)
 # Options that can also be variables of the host, for all its applications.
 HOST_WIDE = {
     "acme_cert": ("ca_bundle", "directory_url", "eab_hmac_key", "eab_kid", "email", "index_url", "preflight", "preflight_resolvers",
@@ -209,7 +211,7 @@ def _unknown_variable(name: str, role: str, specs: Specs) -> str:
     near = nearest(option, known, 0.7) or next((f"; did you mean {word}?" for word in known if word.startswith(f"{option}_")), "")
     if near:
         return f"{name} is unknown{near.replace('mean ', f'mean {role}_')}"
-    return Advice(f"{name} is not a variable of the role {role}; it has no effect there")
+    return Advice(f"{name} is not a variable of the role {role}; it has no effect there. If another role reads it, write its name into {OTHERS}")
 
 
 def unknown_variables(names: Iterable[str], role: str, specs: Specs) -> list[str]:

@@ -26,6 +26,23 @@ def test_a_variable_of_another_role_with_our_prefix_is_a_warning(tmp_path: Path)
         assert text.count(f"{name} is not a variable of the role") == 1, name
 
 
+def test_a_variable_that_is_said_to_be_of_another_role_is_not_checked(tmp_path: Path) -> None:
+    good, text = check(tmp_path, {**shop(), "nginx_server_tokens": "off", "host_access_ssh_port": 22,
+                                  "flask_other_variables": ["nginx_server_tokens", "host_access_ssh_port"]})
+    assert good and "nginx_server_tokens" not in text, text
+    role = [{"hosts": "all", "gather_facts": False, "tasks": [{"bulwark.flask.check_inputs": {"role": "nginx_server"}}]}]
+    good, text = check(tmp_path, {"nginx_server_tokens": "off", "flask_other_variables": ["nginx_server_tokens"]}, role)
+    assert good and "nginx_server_tokens" not in text, text
+
+
+@pytest.mark.parametrize(("names", "words"), [
+    ("nginx_server_tokens", "flask_other_variables must be a list of names"),
+    (["nginx_server_probe"], "flask_other_variables names nginx_server_probe, which is a variable of the role nginx_server; leave it out")])
+def test_names_of_other_roles_are_a_list_without_ours(tmp_path: Path, names: Any, words: str) -> None:
+    good, text = check(tmp_path, {**shop(), "flask_other_variables": names})
+    assert not good and words in text
+
+
 @pytest.mark.parametrize(("name", "near"), [
     ("nginx_server_keepalive", "nginx_server_keepalive_seconds"), ("host_access_ssh_port", "host_access_ssh_ports"),
     ("acme_cert_mail", "acme_cert_email")])
