@@ -7,7 +7,8 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible_collections.bulwark.flask.plugins.action import file_set
 
-REST = ("name", "packages", "packages_absent", "remove_active", "start_services", "venvs", "units", "packaged_absent", "requires", "disk_limit")
+REST = ("name", "packages", "packages_absent", "remove_active", "start_services", "venvs", "units", "packaged_absent", "requires", "disk_limit",
+        "nginx_variables")
 
 
 class ActionModule(file_set.ActionModule):

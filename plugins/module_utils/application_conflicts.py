@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import glob
 import grp
 import os
 import pwd
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
@@ -59,55 +57,6 @@ def unmanaged(name: str, base: str, managed: Iterable[str], root: str = "") -> l
         if path not in ours and os.path.lexists(root + path):
             things.append(Conflict("file", path, f"{path}, which would be replaced"))
     return things
-
-
-TOKENS = re.compile(r'''"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*|[{};]|[^\s{};"']+''')
-
-
-def statements(text: str) -> Iterator[list[str]]:
-    """The directives of an nginx configuration, blocks opened or not."""
-    words: list[str] = []
-    for token in TOKENS.findall(text):
-        if token.startswith("#"):
-            continue
-        if token in "{};":
-            if words:
-                yield words
-            words = []
-        else:
-            words.append(token.strip("\"'"))
-
-
-def blocks(path: str = "/etc/nginx/nginx.conf", root: str = "", seen: Optional[set[str]] = None) -> Iterator[tuple[str, list[list[str]]]]:
-    """Each file of nginx's configuration, with its directives.
-
-    The files are read here, as `nginx -T` would also open the logs, and prints nothing where a file is broken.
-    """
-    seen = set() if seen is None else seen
-    if path in seen:
-        return
-    seen.add(path)
-    try:
-        with open(root + path, encoding="utf-8", errors="replace") as stream:
-            directives = list(statements(stream.read()))
-    except OSError:
-        return
-    yield path, directives
-    for words in directives:
-        if words[0] == "include" and len(words) == 2:
-            for included in sorted(glob.glob(root + os.path.join("/etc/nginx", words[1]))):
-                yield from blocks(included[len(root):], root, seen)
-
-
-def files(root: str = "") -> list[str]:
-    """The files of nginx's configuration."""
-    return [path for path, _unused in blocks(root=root)]
-
-
-def server_names(path: str = "/etc/nginx/nginx.conf", root: str = "") -> Iterator[tuple[str, str]]:
-    """Each file of nginx's configuration with each name that a server block in it has."""
-    for file, directives in blocks(path, root):
-        yield from ((file, name.lower()) for words in directives if words[0] == "server_name" for name in words[1:])
 
 
 def served_by_others(domains: dict[str, list[str]], names: Iterable[tuple[str, str]], managed: Iterable[str]) -> list[str]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
+from ansible_collections.bulwark.flask.plugins.module_utils import nginx_files
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import claims, units
 from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address
 
@@ -79,7 +79,7 @@ def certificates(path: str) -> list[bytes]:
     """The certificates, as DER, of the files that a site's configuration names; without their chains."""
     chain = []
     with open(path, encoding="utf-8", errors="replace") as stream:
-        words = [words for words in conflicts.statements(stream.read()) if words[0] == "ssl_certificate" and len(words) == 2]
+        words = [one.words for one in nginx_files.directives(stream.read()) if one.words[0] == "ssl_certificate" and len(one.words) == 2]
     for file in dict.fromkeys(word[1] for word in words):
         with open(file, encoding="ascii", errors="replace") as stream:
             end = "-----END CERTIFICATE-----"
@@ -148,7 +148,7 @@ def problems_of(site: Site, web: Web) -> Iterator[str]:
 def not_loaded() -> list[str]:
     """A line when files of this collection changed after nginx's workers started."""
     shown = subprocess.run(["systemctl", "show", "--property=MainPID", "--value", "nginx.service"], capture_output=True, text=True, check=False)
-    own = [path for path in conflicts.files() if claims.is_own(Path(path).read_bytes())]
+    own = [path for path in nginx_files.files() if claims.is_own(Path(path).read_bytes())]
     files = sorted(units.not_loaded(int(shown.stdout.strip() or 0), own))
     return [f"nginx has not loaded {', '.join(files)}, changed after its workers started. See: journalctl --unit=nginx"] if files else []
 

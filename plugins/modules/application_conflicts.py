@@ -80,7 +80,7 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
-from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils import fs, nginx_files
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims
@@ -132,7 +132,7 @@ def main() -> None:
                     "To remove one: ansible-playbook playbooks/remove.yml -e app=NAME")
     problems = conflicts.refusal({name: items for name, items in things.items() if name not in taken})
     gone = {thing.name for items in taken.values() for thing in items}
-    problems += conflicts.served_by_others(domains, [pair for pair in conflicts.server_names() if pair[0] not in gone], ours)
+    problems += conflicts.served_by_others(domains, [pair for pair in nginx_files.server_names() if pair[0] not in gone], ours)
     if problems:
         module.fail_json(msg="Nothing was changed, because:\n" + "\n".join(problems))
     moved: list[str] = []

@@ -79,8 +79,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
+from ansible_collections.bulwark.flask.plugins.module_utils import nginx_files
 from ansible_collections.bulwark.flask.plugins.module_utils.release import history as release_record
 from ansible_collections.bulwark.flask.plugins.module_utils.release import symptoms
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate import log_excerpt
@@ -154,7 +154,7 @@ def unlisted(names: set[str]) -> list[dict[str, Any]]:
     """The other applications of this host, with the first name that nginx serves them by."""
     applications: list[dict[str, Any]] = []
     for name in (name for name in layout.deployed() if name not in names):
-        served = [domain for _unused, domain in conflicts.server_names(f"/etc/nginx/sites-enabled/{name}.conf")]
+        served = [domain for _unused, domain in nginx_files.server_names(f"/etc/nginx/sites-enabled/{name}.conf")]
         applications.append({"name": name, "domain": served[0] if served else name, "base": None, "unit": None, "listed": False,
                              "subdirectory": "", "shared": []})
     return applications

@@ -152,6 +152,13 @@ options:
     type: list
     elements: path
     default: []
+  nginx_variables:
+    description:
+      - Variables that change a directive of nginx in O(files), by the name of the directive. When it is not empty, the module fails before
+        the first change, in check mode too, and names everything in files of others that nginx would refuse beside O(files) - a directive
+        that is there twice, a second default server of an address.
+    type: dict
+    default: {}
   state_dir:
     description: Directory on the host, accessible to root only, for journals and records.
     type: path
@@ -285,6 +292,7 @@ def main() -> None:
                 "index_url": {"type": "str", "default": ""},
             }},
             "units": {"type": "dict", "default": {}},
+            "nginx_variables": {"type": "dict", "default": {}},
             "packaged_absent": {"type": "list", "elements": "path", "default": []},
             "disk_limit": {"type": "dict", "options": {
                 "account": {"type": "str", "required": True},

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from host.playbooks import Run
+from host.playbooks import Playbooks, Run
 from host.plugin import Server, Site
 from steps import ROOT, STATE, STEPS, play
 
@@ -38,6 +38,15 @@ def step(broken_sources: None) -> Callable[[str], Run]:
         return runs[name]
 
     return reach
+
+
+@pytest.fixture(scope="session")
+def after(step: Callable[[str], Run]) -> Callable[[str], Callable[..., Run]]:
+    """Runs playbooks on a host, after all steps."""
+    step("again")
+    inventories = [ROOT / "molecule/inventory", ROOT / "molecule/failures/inventory", STATE / "failures-step.json"]
+    playbooks = Playbooks([str(path) for path in inventories])
+    return lambda host: lambda name, *options: playbooks.run(name, f"--limit={host}", *options)
 
 
 @pytest.fixture(scope="session")

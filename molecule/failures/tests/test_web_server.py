@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils import nginx_files
+from host.playbooks import Run
 
 ADDED = "/etc/nginx/conf.d/added.conf"
 LOG = "/var/log/nginx/added.log"
@@ -65,6 +69,31 @@ def test_a_validation_while_nginx_is_stopped_does_not_prevent_its_start(host: An
 def test_it_starts_where_nothing_was_made_for_it(host: Any) -> None:
     host.check_output("systemctl stop nginx && rm -r /run/nginx /var/lib/nginx/* && systemctl start nginx")
     assert host.check_output("stat -c %U:%G /run/nginx /var/lib/nginx/body").split() == ["root:ssl-cert", "www-data:root"]
+
+
+def test_all_conflicts_with_files_of_others_are_named_at_once_in_check_mode_too(
+    host: Any, added: Callable[[str], None], after: Callable[[str], Callable[..., Run]],
+) -> None:
+    added("server_tokens on;\nkeepalive_timeout 65;\nserver { listen 80 default_server; return 200; }\n")
+    for options in (["--check"], []):
+        run = after("debian12")("site", *options)
+        assert run.rc != 0
+        run.says(f"{ADDED}, line 1: server_tokens", f"{ADDED}, line 2: keepalive_timeout", "nginx_server_keepalive_seconds changes its value",
+                 f"{ADDED}, line 3: this server is the default of *:80", "set nginx_server_catch_all: false")
+
+
+def test_the_conflicts_are_those_that_nginx_reports(host: Any, added: Callable[[str], None], tmp_path: Path) -> None:
+    text = host.file(nginx_files.MAIN).content_string
+    ours = [one for one in nginx_files.directives(text) if one.blocks == ("http",) and not one.opens and one.words[0] != "include"]
+    (tmp_path / "etc/nginx/conf.d").mkdir(parents=True)
+    refused, predicted = {}, {}
+    for one in ours:
+        line = f"{shlex.join(one.words)};\n"
+        added(line)
+        refused[line] = "directive is duplicate" in host.run("nginx -t").stderr
+        (tmp_path / ADDED[1:]).write_text(line)
+        predicted[line] = bool(nginx_files.conflicts({nginx_files.MAIN: text}, (), {}, str(tmp_path)))
+    assert predicted == refused and len(refused) > 20
 
 
 def test_debians_own_programs_reach_it(host: Any) -> None:

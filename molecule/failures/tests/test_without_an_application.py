@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from host.outside import Outside
-from host.playbooks import Playbooks, Run
+from host.playbooks import Run
 from steps import ROOT, STATE
 
 HOST = "debian13"
@@ -19,12 +19,8 @@ LEFT = ("find /etc /srv /var/lib /var/cache /run/systemd/system -name *hostile* 
 
 
 @pytest.fixture(scope="module", name="play")
-def _play(step: Callable[[str], Run]) -> Callable[..., Run]:
-    """A playbook on one host, after all steps of the scenario."""
-    step("again")
-    inventories = [ROOT / "molecule/inventory", ROOT / "molecule/failures/inventory", STATE / "failures-step.json"]
-    playbooks = Playbooks([str(path) for path in inventories])
-    return lambda name, *options: playbooks.run(name, f"--limit={HOST}", *options)
+def _play(after: Callable[[str], Callable[..., Run]]) -> Callable[..., Run]:
+    return after(HOST)
 
 
 def test_a_run_after_the_records_were_deleted_changes_nothing_that_is_served(play: Callable[..., Run], at: Callable[..., Any]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.bulwark.flask.plugins.module_utils import distributions, fs, systemd_bus
+from ansible_collections.bulwark.flask.plugins.module_utils import distributions, fs, nginx_files, systemd_bus
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, make_plan
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import TIMED_OUT, Session
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, disk_limit, packages, ports, units, venvs
@@ -68,12 +68,23 @@ class Part(Session):
             problems += [text for unit in self.wanted if unit.state == "started" for text in ports.taken(listing, unit.ports, unit.name)]
         problems += [f"{path} is on the host and this collection has not written it: move it away"
                      for path in claims.replaced(make_plan(self.entries, self.store.due()), self.store.managed())]
+        problems += self.conflicts_of_nginx()
         if self.module.params["disk_limit"]:
             problems += self.limit_of_disk().refusals()
         if not self.module.check_mode:
             problems += [f"{path} is missing: {maker}" for path, maker in self.module.params["requires"].items() if not os.path.exists(path)]
         if problems:
             raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
+
+    def conflicts_of_nginx(self) -> list[str]:
+        """What nginx would refuse in files of others beside those of the set."""
+        variables = self.module.params["nginx_variables"]
+        if not variables:
+            return []
+        gone = [path for path in self.module.params["packaged_absent"] if claims.as_packaged(path)]
+        texts = {entry.dest: entry.data.decode(errors="replace") if entry.kind == "file" else None
+                 for entry in self.entries if entry.dest.startswith(f"{nginx_files.FOLDER}/") and entry.kind in ("file", "absent")}
+        return nginx_files.conflicts({**texts, **dict.fromkeys(gone)}, self.store.managed(), variables)
 
     def plan(self, final: bool) -> None:
         """As every set, without the files of packages that are removed unless they were changed, and those of a limit where there is none."""

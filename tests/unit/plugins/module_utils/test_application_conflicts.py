@@ -9,16 +9,11 @@ import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 
-SITE = """# server_name commented.example.com;
-server { listen 80; server_name "blog.example.com" www.blog.example.com; location / { return 200 'server_name a;'; } }
-"""
-
 
 @pytest.fixture(name="root")
 def _root(tmp_path: Path) -> Path:
     for folder in ("etc/nginx/sites-enabled", "srv", "var/lib", "etc/cron.d"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "etc/nginx/nginx.conf").write_text("http { include /etc/nginx/sites-enabled/*; include nginx.conf; }")
     return tmp_path
 
 
@@ -74,12 +69,6 @@ def test_the_name_is_managed_when_the_records_are_lost(tmp_path: Path) -> None:
     assert not layout.is_ours("noapp", [], str(tmp_path), str(tmp_path))
     accounts.write_text("# Owned by the role app_release.\nu noapp - - /\n")
     assert layout.is_ours("noapp", [], str(tmp_path), str(tmp_path))
-
-
-def test_names_of_server_blocks_are_read_from_included_files(root: Path) -> None:
-    (root / "etc/nginx/sites-enabled/old").write_text(SITE)
-    names = list(conflicts.server_names(root=str(root)))
-    assert names == [("/etc/nginx/sites-enabled/old", "blog.example.com"), ("/etc/nginx/sites-enabled/old", "www.blog.example.com")]
 
 
 def test_a_domain_that_others_serve_is_named_with_the_remedy() -> None:
