@@ -16,7 +16,9 @@ ROLE = "molecule/access/access.yml"
 SETTINGS = {"host_access_confirm_seconds": 20}
 
 # The state of the host that the role sets. A change that was rolled back leaves no trace in it.
+# An undo does not wait for fail2ban.
 STATE = """
+timeout 60 sh -c 'while systemctl is-active ssh host-access-firewall fail2ban | grep -q "ing$"; do sleep 0.2; done'
 sha256sum /etc/ssh/sshd_config.d/* /etc/host-access/* /etc/fail2ban/jail.d/* /etc/fail2ban/filter.d/nginx-limits.conf
 sha256sum /etc/systemd/system/host-access* /usr/local/sbin/host-access*
 ls -d /etc/systemd/system/*.wants/host-access* /var/lib/host_access/*
