@@ -121,7 +121,8 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Check one role, some, or the whole inventory."""
         result = super().run(tmp, task_vars)
-        variables, known = task_vars or {}, specs()
+        known = specs()
+        variables: Mapping[str, Any] = task_vars or {}
         role, roles = self._task.args.get("role"), self._task.args.get("roles")
         chosen = [role] if role else list(roles or known)
         if wrong := [name for name in chosen if name not in known]:

@@ -103,9 +103,8 @@ def conflicts(texts: Mapping[str, Optional[str]], owned: Collection[str], variab
     `owned` are the paths of this collection; `variables` the variables that change a directive of `texts`, by its name.
     """
     every = list(configuration(root=root, texts=texts))
-    ours, others = [], []
-    for directive in every:
-        (ours if directive.path in texts or directive.path in owned else others).append(directive)
+    ours = [one for one in every if one.path in texts or one.path in owned]
+    others = [one for one in every if one.path not in texts and one.path not in owned]
     written = {one.words[0]: one.path for one in ours if one.blocks == ("http",) and not one.opens and one.words[0] not in REPEATABLE}
     defaults = {_default_of(one): one.path for one in ours}
     lines = []
