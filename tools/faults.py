@@ -94,6 +94,8 @@ FAULTS = [
           "umount /opt/certbot", "disk is full"),
     Fault("file system read-only", "echo '# x' >> /etc/nginx/sites-enabled/demo.conf && mount --bind /etc/nginx /etc/nginx && "
           "mount -o remount,bind,ro /etc/nginx", "umount /etc/nginx", "Read-only file system"),
+    Fault("file immutable", "apt-get -qq install e2fsprogs >/dev/null && echo '# x' >> /etc/nginx/sites-enabled/demo.conf && "
+          "chattr +i /etc/nginx/sites-enabled/demo.conf", "chattr -i /etc/nginx/sites-enabled/demo.conf", "is it immutable?"),
     Fault("systemd executes itself anew", "rm /etc/nginx/sites-enabled/demo.conf /etc/systemd/system/gunicorn-demo@.service && "
           "systemd-run -q timeout 30 sh -c 'while :; do systemctl daemon-reexec; sleep 0.2; done'"),
     # --- packages

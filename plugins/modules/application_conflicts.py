@@ -82,6 +82,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils import application_c
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 from ansible_collections.bulwark.flask.plugins.module_utils import fs, nginx_files
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims
 
@@ -142,7 +143,7 @@ def main() -> None:
                 with store.locked():
                     moved += adopt(store, name, items)
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or layout.BACKUPS}: {error.strerror or error}")
+        module.fail_json(msg=clear_error(error, layout.BACKUPS))
     certificates = [one.name for one in map(Certificate, domains) if one.config.is_dir() and one.is_served()]
     module.exit_json(changed=bool(taken), certificates=certificates, adopted=[thing.text for items in taken.values() for thing in items], moved=moved)
 

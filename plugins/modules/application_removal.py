@@ -83,6 +83,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part.disk_limit import DiskLimit
 from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAME
@@ -288,7 +289,7 @@ def main() -> None:
     except ReleaseError as error:
         module.fail_json(msg=f"Nothing was removed. {error}")
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or removal.name}: {error.strerror or error}. The next run goes on from here.")
+        module.fail_json(msg=f"{clear_error(error, removal.name)}. The next run goes on from here.")
     module.exit_json(changed=True, removed=removed, kept=kept)
 
 

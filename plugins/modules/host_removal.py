@@ -74,7 +74,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
 from ansible_collections.bulwark.flask.plugins.module_utils import fs, host_removal, host_settings
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.former import LEFT_BY, TREES, mounts
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, State, kind_of, make_plan, problems, read_state
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, State, clear_error, kind_of, make_plan, problems, read_state
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store, Transaction
 from ansible_collections.bulwark.flask.plugins.module_utils.host_access import ssh_access, sshd
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import claims, packages, units, venvs
@@ -482,7 +482,7 @@ def main() -> None:
     except Problem as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or layout.STATE}: {error.strerror or error}. The next run goes on from here.")
+        module.fail_json(msg=f"{clear_error(error, layout.STATE)}. The next run goes on from here.")
     plan = removal.plan
     module.exit_json(changed=True, applications=removal.applications, removed=plan.removed, restored=plan.restored, kept=plan.kept)
 

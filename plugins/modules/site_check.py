@@ -56,6 +56,7 @@ problems:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.site_check import Site, Web, problems
 
 
@@ -73,7 +74,7 @@ def main() -> None:
     try:
         messages = problems(sites, Web())
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or 'nginx'}: {error.strerror or error}")
+        module.fail_json(msg=clear_error(error, "nginx"))
     module.exit_json(changed=False, problems=messages)
 
 

@@ -214,4 +214,6 @@ def problems(entries: list[Entry], changes: list[Change], final: bool = True) ->
 def clear_error(error: OSError, path: str) -> str:
     """The text of an OSError, with the path."""
     hint = " (is the disk full?)" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    # The modules run as root, to whom nothing else is refused.
+    hint = hint or (" (is it immutable? See lsattr and chattr)" if error.errno == errno.EPERM else "")
     return f"{error.filename or path}: {error.strerror or error}{hint}"
