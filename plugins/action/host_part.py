@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible_collections.bulwark.flask.plugins.action import file_set
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part.part import TITLES
+from ansible_collections.bulwark.flask.plugins.plugin_utils.run_key import RUN_KEY
 
 REST = ("name", "packages", "packages_absent", "remove_active", "start_services", "venvs", "units", "packaged_absent", "requires", "disk_limit",
         "nginx_variables")
+
+# A variable of a play: the parts for which a run would do nothing, from the module application_conflicts.
+UNCHANGED_PARTS = "__host_parts_unchanged"
+# A fact, under this name in `ansible_facts`: a part of this host was changed since.
+CHANGED = "host_part_changed"
+# The return values of a part for which there is nothing to do.
+UNCHANGED = {**{key: [] for key in (*TITLES, "changed_files", "backup_files", "kept", "applied")}, "validated": False}
 
 
 class ActionModule(file_set.ActionModule):
@@ -22,7 +34,15 @@ class ActionModule(file_set.ActionModule):
         if problems:
             raise AnsibleActionFail("\n".join([f"host_part: {len(problems)} problem(s) in the arguments:", *(f"- {text}" for text in problems)]))
         rest = {key: arguments[key] for key in (*REST, "purge", "state_dir") if arguments.get(key) is not None}
-        return self._execute_module(
-            module_name="bulwark.flask.host_part", task_vars=variables,
-            module_args={**self.packed(arguments, variables, file_set.COMMANDS), **rest},
-        )
+        given = {**self.packed(arguments, variables, file_set.COMMANDS), **rest}
+        own = hashlib.sha256(json.dumps(given, sort_keys=True, default=str).encode()).hexdigest()
+        if self._is_unchanged(str(given.get("name")), own, variables):
+            return {"changed": False, **UNCHANGED}
+        result = self._execute_module(module_name="bulwark.flask.host_part", task_vars=variables, module_args={**given, "_digest": own})
+        # What changes one part may concern another one.
+        return {**result, "ansible_facts": {f"ansible_{CHANGED}": True}} if result.get("changed") else result
+
+    def _is_unchanged(self, name: str, own: str, variables: dict[str, Any]) -> bool:
+        """Whether the host has said in this play, before its first change, that a run with these arguments would do nothing."""
+        known = self._templar.template(variables.get(UNCHANGED_PARTS) or {})
+        return not variables.get("ansible_facts", {}).get(CHANGED) and known.get(name) == remembered.digest(RUN_KEY, own)

@@ -61,6 +61,12 @@ adopted:
   returned: success
   type: list
   elements: str
+unchanged_parts:
+  description:
+    - Parts of the host for which M(bulwark.flask.host_part) with the arguments of its last run would do nothing, by name. The value is a
+      digest of the arguments with a key of this run.
+  returned: success
+  type: dict
 certificates:
   description: Applications for which nginx can read a whole certificate at C(/etc/ssl/acme-cert/<name>), so that they need no placeholder.
   returned: success
@@ -84,7 +90,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils import fs, nginx_fil
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, remembered
 
 
 def adopt(store: Store, name: str, things: list[conflicts.Conflict]) -> list[str]:
@@ -117,6 +123,7 @@ def main() -> None:
             }},
             "complete": {"type": "bool", "default": False},
             "adopt": {"type": "bool", "default": False},
+            "_key": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )
@@ -145,7 +152,9 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=clear_error(error, layout.BACKUPS))
     certificates = [one.name for one in map(Certificate, domains) if one.config.is_dir() and one.is_served()]
-    module.exit_json(changed=bool(taken), certificates=certificates, adopted=[thing.text for items in taken.values() for thing in items], moved=moved)
+    unchanged = remembered.unchanged(store.folder, module.params["_key"], module.run_command) if module.params["_key"] and not taken else {}
+    module.exit_json(changed=bool(taken), certificates=certificates, unchanged_parts=unchanged, moved=moved,
+                     adopted=[thing.text for items in taken.values() for thing in items])
 
 
 if __name__ == "__main__":

@@ -268,8 +268,17 @@ import re
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import disk_limit, units
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import disk_limit, remembered, units
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part.part import Part
+
+
+class RememberedPart(Part):
+    """A part that keeps its arguments on the host when it is in effect."""
+
+    def execute(self) -> None:
+        """Install, write, run and remember the part."""
+        super().execute()
+        remembered.remember(self.store.folder, self.module.params)
 
 
 def main() -> None:
@@ -278,6 +287,8 @@ def main() -> None:
         argument_spec={
             **SPEC, "files": {**SPEC["files"], "default": []},
             "name": {"type": "str", "required": True},
+            # Of the arguments, by the action plugin. With a secret among them, it could be guessed from the digest.
+            "_digest": {"type": "str", "no_log": True},
             "requires": {"type": "dict", "default": {}},
             "packages": {"type": "list", "elements": "str", "default": []},
             "packages_absent": {"type": "list", "elements": "str", "default": []},
@@ -310,7 +321,7 @@ def main() -> None:
         wanted = units.wanted_of(module.params["units"])
     except ValueError as error:
         module.fail_json(msg=f"Nothing was changed, because:\n{error}")
-    Part(module, wanted).finish()
+    RememberedPart(module, wanted).finish()
 
 
 if __name__ == "__main__":

@@ -230,6 +230,20 @@ class Part(Session):
         self.limit_disk()
         self.units(bool(owed or self.store.due()))
 
+    def is_as_left(self) -> bool:
+        """Whether a run would do and report nothing. This is for a module in check mode; nothing is written."""
+        if not self.record or self.store.due() or not all(map(os.path.exists, self.module.params["requires"])):
+            return False
+        self.refuse()
+        self.software()
+        self.plan(final=True)
+        if self.changes or self.store.owed(self.dests) or self.ours() - self.store.managed():
+            return False
+        self.accounts()
+        self.limit_disk()
+        self.units(owed=False)
+        return not self.result()["changed"] and not self.kept
+
     def result(self) -> dict[str, Any]:
         """The return values, also on failure."""
         values = super().result()

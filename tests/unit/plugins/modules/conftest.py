@@ -1,4 +1,4 @@
-"""Run file_set in this process."""
+"""Run file_set and host_part in this process."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def state(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def write(state: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    """Run the module on a set; returns its result, with `raw` as it was printed."""
+    """Run a module on a set; returns its result, with `raw` as it was printed."""
 
-    def run(files: list[dict[str, Any]], check: bool = False, diff: bool = False, **options: Any) -> dict[str, Any]:
+    def run(files: list[dict[str, Any]], check: bool = False, diff: bool = False, module: Any = file_set, **options: Any) -> dict[str, Any]:
         sent, contents = [], []
         for entry in files:
             entry = {**ME, "mode": "0755" if entry.get("state") == "directory" else "0644", **entry}
@@ -49,7 +49,7 @@ def write(state: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict
         handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)}
         try:
             with patch_module_args(arguments), pytest.raises(SystemExit):
-                file_set.main()
+                module.main()
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -1,0 +1,88 @@
+"""One call sees for the parts of a host that a run would do nothing, until something of them is different."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
+from ansible_collections.bulwark.flask.plugins.modules import host_part
+
+CANARY = "canary-Xq7pLw92"
+KEY = "key"
+
+
+def run_command(words: list[str], **_options: Any) -> tuple[int, str, str]:
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def unchanged(state: Path) -> Callable[[], dict[str, str]]:
+    """The parts for which a run would do nothing."""
+    return lambda: remembered.unchanged(str(state), KEY, run_command)
+
+
+@pytest.fixture
+def run(etc: Path, write: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Run the part."""
+    files = [{"dest": etc / "a.conf", "content": "a\n"}, {"dest": etc / "secret", "content": f"KEY={CANARY}\n", "sensitive": True, "mode": "0600"}]
+
+    def part(digest: str = "first", **options: Any) -> dict[str, Any]:
+        given = {"name": "demo", "requires": {str(etc): "make it"}, "purge": [{"path": str(etc), "patterns": ["*.old"]}], "_digest": digest, **options}
+        result = write(files, module=host_part, **given)
+        assert not result.get("failed"), result
+        return result
+
+    return part
+
+
+def test_a_part_is_remembered_by_the_digest_of_its_arguments(
+    run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], state: Path,
+) -> None:
+    assert unchanged() == {}
+    assert run()["changed"]
+    assert unchanged() == {"demo": remembered.digest(KEY, "first")}
+    assert not run("second")["changed"]
+    assert unchanged() == {"demo": remembered.digest(KEY, "second")}
+    kept = Path(remembered.path_of(str(state), "demo"))
+    assert kept.stat().st_mode & 0o777 == 0o600 and kept.parent.stat().st_mode & 0o777 == 0o700
+    assert CANARY not in kept.read_text()
+
+
+def test_a_prediction_remembers_nothing(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]]) -> None:
+    run()
+    run("second", check=True)
+    assert unchanged() == {"demo": remembered.digest(KEY, "first")}
+
+
+CHANGES = {
+    "contents": "echo b > a.conf", "sensitive contents": "echo b > secret", "mode": "chmod 666 a.conf", "deleted": "rm secret",
+    "a link in its place": "mv a.conf b && ln -s b a.conf", "a file that is purged": "touch left.old", "what it requires": "cd .. && mv etc other",
+    "the record of its files": "rm ../state/managed.json", "the record of the part": "rm ../state/parts/demo.json",
+    "damaged": "echo '{' > ../state/remembered/demo.json", "of another version": "echo '{}' > ../state/remembered/demo.json"}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_whatever_is_different_is_left_to_the_run_of_the_part(
+    run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], etc: Path, change: str,
+) -> None:
+    run()
+    assert unchanged()
+    subprocess.run(change, shell=True, cwd=etc, check=True)
+    assert unchanged() == {}
+
+
+def test_what_a_run_would_report_is_left_to_it(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    run()
+    monkeypatch.setattr(host_part.Part, "accounts", lambda self: self.module.warn("a warning"))
+    assert unchanged() == {}
+
+
+def test_arguments_with_credentials_are_not_kept(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], state: Path) -> None:
+    run()
+    params = {"name": "demo", "_digest": "x", "venvs": [{"index_url": f"https://u:{CANARY}@pypi.example.com"}]}
+    remembered.remember(str(state), params)
+    assert unchanged() == {} and not Path(remembered.path_of(str(state), "demo")).exists()
