@@ -72,7 +72,7 @@ def demo_hosts() -> list[Host]:
 
 def bench_hosts() -> list[Host]:
     """One web host for measurements."""
-    return [Host("web", os.environ.get("DISTRO", NEWEST), ["demo.localhost"])]
+    return [Host("web", os.environ.get("DISTRO", NEWEST), ["demo.localhost", "second.localhost"])]
 
 
 def serving_hosts() -> list[Host]:

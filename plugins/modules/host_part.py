@@ -265,6 +265,7 @@ backup_files:
 """
 
 import re
+from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC
@@ -278,7 +279,8 @@ class RememberedPart(Part):
     def execute(self) -> None:
         """Install, write, run and remember the part."""
         super().execute()
-        remembered.remember(self.store.folder, self.module.params)
+        with suppress(OSError):  # a part that is not remembered is called by every run
+            remembered.remember(self.store.folder, self.module.params)
 
 
 def main() -> None:
