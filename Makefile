@@ -104,7 +104,7 @@ applications: hosts  ## Own and public applications, deployed with few lines and
 	@cat build/applications.md build/public/$(basename $(notdir $(or $(LIST),public.yml))).md
 
 .PHONY: bench
-bench: hosts  ## What a host serves beside a common stack; a first and a no-op run; releases under load
+bench: hosts  ## What a host serves beside a common stack; runs beside a yardstick and their round trips; releases under load
 	@tools/bench_serving.py
 	@tools/bench.py
 	@PYTHONPATH=tests:molecule/release/tests tools/bench_release.py
