@@ -106,9 +106,7 @@ def adopt(store: Store, name: str, things: list[conflicts.Conflict]) -> list[str
             fs.make_private_directory(os.path.dirname(moved[-1]))
             shutil.move(thing.name, moved[-1])
     users = accounts.numbers("".join(f"u {thing.name} -\n" for thing in things if thing.kind == "account"))
-    parts = os.path.join(store.folder, "parts")
-    fs.make_private_directory(parts)
-    fs.write_json(os.path.join(parts, f"app_release-{name}.json"), {"packages": [], "venvs": [], "files": [], "users": users, "units": {}})
+    claims.write_record(os.path.join(store.folder, "parts"), f"app_release-{name}", users=users)
     return moved
 
 

@@ -188,7 +188,7 @@ class Run(Session):
         result = packages.ensure(self.module, wanted, [], False, False, self.store.former)
         self.installed, self.packages_changed = result["installed"], result["changed"]
         if not self.module.check_mode:
-            claims.write_record(os.path.join(self.store.folder, "parts"), self.given["name"], {"packages": wanted})
+            claims.write_record(os.path.join(self.store.folder, "parts"), self.given["name"], packages=wanted)
 
     def in_effect(self) -> bool:
         """Whether the files are in effect."""

@@ -20,9 +20,9 @@ def records(parts: str) -> list[dict[str, Any]]:
     return [fs.read_json(path) or {} for path in paths if path.endswith(".json")]
 
 
-def write_record(parts: str, name: str, record: dict[str, Any]) -> None:
-    """Record a part of this host, unless that is what its record says."""
-    path = os.path.join(parts, f"{name}.json")
+def write_record(parts: str, name: str, **has: Any) -> None:
+    """Record what a part of this host has, unless that is what its record says."""
+    path, record = os.path.join(parts, f"{name}.json"), {"packages": [], "venvs": [], "files": [], "users": {}, "units": {}, **has}
     if record != fs.read_json(path):
         fs.make_private_directory(parts)
         fs.write_json(path, record)

@@ -194,15 +194,15 @@ class Part(Session):
         users: dict[str, int] = {}
         for entry in self.below("/etc/sysusers.d"):
             users.update(accounts.numbers(entry.data.decode()))
-        record = {
-            "packages": self.module.params["packages"],
-            "venvs": [options["path"] for options in self.module.params["venvs"]],
-            "files": [entry.dest for entry in self.entries if entry.kind != "absent"],
-            "users": users,
-            "units": {unit.name: {"enabled": unit.enabled, "state": unit.state} for unit in self.wanted},
+        claims.write_record(
+            self.parts, self.module.params["name"],
+            packages=self.module.params["packages"],
+            venvs=[options["path"] for options in self.module.params["venvs"]],
+            files=[entry.dest for entry in self.entries if entry.kind != "absent"],
+            users=users,
+            units={unit.name: {"enabled": unit.enabled, "state": unit.state} for unit in self.wanted},
             **({"disk_limit": self.disk_limit} if self.disk_limit else {}),
-        }
-        claims.write_record(self.parts, self.module.params["name"], record)
+        )
 
     def execute(self) -> None:
         """Install, write and run the part."""
