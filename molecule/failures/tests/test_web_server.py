@@ -96,6 +96,51 @@ def test_the_conflicts_are_those_that_nginx_reports(host: Any, added: Callable[[
     assert predicted == refused and len(refused) > 20
 
 
+# The status of a request for the path by this address, as a load balancer sends it; 0 without a response.
+PROBE = """python3 -c '
+import http.client, sys
+try:
+    client = http.client.HTTPConnection(sys.argv[1], 80, timeout=5)
+    client.request("GET", "/up")
+    print(client.getresponse().status)
+except (OSError, http.client.HTTPException):
+    print(0)
+' %s"""
+OWN_ADDRESS = "hostname -I | cut -d' ' -f1"
+
+
+def test_load_balancers_of_named_networks_get_a_response_by_address(host: Any, after: Callable[[str], Callable[..., Run]]) -> None:
+    play, own = after("debian12"), host.check_output(OWN_ADDRESS)
+    assert host.check_output(PROBE % "127.0.0.1") == "0"
+    run = play("site", "--tags", "nginx_server", "-e", '{"nginx_server_probe": {"path": "/up", "allow": ["127.0.0.0/8"]}}')
+    try:
+        assert run.rc == 0, run.output
+        assert [host.check_output(PROBE % address) for address in ("127.0.0.1", own)] == ["200", "0"]
+    finally:
+        run = play("site", "--tags", "nginx_server")
+    assert run.rc == 0 and host.check_output(PROBE % "127.0.0.1") == "0"
+
+
+DEFAULT = "/etc/nginx/sites-enabled/default"
+
+
+@pytest.fixture
+def default_site(host: Any) -> Iterator[None]:
+    """Debian's first site, with the text of the host's owner."""
+    host.check_output("mkdir -p /etc/nginx/sites-available && printf 'server { listen 127.0.0.1:8083; return 200 mine; }\n' "
+                      f">/etc/nginx/sites-available/default && ln -sf ../sites-available/default {DEFAULT}")
+    yield
+    host.check_output(f"rm {DEFAULT} && systemctl reload nginx")
+
+
+@pytest.mark.usefixtures("default_site")
+def test_a_default_site_that_was_changed_stays_and_is_named(host: Any, after: Callable[[str], Callable[..., Run]]) -> None:
+    run = after("debian12")("site", "--tags", "nginx_server")
+    assert run.rc == 0, run.output
+    assert f"{DEFAULT} is not as a Debian package installed it, and stays" in run.words
+    assert host.check_output(f"cat {DEFAULT}") == "server { listen 127.0.0.1:8083; return 200 mine; }"
+
+
 def test_debians_own_programs_reach_it(host: Any) -> None:
     before = host.check_output("systemctl show --value --property=MainPID nginx")
     # What an upgrade of the package does: another program takes over the connections.
