@@ -19,8 +19,11 @@ LONGEST_OUTPUT = 10 * 2**20
 
 def unlink(path: str | os.PathLike[str]) -> None:
     """Remove a file or link, if there is one."""
-    with suppress(FileNotFoundError, NotADirectoryError):
+    try:
         os.unlink(path)
+    except OSError:  # on a read-only file system also where there is none
+        if os.path.lexists(path):
+            raise
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:

@@ -216,4 +216,5 @@ def clear_error(error: OSError, path: str) -> str:
     hint = " (is the disk full?)" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
     # The modules run as root, to whom nothing else is refused.
     hint = hint or (" (is it immutable? See lsattr and chattr)" if error.errno == errno.EPERM else "")
-    return f"{error.filename or path}: {error.strerror or error}{hint}"
+    # Of two names, the second is the one that could not be written.
+    return f"{error.filename2 or error.filename or path}: {error.strerror or error}{hint}"

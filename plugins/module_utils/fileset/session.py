@@ -168,9 +168,12 @@ class Session:
             for number in SIGNALS:
                 signal.signal(number, signal.SIG_IGN)
             paths, self.changes = self.paths, []
-            transaction.rollback()
+            reason = f"The run was ended by {error}" if isinstance(error, Interrupted) else str(error)
+            try:
+                transaction.rollback()
+            except Problem as left:
+                raise Problem(f"{reason}\n{left}", would_change=paths) from error
             if isinstance(error, (Problem, Interrupted)):
-                reason = str(error) if isinstance(error, Problem) else f"The run was ended by {error}"
                 raise Problem(f"{reason}\nEverything is as it was before. These would have changed: {', '.join(paths)}",
                               would_change=paths, **getattr(error, "details", {})) from error
             raise

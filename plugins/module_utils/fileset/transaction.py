@@ -203,7 +203,7 @@ def restore(record: dict[str, Any], thorough: bool) -> bool:
             fs.unlink(path)
             os.mkdir(path, 0o700)
         _own_directory(path, old["uid"], old["gid"], old["mode"])
-    elif os.path.lexists(keep):
+    elif os.path.lexists(keep) and (before is None or before != record.get("was")):
         if kind_of(path) == "directory":
             _remove(path, thorough and "made" in record)
         os.replace(keep, path)  # nothing happens when both still name one inode: _finish drops the second name
@@ -272,6 +272,7 @@ class Transaction:
         now, want, path, temp = change.now, change.want, change.path, record["temp"]
         owner = (-1 if want.uid is None else want.uid, -1 if want.gid is None else want.gid)
         mode = 0o600 if want.mode is None else want.mode
+        record["was"] = _identity(path)
         if now.kind in ("file", "link", "other"):
             _second_name(path, record["keep"])
         if want.kind == "directory":

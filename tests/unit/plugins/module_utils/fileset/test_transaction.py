@@ -210,6 +210,26 @@ def test_without_hard_links_everything_is_restored_too(tmp_path: Path, monkeypat
         assert picture(host.etc) == host.before and host.leftovers() == []
 
 
+def test_a_file_that_cannot_be_replaced_is_named_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, replace, link = Host(tmp_path), os.replace, os.link
+
+    def refused(done: Callable[..., None]) -> Callable[..., None]:
+        """As the kernel refuses it for a file that is immutable."""
+        def do(first: str, second: str, **options: Any) -> None:
+            if str(host.etc / "keep") in (str(first), str(second)):
+                raise OSError(errno.EPERM, "Operation not permitted", first, None, second)
+            done(first, second, **options)
+        return do
+
+    monkeypatch.setattr(os, "replace", refused(replace))
+    monkeypatch.setattr(os, "link", refused(link))
+    with pytest.raises(Problem) as error:
+        host.write()
+    assert str(error.value) == f"could not write {host.etc / 'keep'}: Operation not permitted (is it immutable? See lsattr and chattr)"
+    host.recover()
+    assert picture(host.etc) == host.before and host.leftovers() == []
+
+
 def test_files_changed_after_an_interrupted_run_are_kept(tmp_path: Path) -> None:
     reported = 0
     for number in range(1, 400, 3):
