@@ -68,7 +68,6 @@ class Part(Session):
             problems += [text for unit in self.wanted if unit.state == "started" for text in ports.taken(listing, unit.ports, unit.name)]
         problems += [f"{path} is on the host and this collection has not written it: move it away"
                      for path in claims.replaced(make_plan(self.entries, self.store.due()), self.store.managed())]
-        problems += self.conflicts_of_nginx()
         if self.module.params["disk_limit"]:
             problems += self.limit_of_disk().refusals()
         if not self.module.check_mode:
@@ -81,10 +80,9 @@ class Part(Session):
         variables = self.module.params["nginx_variables"]
         if not variables:
             return []
-        gone = [path for path in self.module.params["packaged_absent"] if claims.as_packaged(path)]
         texts = {entry.dest: entry.data.decode(errors="replace") if entry.kind == "file" else None
                  for entry in self.entries if entry.dest.startswith(f"{nginx_files.FOLDER}/") and entry.kind in ("file", "absent")}
-        return nginx_files.conflicts({**texts, **dict.fromkeys(gone)}, self.store.managed(), variables)
+        return nginx_files.conflicts(texts, self.store.managed(), variables)
 
     def plan(self, final: bool) -> None:
         """As every set, without the files of packages that are removed unless they were changed, and those of a limit where there is none."""
@@ -93,6 +91,9 @@ class Part(Session):
                 self.module.warn(f"{path} is not as a Debian package installed it, and stays. Remove it if nothing uses it.")
             else:
                 self.entries.append(Entry(path, "absent"))
+        # After the packages: dpkg does not know the files of one whose installation was interrupted.
+        if problems := self.conflicts_of_nginx():
+            raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
         options = self.module.params["disk_limit"]
         if options and not self.limit_of_disk().is_wanted:
             self.entries = [entry for entry in self.entries if entry.dest not in options["files"]]

@@ -1,4 +1,4 @@
-"""One call sees for the parts of a host that a run would do nothing, until something of them is different."""
+"""host_part as a module: conflicts of nginx, and the arguments that are kept for one look at all parts of a host."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import part, remembered
 from ansible_collections.bulwark.flask.plugins.modules import host_part
 
 CANARY = "canary-Xq7pLw92"
@@ -79,6 +79,18 @@ def test_what_a_run_would_report_is_left_to_it(run: Callable[..., Any], unchange
     run()
     monkeypatch.setattr(host_part.Part, "accounts", lambda self: self.module.warn("a warning"))
     assert unchanged() == {}
+
+
+def test_conflicts_of_nginx_are_judged_when_its_packages_are_installed(
+    etc: Path, write: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(host_part.Part, "software", lambda _self: done.append("packages"))
+    monkeypatch.setattr(part.nginx_files, "conflicts", lambda *_unused: done.append("conflicts") or ["a conflict"])
+    for check in (True, False):
+        result = write([{"dest": etc / "a.conf", "content": "a"}], module=host_part, check=check, name="demo", nginx_variables={"gzip": "x"})
+        assert result["failed"] and result["msg"] == "Nothing was changed, because:\n- a conflict"
+    assert done == ["packages", "conflicts"] * 2 and not (etc / "a.conf").exists()
 
 
 def test_arguments_with_credentials_are_not_kept(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], state: Path) -> None:
