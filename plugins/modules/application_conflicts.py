@@ -12,6 +12,9 @@ description:
     has not made, or when another server block of nginx has one of its domains. All of it is named, for all applications.
   - Without conflicts it changes nothing.
 options:
+  _key:
+    description: A key of this run, for RV(unchanged_parts). The action plugin sets it; without it there are none.
+    type: str
   applications:
     description: The applications.
     type: list

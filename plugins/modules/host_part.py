@@ -22,6 +22,9 @@ description:
   - A file that exists and was not written by this collection is not replaced, unless its entry has C(backup), or a Debian
     package has installed it and it is unmodified.
 options:
+  _digest:
+    description: A digest of the arguments, under which the host keeps them. The action plugin sets it.
+    type: str
   name:
     description: Name of the part, unique on the host. Its files and units are recorded in C(<state_dir>/parts/<name>.json).
     type: str
