@@ -209,11 +209,13 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
         """Take no further connection, but those that a thread was woken for: no other process is woken for these."""
         with self.lock:
             self.accepts = False
+            connections = []
             for number in self.listeners:
                 self.poller.unregister(number)
-            woken = [number for number in self.listeners for _thread in range(self.cfg.threads)]
-            connections = [connection for number in woken if (connection := self.take(number))]
-        for connection in connections:
+                with suppress(OSError):  # without a descriptor for it, it waits for the next process that is woken
+                    for _thread in range(self.cfg.threads):
+                        connections.append(self.take(number))
+        for connection in filter(None, connections):
             self.wait(connection)
 
     def tick(self, seconds: float, longest_idle: float) -> None:
