@@ -16,8 +16,11 @@ from typing import NamedTuple, Optional
 FOLDER = "/etc/nginx"
 MAIN = f"{FOLDER}/nginx.conf"
 TOKENS = re.compile(r'''"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|#[^\n]*|[{};]|[^\s{};"']+''')
-# Directives that nginx allows twice in one block, of those that the roles write.
-REPEATABLE = {"include", "access_log", "error_log", "add_header", "gzip_proxied", "gzip_types", "ssl_protocols", "ssl_session_cache", "log_format"}
+# Directives of the role's nginx.conf that nginx refuses twice in one block. An operator's template may add others, which are left to nginx.
+ONCE = set("""client_body_timeout client_header_buffer_size client_header_timeout default_type gzip gzip_min_length gzip_vary keepalive_timeout
+    large_client_header_buffers reset_timedout_connection send_timeout sendfile server_names_hash_bucket_size server_tokens ssl_ciphers
+    ssl_ecdh_curve ssl_prefer_server_ciphers ssl_session_tickets ssl_session_timeout tcp_nopush types_hash_max_size
+    variables_hash_max_size""".split())
 ANY_ADDRESS = re.compile(r"^(\*|0\.0\.0\.0):")
 
 
@@ -105,7 +108,7 @@ def conflicts(texts: Mapping[str, Optional[str]], owned: Collection[str], variab
     every = list(configuration(root=root, texts=texts))
     ours = [one for one in every if one.path in texts or one.path in owned]
     others = [one for one in every if one.path not in texts and one.path not in owned]
-    written = {one.words[0]: one.path for one in ours if one.blocks == ("http",) and not one.opens and one.words[0] not in REPEATABLE}
+    written = {one.words[0]: one.path for one in ours if one.blocks == ("http",) and not one.opens and one.words[0] in ONCE}
     defaults = {_default_of(one): one.path for one in ours}
     lines = []
     for one in others:

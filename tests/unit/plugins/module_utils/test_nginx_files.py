@@ -70,6 +70,12 @@ def test_what_nginx_accepts_is_no_conflict(root: Path, text: str) -> None:
     assert conflicts(root) == []
 
 
+def test_a_directive_of_an_operators_template_may_be_there_twice(root: Path) -> None:
+    (root / "etc/nginx/conf.d/proxies.conf").write_text("set_real_ip_from 192.168.0.0/16;")
+    own = OURS[MAIN].replace("server_tokens off;", "set_real_ip_from 10.0.0.0/8;")
+    assert nginx_files.conflicts({**OURS, MAIN: own}, (), VARIABLES, str(root)) == []
+
+
 def test_files_of_this_collection_and_those_that_go_are_no_conflict(root: Path) -> None:
     path = "/etc/nginx/conf.d/ours.conf"
     (root / path[1:]).write_text("server_tokens on;")
