@@ -17,8 +17,8 @@ REST = ("name", "packages", "packages_absent", "remove_active", "start_services"
 
 # A variable of a play: the parts for which a run would do nothing, from the module application_conflicts.
 UNCHANGED_PARTS = "__host_parts_unchanged"
-# A fact, under this name in `ansible_facts`: a part of this host was changed since.
-CHANGED = "host_part_changed"
+# A fact, under this name in `ansible_facts`: a part of this host was changed since. A cache of facts may have it from another run.
+CHANGED, IN_THIS_RUN = "host_part_changed", remembered.digest(RUN_KEY, "changed")
 # The return values of a part for which there is nothing to do.
 UNCHANGED = {**{key: [] for key in (*TITLES, "changed_files", "backup_files", "kept", "applied")}, "validated": False}
 
@@ -39,10 +39,11 @@ class ActionModule(file_set.ActionModule):
         if self._is_unchanged(str(given.get("name")), own, variables):
             return {"changed": False, **UNCHANGED}
         result = self._execute_module(module_name="bulwark.flask.host_part", task_vars=variables, module_args={**given, "_digest": own})
-        # What changes one part may concern another one.
-        return {**result, "ansible_facts": {f"ansible_{CHANGED}": True}} if result.get("changed") else result
+        # What changes one part may concern another one. Outside of such a play there is nothing to take back.
+        changed = {"ansible_facts": {f"ansible_{CHANGED}": IN_THIS_RUN}} if result.get("changed") and UNCHANGED_PARTS in variables else {}
+        return {**result, **changed}
 
     def _is_unchanged(self, name: str, own: str, variables: dict[str, Any]) -> bool:
         """Whether the host has said in this play, before its first change, that a run with these arguments would do nothing."""
         known = self._templar.template(variables.get(UNCHANGED_PARTS) or {})
-        return not variables.get("ansible_facts", {}).get(CHANGED) and known.get(name) == remembered.digest(RUN_KEY, own)
+        return variables.get("ansible_facts", {}).get(CHANGED) != IN_THIS_RUN and known.get(name) == remembered.digest(RUN_KEY, own)

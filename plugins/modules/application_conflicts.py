@@ -153,7 +153,7 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=clear_error(error, layout.BACKUPS))
     certificates = [one.name for one in map(Certificate, domains) if one.config.is_dir() and one.is_served()]
-    unchanged = remembered.unchanged(store.folder, module.params["_key"], module.run_command) if module.params["_key"] and not taken else {}
+    unchanged = remembered.unchanged(store.folder, module.params["_key"], module) if module.params["_key"] and not taken else {}
     module.exit_json(changed=bool(taken), certificates=certificates, unchanged_parts=unchanged, moved=moved,
                      adopted=[thing.text for items in taken.values() for thing in items])
 

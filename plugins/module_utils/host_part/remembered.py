@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import zlib
+from functools import partial
 from typing import Any, NoReturn
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
@@ -69,8 +70,9 @@ class Observer:
 
     check_mode, _diff = True, False
 
-    def __init__(self, params: dict[str, Any], run_command: Any) -> None:
-        self.params, self.run_command = params, run_command
+    def __init__(self, params: dict[str, Any], module: Any) -> None:
+        # A command that is not there would end the module.
+        self.params, self.run_command = params, partial(module.run_command, handle_exceptions=False)
 
     def warn(self, text: str) -> NoReturn:
         """A run would report this."""
@@ -91,13 +93,13 @@ def _with_sealed(record: dict[str, Any]) -> dict[str, Any]:
     return {**params, "_contents": _pack(contents)}
 
 
-def unchanged(state_dir: str, key: str, run_command: Any) -> dict[str, str]:
+def unchanged(state_dir: str, key: str, module: Any) -> dict[str, str]:
     """The parts of the host for which a run with the same arguments would do and report nothing, with digests of these by `key`."""
     folder, parts = os.path.join(state_dir, FOLDER), {}
     for file in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         try:
             record = fs.read_json(os.path.join(folder, file))
-            observer: Any = Observer(_with_sealed(record), run_command)
+            observer: Any = Observer(_with_sealed(record), module)
             if Part(observer, units.wanted_of(observer.params["units"])).is_as_left():
                 parts[file.removesuffix(".json")] = digest(key, record["digest"])
         except Exception:  # noqa: BLE001, S112 - whatever is wrong with it, its own run finds and reports

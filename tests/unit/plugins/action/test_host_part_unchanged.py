@@ -69,10 +69,11 @@ def test_a_part_that_is_not_known_needs_one(run: Any, unchanged: Any) -> None:
 
 
 def test_after_a_change_each_part_is_called(run: Any, known: dict[str, str]) -> None:
-    result, _called = run(changes=True)
+    result, _called = run(changes=True, unchanged={})
     facts = {name.removeprefix("ansible_"): value for name, value in result["ansible_facts"].items()}
     assert run(unchanged=known, facts=facts)[1]
-    assert "ansible_facts" not in run()[0]
+    assert not run(unchanged=known, facts={host_part.CHANGED: "of another run, from a cache"})[1]
+    assert "ansible_facts" not in run(unchanged={})[0] and "ansible_facts" not in run(changes=True)[0]
 
 
 def test_the_return_values_are_those_of_the_module() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import part, remembered
 from ansible_collections.bulwark.flask.plugins.modules import host_part
 
@@ -14,15 +16,13 @@ CANARY = "canary-Xq7pLw92"
 KEY = "key"
 
 
-def run_command(words: list[str], **_options: Any) -> tuple[int, str, str]:
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return done.returncode, done.stdout, done.stderr
-
-
 @pytest.fixture
 def unchanged(state: Path) -> Callable[[], dict[str, str]]:
     """The parts for which a run would do nothing."""
-    return lambda: remembered.unchanged(str(state), KEY, run_command)
+    def look() -> dict[str, str]:
+        with patch_module_args({}):
+            return remembered.unchanged(str(state), KEY, AnsibleModule({}))
+    return look
 
 
 @pytest.fixture
@@ -78,6 +78,12 @@ def test_whatever_is_different_is_left_to_the_run_of_the_part(
 def test_what_a_run_would_report_is_left_to_it(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     run()
     monkeypatch.setattr(host_part.Part, "accounts", lambda self: self.module.warn("a warning"))
+    assert unchanged() == {}
+
+
+def test_a_command_that_is_missing_is_left_to_it_too(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    run()
+    monkeypatch.setattr(host_part.Part, "accounts", lambda self: self.module.run_command(["/no/such/program"]))
     assert unchanged() == {}
 
 
