@@ -66,7 +66,7 @@ adopted:
   elements: str
 unchanged_parts:
   description:
-    - Parts of the host for which M(bulwark.flask.host_part) with the arguments of its last run would do nothing, by name. The value is a
+    - Parts of the host and of O(applications) for which M(bulwark.flask.host_part) with the arguments of its last run would do nothing, by name. The value is a
       digest of the arguments with a key of this run.
   returned: success
   type: dict
@@ -153,7 +153,7 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=clear_error(error, layout.BACKUPS))
     certificates = [one.name for one in map(Certificate, domains) if one.config.is_dir() and one.is_served()]
-    unchanged = remembered.unchanged(store.folder, module.params["_key"], module) if module.params["_key"] and not taken else {}
+    unchanged = remembered.unchanged(store.folder, module.params["_key"], module, domains) if module.params["_key"] and not taken else {}
     module.exit_json(changed=bool(taken), certificates=certificates, unchanged_parts=unchanged, moved=moved,
                      adopted=[thing.text for items in taken.values() for thing in items])
 

@@ -158,7 +158,7 @@ options:
   nginx_variables:
     description:
       - Variables that change a directive of nginx in O(files), by the name of the directive. When it is not empty, the module fails before
-        the first change, in check mode too, and names everything in files of others that nginx would refuse beside O(files) - a directive
+        the first file is written, in check mode too, and names everything in files of others that nginx would refuse beside O(files) - a directive
         that is there twice, a second default server of an address.
     type: dict
     default: {}

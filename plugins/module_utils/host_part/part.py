@@ -93,7 +93,7 @@ class Part(Session):
                 self.entries.append(Entry(path, "absent"))
         # After the packages: dpkg does not know the files of one whose installation was interrupted.
         if problems := self.conflicts_of_nginx():
-            raise Problem("Nothing was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
+            raise Problem("No file was changed, because:\n" + "\n".join(f"- {problem}" for problem in problems))
         options = self.module.params["disk_limit"]
         if options and not self.limit_of_disk().is_wanted:
             self.entries = [entry for entry in self.entries if entry.dest not in options["files"]]

@@ -13,10 +13,12 @@ import json
 import os
 import secrets
 import zlib
+from collections.abc import Container
 from functools import partial
 from typing import Any, NoReturn
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.application_layout import PARTS
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import units
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part.part import Part
 
@@ -93,10 +95,16 @@ def _with_sealed(record: dict[str, Any]) -> dict[str, Any]:
     return {**params, "_contents": _pack(contents)}
 
 
-def unchanged(state_dir: str, key: str, module: Any) -> dict[str, str]:
-    """The parts of the host for which a run with the same arguments would do and report nothing, with digests of these by `key`."""
+def unchanged(state_dir: str, key: str, module: Any, applications: Container[str]) -> dict[str, str]:
+    """The parts of the host for which a run with the same arguments would do and report nothing, with digests of these by `key`.
+
+    Parts of other applications than these are not looked at.
+    """
     folder, parts = os.path.join(state_dir, FOLDER), {}
     for file in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        role, dash, application = file.removesuffix(".json").partition("-")
+        if dash and role in PARTS and application not in applications:
+            continue
         try:
             record = fs.read_json(os.path.join(folder, file))
             observer: Any = Observer(_with_sealed(record), module)

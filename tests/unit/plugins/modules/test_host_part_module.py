@@ -21,7 +21,7 @@ def unchanged(state: Path) -> Callable[[], dict[str, str]]:
     """The parts for which a run would do nothing."""
     def look() -> dict[str, str]:
         with patch_module_args({}):
-            return remembered.unchanged(str(state), KEY, AnsibleModule({}))
+            return remembered.unchanged(str(state), KEY, AnsibleModule({}), ["shop"])
     return look
 
 
@@ -50,6 +50,12 @@ def test_a_part_is_remembered_by_the_digest_of_its_arguments(
     kept = Path(remembered.path_of(str(state), "demo"))
     assert kept.stat().st_mode & 0o777 == 0o600 and kept.parent.stat().st_mode & 0o777 == 0o700
     assert CANARY not in kept.read_text()
+
+
+def test_parts_of_other_applications_are_not_looked_at(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]]) -> None:
+    for name in ("nginx_site-shop", "nginx_site-blog", "acme_cert", "session-stores"):
+        run(name=name)
+    assert {*unchanged()} == {"nginx_site-shop", "acme_cert", "session-stores"}
 
 
 def test_a_prediction_remembers_nothing(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]]) -> None:
@@ -95,7 +101,7 @@ def test_conflicts_of_nginx_are_judged_when_its_packages_are_installed(
     monkeypatch.setattr(part.nginx_files, "conflicts", lambda *_unused: done.append("conflicts") or ["a conflict"])
     for check in (True, False):
         result = write([{"dest": etc / "a.conf", "content": "a"}], module=host_part, check=check, name="demo", nginx_variables={"gzip": "x"})
-        assert result["failed"] and result["msg"] == "Nothing was changed, because:\n- a conflict"
+        assert result["failed"] and result["msg"] == "No file was changed, because:\n- a conflict"
     assert done == ["packages", "conflicts"] * 2 and not (etc / "a.conf").exists()
 
 
