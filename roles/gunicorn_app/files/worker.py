@@ -1,12 +1,13 @@
-"""gunicorn's worker for WSGI applications: threads that wait together for connections, and keep those of the web server.
+"""gunicorn's worker for WSGI applications: threads that take requests themselves, and keep the web server's connections.
 
 A thread takes a connection, answers one request on it and waits again, so no request passes from thread to thread.
-gunicorn's own parser and response are used.
+gunicorn's own parser and response are used. `Turns` has the rule by which one thread or all of them take requests.
 
 The web server may send its next request over a connection at any time until it closes it, so the worker never closes a
 connection that it has announced to keep: nginx does, half a second after the last request. A connection is kept only
 where a next request would find a free thread, and after a response that is written whole at once. Every other one is
-closed after its response; a new connection goes to whichever worker is free.
+closed after its response; a new connection goes to whichever worker is free. While new connections wait, only half as
+many are kept, so that both get a fair share.
 
 Before another release is activated, nothing may be kept of this one. `Promises` holds a lock while anything is.
 """
@@ -17,6 +18,7 @@ import errno
 import fcntl
 import math
 import os
+import resource
 import select
 import socket
 import stat
@@ -25,6 +27,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,8 @@ LARGEST_WHOLE_BYTES = 64 * 1024
 READ_BYTES = 8192
 # A new connection wakes one waiting process.
 LISTENER = select.EPOLLIN | select.EPOLLET | select.EPOLLEXCLUSIVE
+# A thread that has taken no further event for so long is taken to wait for something.
+PATIENCE_SECONDS = 0.005
 GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 
 
@@ -83,6 +88,56 @@ class Promises:
             self.count -= 1
             if not self.count:
                 fcntl.flock(self.file, fcntl.LOCK_UN)
+
+
+class Turns:
+    """Which threads take events.
+
+    As long as one thread keeps up, it takes them all: several would compete for Python's lock at each system call. Where it
+    stays away while events wait, another one takes its place. Where a request that was measured gave up the processor, as
+    requests to a database do, all threads take events until the next tick.
+    """
+
+    def __init__(self) -> None:
+        self.leader, self.together, self.changed = 0, False, threading.Condition()
+        self.taken = 0  # events
+        self.measures = self.waited = False
+
+    def wait(self, thread: int) -> None:
+        """Return when this thread may take an event."""
+        if self.leader != thread and not self.together:
+            with self.changed:
+                self.changed.wait_for(lambda: self.together or not self.leader)
+                self.leader = thread
+
+    def give(self, together: bool) -> None:
+        """Let another thread take events, or all of them together."""
+        with self.changed:
+            self.leader, self.together = 0, together
+            (self.changed.notify_all if together else self.changed.notify)()
+
+    def restart(self) -> None:
+        """Find out anew whether requests wait."""
+        self.waited = False
+        if self.together:
+            self.give(together=False)
+
+    def look(self) -> None:
+        """Call while events wait: see for a moment whether the leader keeps up, and measure a request."""
+        taken, self.measures = self.taken, True
+        time.sleep(PATIENCE_SECONDS)
+        if self.waited:
+            self.give(together=True)
+        elif self.taken == taken:
+            self.give(together=False)
+
+    def measured(self, application: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the application, and keep whether it gave up the processor."""
+        self.measures, before = False, resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        try:
+            return application(*arguments)
+        finally:
+            self.waited |= resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw > before
 
 
 class Settings:
@@ -176,6 +231,8 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
         self.idle: dict[int, Connection] = {}  # those in which nothing has come yet
         self.open, self.accepts = 0, True
         self.busy: set[int] = set()  # threads
+        self.turns, self.signals, self.news, self.queue = Turns(), select.poll(), select.poll(), select.poll()
+        self.queued = False  # whether new connections waited at the last look
         self.promises = Promises(Path(str(self.sockets[0].getsockname())).with_name(KEEPALIVE))
         self.cfg = Settings(self.cfg)
         self.writes_access_log = self.log.access_log.isEnabledFor(20)
@@ -189,6 +246,10 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
             listener.setblocking(False)
             self.listeners[listener.fileno()] = listener, listener.getsockname()
             self.poller.register(listener.fileno(), LISTENER)
+            self.queue.register(listener.fileno(), select.POLLIN)
+        for poll in (self.signals, self.news):
+            poll.register(self.PIPE[0], select.POLLIN)
+        self.news.register(self.poller.fileno(), select.POLLIN)
         for number in range(self.cfg.threads):
             threading.Thread(target=self.serve, name=f"request-{number}", daemon=True).start()
         while self.alive:
@@ -221,8 +282,11 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
     def tick(self, seconds: float, longest_idle: float) -> None:
         """Wait, at most until a signal."""
         self.notify()
-        if select.select([self.PIPE[0]], [], [], seconds)[0]:
-            os.read(self.PIPE[0], 4096)
+        self.turns.restart()
+        self.queued = False
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self.signalled(left):
+            pass
         before = time.monotonic() - longest_idle
         for number, connection in list(self.idle.items()):
             if connection.since < before and self.idle.pop(number, None):
@@ -230,14 +294,32 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
                     self.poller.unregister(number)
                 self.close(connection)
 
+    def signalled(self, seconds: float) -> bool:
+        """Wait for a signal or for something to do; returns whether there was a signal."""
+        if self.turns.together:
+            ready = self.signals.poll(seconds * 1000)
+        elif len(self.busy) < self.cfg.threads:
+            ready = self.news.poll(seconds * 1000)
+        else:
+            ready = self.signals.poll(min(seconds, PATIENCE_SECONDS) * 1000)
+        if any(number == self.PIPE[0] for number, _event in ready):
+            os.read(self.PIPE[0], 4096)
+            return True
+        if ready:
+            self.turns.look()
+            self.queued = bool(self.queue.poll(0))
+        return False
+
     # --- the threads ----------------------------------------------------------------------------
 
     def serve(self) -> None:
         """Take an event, serve it, for ever."""
-        poll, me = self.poller.poll, threading.get_ident()
+        poll, me, turns = self.poller.poll, threading.get_ident(), self.turns
         while True:
             try:
+                turns.wait(me)
                 for number, _event in poll(-1, 1):
+                    turns.taken += 1
                     self.busy.add(me)
                     connection = self.accept(number) if number in self.listeners else self.idle.pop(number, None)
                     if connection:
@@ -346,7 +428,8 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
                 self.log.info("Autorestarting worker after current request.")
                 self.alive = False
                 os.write(self.PIPE[1], b"1")
-            parts = self.wsgi(environ, response.start_response)
+            call = partial(self.turns.measured, self.wsgi) if self.turns.measures else self.wsgi
+            parts = call(environ, response.start_response)
             try:
                 if isinstance(parts, environ["wsgi.file_wrapper"]):
                     response.write_file(parts)
@@ -377,7 +460,7 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
     def has_room(self) -> bool:
         """Whether a next request would find a free thread, and nothing waits for one now."""
         busy = len(self.busy)
-        if busy + self.promises.count > self.cfg.threads:
+        if busy + self.promises.count > (self.cfg.threads // 2 if self.queued else self.cfg.threads):
             return False
         if busy < self.cfg.threads:
             return True

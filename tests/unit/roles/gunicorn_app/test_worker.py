@@ -20,6 +20,9 @@ from ansible_collections.bulwark.flask.tests.unit.roles.gunicorn_app.waiting imp
 APPLICATION = '''
 import os
 import time
+from collections import Counter
+
+running, met = set(), Counter()
 
 def application(environ, start_response):
     path, body, length = environ["PATH_INFO"], b"hello", "5"
@@ -32,6 +35,19 @@ def application(environ, start_response):
         raise StopIteration
     if path == "/slow":
         time.sleep(float(environ["QUERY_STRING"]))
+    if path in ("/waits", "/computes"):
+        me = object()
+        running.add(me)
+        met[len(running)] += 1
+        if path == "/waits":
+            time.sleep(0.003)
+        for _unused in range(20):
+            os.stat(__file__)  # releases Python's lock
+            sum(range(1000))
+        running.discard(me)
+    if path == "/met":
+        body = " ".join(f"{together}:{count}" for together, count in met.items()).encode()
+        length = str(len(body))
     if path == "/read":
         body = environ["wsgi.input"].read()
         length = str(len(body))
@@ -292,6 +308,34 @@ def test_a_connection_that_a_thread_was_woken_for_is_answered_when_the_worker_en
     time.sleep(0.2)
     os.kill(pid, signal.SIGTERM)
     assert late.getresponse().read() == b"hello"
+
+
+@pytest.mark.parametrize(("path", "together"), [("/waits", True), ("/computes", False)])
+def test_threads_take_requests_together_where_these_wait(serve: Callable[..., Server], path: str, together: bool) -> None:
+    server = serve(workers=1, threads=4)
+    clients = [Proxy(server, path, 0, 3) for _unused in range(6)]
+    for client in clients:
+        client.join()
+    met = {int(number): int(count) for number, count in (pair.split(":") for pair in server.get("/met")[1].decode().split())}
+    assert [client.failures for client in clients] == [[]] * len(clients)
+    assert (met.get(3, 0) + met.get(4, 0) > sum(met.values()) / 4) is together, met
+
+
+def test_a_worker_at_rest_is_not_woken_again_and_again(serve: Callable[..., Server]) -> None:
+    server = serve(workers=1, threads=4)
+    clients = [Proxy(server, "/waits", 0, 2) for _unused in range(6)]
+    for client in clients:
+        client.join()
+    status = Path("/proc", server.get("/pid")[1].decode(), "status")
+    time.sleep(1.5)
+    before = switches(status)
+    time.sleep(2)
+    assert switches(status) - before < 20
+
+
+def switches(status: Path) -> int:
+    """How often the main thread of a process has waited."""
+    return int(next(line for line in status.read_text().splitlines() if line.startswith("voluntary_")).split()[1])
 
 
 class Proxy(threading.Thread):
