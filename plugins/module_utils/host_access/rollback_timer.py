@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from typing import Any, Optional
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
@@ -126,7 +127,8 @@ def drop() -> None:
     if os.path.exists(PENDING):
         os.rename(PENDING, CONFIRMED)
     # Already out of use, so a failure here is no failure of the change: the next one removes the rest, or reports why not.
-    shutil.rmtree(CONFIRMED, ignore_errors=True)
+    with suppress(OSError):
+        shutil.rmtree(CONFIRMED)
     systemctl("daemon-reload")
 
 
