@@ -54,6 +54,8 @@ PYTHON = re.compile(r"incompatible with the project's Python requirement: `?([^`
 REFUSED = re.compile(r"HTTP status client error \(40[13]|40[13] (?:Unauthorized|Forbidden)|Missing credentials|"
                      r"valid authentication credentials|authentication failed|could not read Username", re.IGNORECASE)
 OUTSIDE = re.compile(r"`[^`\n]*/releases/[^/`\n]+` does not appear to be a Python project")
+KILLED = re.compile(r"\bSIGKILL\b|\bsignal: 9\b|Killed signal|status=9/KILL|OOM killer|oom-kill|(?m:^Killed$)|"
+                    r"Cannot allocate memory|\bMemoryError\b|heap out of memory")
 UNKNOWN = re.compile(r"([A-Za-z0-9._-]+)\s+was not found\s+in\s+the\s+package\s+registry")
 
 
@@ -97,6 +99,9 @@ def hint(text: str) -> str:
     messages = []
     if "No space left on device" in text:
         messages.append("The disk is full: make room, then run this again.")
+    elif KILLED.search(text):
+        messages.append("A program of the build got no memory, or was killed, as the kernel does where memory is short. A build may use three quarters "
+                        "of the host's memory: add memory or swap space, or use versions of the packages that have a wheel for this Python.")
     elif behind := clock.behind(text):
         messages.append(behind)
     elif "CERTIFICATE_VERIFY_FAILED" in text or "UnknownIssuer" in text or "invalid peer certificate" in text:

@@ -47,6 +47,8 @@ TasksMax=2048
 OOMScoreAdjust=500
 """
 PROPERTIES = systemd_sandbox.properties(OWN_LINES)
+# What systemd-run returns for a command that was killed, and for others.
+KILLED = 255
 RESOLVERS = re.compile(r"^nameserver\s+(169\.254\.[0-9.]+|fe80:[0-9a-f:]+)", re.MULTILINE)
 
 
@@ -110,7 +112,8 @@ class Sandbox:
         command += [f"--property={item}" for item in PROPERTIES + self.resolvers() + properties]
         # Only the name: systemd-run takes the value from its own environment, so no value is in argv.
         command += [f"--setenv={key}" for key in sorted(variables)]
-        return [*command, "--", *argv]
+        # systemd replaces variables in the words of a command; `$$` is a dollar.
+        return [*command, "--", *[word.replace("$", "$$") for word in argv]]
 
     def run(self, argv: list[str], *, step: str, folder: Path, properties: list[str], env: dict[str, str] | None = None,
             check: bool = True, given: str = "", explain: str = "") -> tuple[int, str]:
@@ -120,6 +123,7 @@ class Sandbox:
         # PrivateTmp: it is gone with the command.
         variables = {"HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", **(env or {})}
         variables |= {key: os.environ[key] for key in PROXIES if os.environ.get(key)}
+        began = time.time()
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as stdin:
             stdin.write(given.encode())
             stdin.seek(0)
@@ -133,6 +137,8 @@ class Sandbox:
                 rc = 124
                 self.stop_leftover()
             text = fs.read_end(output)
+        if rc == KILLED:
+            text += self._end(began)
         self._write_log(argv, rc, text)
         if rc and time.monotonic() >= self.ends - 0.5:
             raise ReleaseError(step, f"The build was given up after {self.timeout_seconds} s, while it ran "
@@ -140,6 +146,12 @@ class Sandbox:
         if rc and check:
             raise ReleaseError(step, failure(explain or "A command of the build failed", argv, rc, text))
         return rc, text
+
+    def _end(self, began: float) -> str:
+        """What systemd says of a command that was killed, which says nothing itself."""
+        done = subprocess.run(["journalctl", "--quiet", "--output=cat", f"--since=@{began:.3f}", f"--unit={self.unit}"],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        return "".join(f"{line}\n" for line in done.stdout.splitlines() if "code=killed" in line or "OOM killer" in line)
 
     def _write_log(self, argv: list[str], rc: int, text: str) -> None:
         if self.log is not None:
