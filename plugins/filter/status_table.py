@@ -34,7 +34,7 @@ _value:
   elements: str
 """
 
-HEAD = ("host", "application", "release", "unit", "certificate until", "audit", "preflight", "way back")
+HEAD = ("host", "application", "release", "unit", "certificate until", "audit", "inspection", "way back")
 
 
 def _unit(app: Mapping[str, Any]) -> str:

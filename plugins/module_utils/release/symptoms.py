@@ -31,8 +31,10 @@ SYMPTOMS = (
     Symptom(re.compile(r"(?s)\.bind\(.{0,1500}Operation not permitted|error while attempting to bind.{0,80}not permitted|"
                        r"Operation not permitted: \('[\w.:-]*', \d+\)"),
             "an application cannot listen on a port", "run the listener as a unit of its own"),
-    Symptom(re.compile(r"(?s)\b(?:nice|setpriority|sched_set\w+|l?chown|fchown|ioprio_set|setrlimit)\b.{0,1500}Operation not permitted"),
-            "the system calls @resources and @privileged are denied",
+    Symptom(re.compile(r"(?s)\b[lf]?chown\b.{0,1500}Operation not permitted"), "the system calls @chown are denied",
+            'gunicorn_app: {{sandbox: {{SystemCallFilter: ["@system-service", "~@privileged @resources", "@chown"]}}}}'),
+    Symptom(re.compile(r"(?s)\b(?:nice|setpriority|sched_set\w+|ioprio_set|setrlimit)\b.{0,1500}Operation not permitted"),
+            "the system calls @resources are denied",
             'gunicorn_app: {{sandbox: {{SystemCallFilter: ["@system-service", "~@privileged"]}}}}'),
     Symptom(re.compile(r"SIGSYS|[Bb]ad system call|status=31/SYS"), "a system call is denied",
             'gunicorn_app: {{sandbox: {{SystemCallFilter: ["@system-service", "~@privileged"]}}}}'),

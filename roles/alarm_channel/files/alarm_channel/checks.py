@@ -26,7 +26,7 @@ APT, OS_RELEASE, PYTHON, TOOLS = Path("/etc/apt"), Path("/etc/os-release"), Path
 RELEASES = ("bookworm", "trixie", "forky", "duke")
 # Units of this collection. A name without a star is checked even when it is not loaded.
 UNITS = ("nginx.service", "cron.service", "logrotate.timer", "gunicorn-*", "session-store@*", "acme-cert-*", "pip-audit-*",
-         "alarm-channel-*", "host-baseline-*", "systemd-journald@*")
+         "alarm-channel-*", "flask-logs-*", "host-access-*", "host-baseline-*", "systemd-journald@*")
 
 
 def age(text: str) -> float:

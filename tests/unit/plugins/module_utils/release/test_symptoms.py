@@ -22,6 +22,8 @@ EPERM, EAFNOSUPPORT = "PermissionError: [Errno 1] Operation not permitted", "OSE
     (TRACE.format(call="fcntl.flock(file.fileno(), flags)", error="BlockingIOError: [Errno 11] Resource temporarily unavailable"),
      "gunicorn_app: {workers: 1}"),
     (TRACE.format(call="os.nice(-5)", error=EPERM), 'gunicorn_app: {sandbox: {SystemCallFilter: ["@system-service", "~@privileged"]}}'),
+    (TRACE.format(call="os.chown(path, user, group)", error=EPERM),
+     'gunicorn_app: {sandbox: {SystemCallFilter: ["@system-service", "~@privileged @resources", "@chown"]}}'),
     ("Worker (pid:7) was sent SIGSYS!", 'gunicorn_app: {sandbox: {SystemCallFilter: ["@system-service", "~@privileged"]}}'),
     (TRACE.format(call="socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", error=EAFNOSUPPORT),
      "gunicorn_app: {sandbox: {RestrictAddressFamilies: AF_UNIX AF_INET AF_INET6 AF_NETLINK}}"),
