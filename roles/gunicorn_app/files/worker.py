@@ -24,7 +24,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
@@ -45,7 +45,7 @@ LARGEST_WHOLE_BYTES = 64 * 1024
 READ_BYTES = 8192
 # A new connection wakes one waiting process.
 LISTENER = select.EPOLLIN | select.EPOLLET | select.EPOLLEXCLUSIVE
-# A thread that has taken no further event for so long is taken to wait for something.
+# A thread that takes no further event for so long is thought to wait for something.
 PATIENCE_SECONDS = 0.005
 GONE = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN)
 
@@ -100,7 +100,7 @@ class Turns:
 
     def __init__(self) -> None:
         self.leader, self.together, self.changed = 0, False, threading.Condition()
-        self.taken = 0  # events
+        self.since = 0.0  # when the last event was taken
         self.measures = self.waited = False
 
     def wait(self, thread: int) -> None:
@@ -122,13 +122,14 @@ class Turns:
         if self.together:
             self.give(together=False)
 
-    def look(self) -> None:
-        """Call while events wait: see for a moment whether the leader keeps up, and measure a request."""
-        taken, self.measures = self.taken, True
-        time.sleep(PATIENCE_SECONDS)
+    def look(self, busy: Container[int]) -> None:
+        """Call while events wait: see whether the leader keeps up, and measure a request. `busy` are the threads that serve one."""
+        since, self.measures = self.since, True
+        away = time.monotonic() - since if self.leader in busy else 0.0
+        time.sleep(max(0.0, PATIENCE_SECONDS - away))
         if self.waited:
             self.give(together=True)
-        elif self.taken == taken:
+        elif self.since == since:
             self.give(together=False)
 
     def measured(self, application: Callable[..., Any], *arguments: Any) -> Any:
@@ -232,7 +233,7 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
         self.open, self.accepts = 0, True
         self.busy: set[int] = set()  # threads
         self.turns, self.signals, self.news, self.queue = Turns(), select.poll(), select.poll(), select.poll()
-        self.queued = False  # whether new connections waited at the last look
+        self.crowded_until = 0.0  # new connections waited at a look that was not long ago
         self.promises = Promises(Path(str(self.sockets[0].getsockname())).with_name(KEEPALIVE))
         self.cfg = Settings(self.cfg)
         self.writes_access_log = self.log.access_log.isEnabledFor(20)
@@ -283,7 +284,6 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
         """Wait, at most until a signal."""
         self.notify()
         self.turns.restart()
-        self.queued = False
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self.signalled(left):
             pass
@@ -306,8 +306,9 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
             os.read(self.PIPE[0], 4096)
             return True
         if ready:
-            self.turns.look()
-            self.queued = bool(self.queue.poll(0))
+            self.turns.look(self.busy)
+            if self.queue.poll(0):
+                self.crowded_until = time.monotonic() + 2 * PATIENCE_SECONDS
         return False
 
     # --- the threads ----------------------------------------------------------------------------
@@ -319,7 +320,7 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
             try:
                 turns.wait(me)
                 for number, _event in poll(-1, 1):
-                    turns.taken += 1
+                    turns.since = time.monotonic()
                     self.busy.add(me)
                     connection = self.accept(number) if number in self.listeners else self.idle.pop(number, None)
                     if connection:
@@ -460,7 +461,8 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
     def has_room(self) -> bool:
         """Whether a next request would find a free thread, and nothing waits for one now."""
         busy = len(self.busy)
-        if busy + self.promises.count > (self.cfg.threads // 2 if self.queued else self.cfg.threads):
+        crowded = time.monotonic() < self.crowded_until
+        if busy + self.promises.count > (self.cfg.threads // 2 if crowded else self.cfg.threads):
             return False
         if busy < self.cfg.threads:
             return True

@@ -131,6 +131,7 @@ class Server:
         (self.folder / "conf.py").write_text(settings)
         self.process = subprocess.Popen([python, "-m", "gunicorn", "--config", "conf.py", "app:application"], cwd=self.folder)
         until(lambda: self.get("/")[0] == 200)
+        time.sleep(0.1)  # until no thread is busy with that request
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection."""
