@@ -160,7 +160,7 @@ def test_a_release_that_fails_changes_nothing_and_the_error_has_the_reason(
 
 def test_the_error_of_a_build_without_memory_says_what_to_do(servers: list[Any], playbooks: Playbooks, live: str) -> None:
     working_copy.make(f"bad-{time.time_ns()}")
-    run = playbooks.run("deploy", app_release_build=['for word in one "two;" three; do echo "${word}"; done; kill -KILL $$'])
+    run = playbooks.run("deploy", test_build=['for word in one "two;" three; do echo "${word}"; done; kill -KILL $$'])
     assert run.rc != 0
     assert "one two; three" in run.words, "the shell gets the line as it is"
     assert "code=killed" in run.words and "add memory or swap space" in run.words, run.output
