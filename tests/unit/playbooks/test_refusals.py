@@ -14,7 +14,9 @@ from ansible_collections.bulwark.flask.tests.unit.support import ansible_playboo
 INVENTORY = """
 all:
   hosts: {web: {ansible_host: 127.0.0.1, ansible_port: 1}}
-  vars: {flask_apps: {shop: {domains: [shop.example.com], source: {git: "https://git.example.com/shop.git"}, wsgi: "shop:app"}}, acme_cert_email: ops@example.com}
+  vars:
+    acme_cert_email: ops@example.com
+    flask_apps: {shop: {domains: [shop.example.com], source: {git: "https://git.example.com/shop.git"}, wsgi: "shop:app"}}
 """
 PLAYBOOKS = sorted(path.stem for path in (ROOT / "playbooks").glob("*.yml"))
 

@@ -78,6 +78,7 @@ def test_the_requested_python_is_found(text: str, asked: str) -> None:
 @pytest.mark.parametrize("text", [
     "error: Failed to build `grpcio`\n  Call to `setuptools.build_meta.build_wheel` failed (signal: 9 (SIGKILL))",
     "c++: fatal error: Killed signal terminated program cc1plus", "sh: line 1:\nKilled\nmore", "OSError: [Errno 12] Cannot allocate memory",
-    "flask-build-shop.service: Main process exited, code=killed, status=9/KILL", "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"])
+    "flask-build-shop.service: Main process exited, code=killed, status=9/KILL",
+    "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory"])
 def test_a_build_that_was_killed_lacks_memory(text: str) -> None:
     assert "add memory or swap space" in hint(text)
