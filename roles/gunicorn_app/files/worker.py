@@ -99,7 +99,8 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        self.leader, self.together, self.changed = 0, False, threading.Condition()
+        self.leader = 0  # the thread that takes events; 0 where the next free one becomes it
+        self.together, self.changed = False, threading.Condition()
         self.since = 0.0  # when the last event was taken
         self.measures = self.waited = False
 
