@@ -83,8 +83,11 @@ def test_only_root_reads_the_rules(server: Any) -> None:
         assert as_account(server, "nobody", "cat", path).rc != 0
 
 
-def test_logs_of_new_sites_are_added_while_fail2ban_starts(server: Any) -> None:
+def test_logs_of_many_new_sites_are_added_and_while_fail2ban_starts(server: Any) -> None:
     for _ in range(3):
         server.host.check_output("systemctl stop fail2ban; systemctl start fail2ban; systemctl start host-access-logs.service")
+    for number in range(12):
+        server.host.check_output(f"mkdir /var/log/nginx/new-{number}; touch /var/log/nginx/new-{number}/access.log; sleep 0.5")
+    server.host.check_output("rm -r /var/log/nginx/new-*; sleep 1")
     assert server.host.check_output("systemctl list-units --failed --no-legend 'host-access*' fail2ban.service") == ""
     server.host.check_output("timeout 60 sh -c 'until fail2ban-client ping; do sleep 0.2; done'")

@@ -40,6 +40,12 @@ def test_every_unit_has_the_profile(role: str, template: str) -> None:
     assert [line for line in EVERYWHERE if line not in lines] == []
 
 
+@pytest.mark.parametrize("path", sorted(support.ROLES.glob("*/templates/*.path.j2")), ids=lambda path: path.name)
+def test_many_changes_at_once_do_not_end_a_watch(path: Path) -> None:
+    service = path.with_name(path.name.replace(".path", ".service"))
+    assert "StartLimitIntervalSec=0" in service.read_text().splitlines()
+
+
 def test_the_build_of_a_release_has_the_profile() -> None:
     assert [line for line in EVERYWHERE if line not in BUILD] == []
     assert not [line for line in BUILD if not line or line.startswith("#")]
