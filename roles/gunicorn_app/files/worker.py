@@ -233,7 +233,9 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
         self.idle: dict[int, Connection] = {}  # those in which nothing has come yet
         self.open, self.accepts = 0, True
         self.busy: set[int] = set()  # threads
-        self.turns, self.signals, self.news, self.queue = Turns(), select.poll(), select.poll(), select.poll()
+        self.turns = Turns()
+        # What the main thread waits for: signals; signals and events that no thread has taken; new connections.
+        self.signals, self.news, self.queue = select.poll(), select.poll(), select.poll()
         self.crowded_until = 0.0  # new connections waited at a look that was not long ago
         self.promises = Promises(Path(str(self.sockets[0].getsockname())).with_name(KEEPALIVE))
         self.cfg = Settings(self.cfg)
@@ -282,7 +284,7 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
             self.wait(connection)
 
     def tick(self, seconds: float, longest_idle: float) -> None:
-        """Wait, at most until a signal."""
+        """Wait, at most until a signal, and see meanwhile that events are taken."""
         self.notify()
         self.turns.restart()
         end = time.monotonic() + seconds
@@ -460,7 +462,7 @@ class ThreadsWorker(base.Worker):  # type: ignore[misc]
         return bool(response and response.kept)
 
     def has_room(self) -> bool:
-        """Whether a next request would find a free thread, and nothing waits for one now."""
+        """Whether a next request would find a free thread, and nothing waits for one now. While new connections wait, half of the threads are theirs."""
         busy = len(self.busy)
         crowded = time.monotonic() < self.crowded_until
         if busy + self.promises.count > (self.cfg.threads // 2 if crowded else self.cfg.threads):

@@ -100,8 +100,8 @@ def hint(text: str) -> str:
     if "No space left on device" in text:
         messages.append("The disk is full: make room, then run this again.")
     elif KILLED.search(text):
-        messages.append("A program of the build got no memory, or was killed, as the kernel does where memory is short. A build may use three quarters "
-                        "of the host's memory: add memory or swap space, or use versions of the packages that have a wheel for this Python.")
+        messages.append("A program of the build was killed or got no memory, most likely because memory is short. A build may use three quarters of the "
+                        "host's memory: add memory or swap space, or choose versions of the packages that have a wheel for this Python.")
     elif behind := clock.behind(text):
         messages.append(behind)
     elif "CERTIFICATE_VERIFY_FAILED" in text or "UnknownIssuer" in text or "invalid peer certificate" in text:

@@ -47,8 +47,8 @@ TasksMax=2048
 OOMScoreAdjust=500
 """
 PROPERTIES = systemd_sandbox.properties(OWN_LINES)
-# What systemd-run returns for a command that was killed, and for others.
-KILLED = 255
+# systemd-run returns it for a command that a signal ended. A command can return it itself.
+SIGNALLED = 255
 RESOLVERS = re.compile(r"^nameserver\s+(169\.254\.[0-9.]+|fe80:[0-9a-f:]+)", re.MULTILINE)
 
 
@@ -137,7 +137,7 @@ class Sandbox:
                 rc = 124
                 self.stop_leftover()
             text = fs.read_end(output)
-        if rc == KILLED:
+        if rc == SIGNALLED:
             text += self._end(began)
         self._write_log(argv, rc, text)
         if rc and time.monotonic() >= self.ends - 0.5:
@@ -149,6 +149,7 @@ class Sandbox:
 
     def _end(self, began: float) -> str:
         """What systemd says of a command that was killed, which says nothing itself."""
+        subprocess.run(["journalctl", "--sync"], stdin=subprocess.DEVNULL, capture_output=True, check=False)  # systemd's lines may be on their way
         done = subprocess.run(["journalctl", "--quiet", "--output=cat", f"--since=@{began:.3f}", f"--unit={self.unit}"],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         return "".join(f"{line}\n" for line in done.stdout.splitlines() if "code=killed" in line or "OOM killer" in line)

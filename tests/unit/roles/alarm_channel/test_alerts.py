@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
 from alarm_channel import certificates, checks, files, journal
+from ansible_collections.bulwark.flask.plugins.module_utils.application_layout import RUNNING
+from ansible_collections.bulwark.flask.tests.unit.checkout import ROLES
 
 FINDING = {"package": "Jinja2", "installed": "2.10", "fixed": ["2.10.1"], "id": "PYSEC-2019-217", "aliases": ["CVE-2019-10906"], "release": "r1"}
 KEY = "audit/shop/jinja2/CVE-2019-10906"
@@ -22,6 +26,13 @@ def unit(name: str, active: str = "active", **more: str) -> dict[str, str]:
 
 def lines(host: Any, name: str, *entries: dict[str, Any]) -> None:
     (host.root / "logs/shop" / name).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def test_every_unit_of_this_collection_is_looked_at() -> None:
+    of_applications = {pattern.format(name="shop") for pattern in RUNNING if not re.match("systemd-journald-(varlink|sync)@", pattern)}
+    of_the_host = {name for path in ROLES.glob("host_*/vars/*.yml") for name in re.findall(r"\bhost-[a-z]+-[a-z]+\.(?:service|path|timer)", path.read_text())}
+    assert of_the_host
+    assert not [name for name in of_applications | of_the_host if not any(fnmatch(name, pattern) for pattern in checks.UNITS)]
 
 
 def test_a_host_without_problems_sends_nothing(host: Any) -> None:
