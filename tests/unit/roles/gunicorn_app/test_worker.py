@@ -322,6 +322,16 @@ def test_threads_take_requests_together_where_these_wait(serve: Callable[..., Se
     assert (met.get(3, 0) + met.get(4, 0) > sum(met.values()) / 4) is together, met
 
 
+def test_while_new_connections_wait_half_as_many_are_kept(serve: Callable[..., Server]) -> None:
+    server = serve(workers=1, threads=4)
+    clients = [Proxy(server, "/computes", 0, 3) for _unused in range(16)]
+    for client in clients:
+        client.join()
+    counts = sorted(len(client.took) for client in clients)
+    assert [client.failures for client in clients] == [[]] * len(clients)
+    assert (counts[-3] + counts[-4]) / 2 < 0.6 * counts[-1], "four clients have kept connections, and more responses than the others"
+
+
 def test_a_worker_at_rest_is_not_woken_again_and_again(serve: Callable[..., Server]) -> None:
     server = serve(workers=1, threads=4)
     clients = [Proxy(server, "/waits", 0, 2) for _unused in range(6)]
