@@ -36,6 +36,7 @@ def plain(sites: dict[tuple[str, str], Any], on: str) -> Any:
 def maintained(proxied: Any) -> Any:
     """The site during maintenance."""
     flag = f"/etc/nginx/maintenance/{proxied.name}.on"
-    proxied.server.host.check_output("touch %s", flag)
+    # nginx looks for it once a second.
+    proxied.server.host.check_output("touch %s; sleep 1", flag)
     yield proxied
-    proxied.server.host.check_output("rm %s", flag)
+    proxied.server.host.check_output("rm %s; sleep 1", flag)

@@ -57,6 +57,7 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
     working_copy.make(wanted)
     slow: list[bytes] = []
     seen: list[tuple[Any, float, str]] = []
+    files: list[tuple[Any, float, str]] = []
 
     def ask_slowly(site: Any) -> None:
         slow.append(site.get("/slow").body)
@@ -65,6 +66,7 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
         while running.poll() is None:
             began = time.time()
             seen.append((site, began, version(site)))
+            files.append((site, time.time(), site.get(working_copy.FILE).body.decode()))
             time.sleep(0.05)
 
     loads = [Load(site) for site in sites(servers)]
@@ -98,6 +100,9 @@ def test_a_deploy_under_load_drops_no_request_and_few_round_trips(servers: list[
         switched = site.ask('print(json.dumps(os.lstat("/srv/shop/current").st_ctime))')
         after = [text for who, began, text in seen if who == site and began > switched + 0.05]
         assert after and set(after) == {wanted}, f"{after.count(live)} of {len(after)} requests after the switch reached the old release"
+        # nginx looks at a file once a second.
+        after = [text for who, began, text in files if who == site and began > switched + 1.2]
+        assert after and set(after) == {wanted}, f"{after.count(live)} of {len(after)} files after the switch are of the old release"
     assert len(slow) == len(threads) and set(slow) == {live.encode(), wanted.encode()}, "a slow request was cut off"
     for step in ("build", "preflight", "pre_activate", "start", "health", "swap", "drain", "stop"):
         assert f"  {step} " in output, f"the step {step} is not said"

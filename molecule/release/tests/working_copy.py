@@ -39,6 +39,8 @@ with open(Path(os.environ["STATE_DIRECTORY"]) / "before", "a") as file:
     "shop/after.py": '''"""Comes after the switch."""
 ''',
 }
+# One of the files that nginx serves. It has the version too.
+FILE = "/static/version.txt"
 
 
 def make(version: str, *changes: tuple[str, str, str]) -> None:
@@ -53,6 +55,7 @@ def make(version: str, *changes: tuple[str, str, str]) -> None:
             file.write(text)
     health = COPY / "shop" / "health.py"
     health.write_text(health.read_text().replace("import sqlite3\n", f"import sqlite3\nimport time\n\nVERSION = {version!r}\n", 1))
+    (COPY / f"shop{FILE}").write_text(version)
     for name, old, new in changes:
         text = (COPY / name).read_text()
         assert not old or old in text, f"{name} has no {old!r}"

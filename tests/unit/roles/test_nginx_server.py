@@ -88,7 +88,7 @@ def test_nothing_of_an_unknown_name_is_logged() -> None:
 @pytest.mark.parametrize("line", ["NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateTmp=yes", "MemoryDenyWriteExecute=yes",
                                   "RestrictNamespaces=yes", "SystemCallFilter=@system-service",
                                   "SystemCallFilter=~@privileged @resources",
-                                  "LimitNOFILE=8704"])
+                                  "LimitNOFILE=16384"])
 def test_the_sandbox_has(line: str) -> None:
     assert line in sandbox()
 

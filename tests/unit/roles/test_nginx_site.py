@@ -367,6 +367,13 @@ def test_files_with_a_hash_in_their_name_are_immutable(path: str, forever: bool)
     pytest.fail("a file that is kept for no time")
 
 
+def test_what_nginx_knows_of_a_file_is_a_second_old_at_most() -> None:
+    text = servers(site())[-1]
+    assert values(text, "open_file_cache_valid") == ["1s"], "an activation would take longer to reach files, and maintenance to begin"
+    assert values(text, "open_file_cache_errors") == ["on"]
+    assert text.index("open_file_cache") < text.index("if (-f")
+
+
 def test_no_link_among_files_is_followed() -> None:
     assert values(location(site(), "^~ /static/"), "disable_symlinks") == ["on from=$document_root"]
 
