@@ -224,8 +224,7 @@ class Removal:
 
     def own_trees(self) -> list[str]:
         """Directories that only our runs have filled."""
-        present = set(self.host.get("present", []))
-        return [tree for tree in TREES if os.path.isdir(tree) and self.is_complete and tree not in present]
+        return [tree for tree in self.former.own_trees() if os.path.isdir(tree)]
 
     def own_directories(self) -> list[str]:
         """Directories that our runs made, the innermost first; they go when nothing of others is in them."""

@@ -77,6 +77,15 @@ class Former:
         """Paths that did not exist before the first change of this collection."""
         return {path for path, record in self.read("paths").items() if record["kind"] == "absent"}
 
+    def own_trees(self) -> list[str]:
+        """Directories of this collection that did not exist before its first change; empty where that is not known."""
+        host = self.read("host")
+        return [tree for tree in TREES if tree not in host["present"]] if host.get("complete") else []
+
+    def is_created(self, path: str) -> bool:
+        """Whether this collection has made a path: it is recorded so, or is below a directory of ours."""
+        return path.startswith(tuple(f"{tree}/" for tree in self.own_trees())) or path in self.created()
+
     def begin(self) -> None:
         """Record what cannot be seen later, once: installed packages, accounts, mounts and directories."""
         if os.path.exists(os.path.join(self.folder, "host.json")):

@@ -9,7 +9,6 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Container
 from typing import Any, Callable, Optional
 
 # Ansible's own limit for a diff (MAX_FILE_SIZE_FOR_DIFF).
@@ -121,10 +120,10 @@ def _real(path: str) -> str:
     return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
 
 
-def unmanaged_files(purge: list[dict[str, Any]], entries: list[Entry], created: Container[str]) -> list[Entry]:
+def unmanaged_files(purge: list[dict[str, Any]], entries: list[Entry], is_created: Callable[[str], bool]) -> list[Entry]:
     """Files and links in the folders of `purge` that match and are not in the set; hidden ones only by a hidden pattern.
 
-    Then the folder itself where the rule has `remove_empty`, an earlier run `created` it, the set has nothing in it, and nothing
+    Then the folder itself where the rule has `remove_empty`, an earlier run created it, the set has nothing in it, and nothing
     else is left.
     """
     kept = {_real(path) for e in entries for path in (e.dest, e.dest + ".orig")}
@@ -137,7 +136,7 @@ def unmanaged_files(purge: list[dict[str, Any]], entries: list[Entry], created: 
             if matches and kind_of(path) in ("file", "link") and _real(path) not in kept and path not in paths:
                 paths.append(path)
         used = any(entry.kind != "absent" and (entry.dest + "/").startswith(folder.rstrip("/") + "/") for entry in entries)
-        if rule.get("remove_empty") and not used and folder in created and kind_of(folder) == "directory":
+        if rule.get("remove_empty") and not used and kind_of(folder) == "directory" and is_created(folder):
             gone = {*paths, *(entry.dest for entry in entries if entry.kind == "absent")}
             if all(os.path.join(folder, name) in gone for name in os.listdir(folder)):
                 paths.append(folder)

@@ -138,7 +138,7 @@ class Session:
     def plan(self, final: bool) -> None:
         """Compare the host with the set; a plan that cannot be carried out is a Problem. `final` is False in check mode."""
         self.everything = self.entries + fileplan.unmanaged_files(
-            self.module.params.get("purge") or [], self.entries, self.store.former.created())
+            self.module.params.get("purge") or [], self.entries, self.store.former.is_created)
         self.changes = fileplan.make_plan(self.everything, None if final else self.store.due())
         problems = fileplan.problems(self.everything, self.changes, final)
         if problems:

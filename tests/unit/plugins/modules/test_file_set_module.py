@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.module_utils.fileset import session
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset import former, session
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.modules import file_set
 from ansible_collections.bulwark.flask.tests.unit.file_trees import picture
@@ -231,6 +231,20 @@ def test_purge_keeps_an_empty_directory_of_others(etc: Path, write: Write) -> No
     write([{"dest": etc / "users", "state": "directory"}, {"dest": etc / "users" / "a", "content": ""}], purge=rules)
     write([], purge=rules)
     assert list((etc / "users").iterdir()) == []
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_purge_removes_a_directory_that_another_module_made_below_one_of_ours(
+    etc: Path, write: Write, monkeypatch: pytest.MonkeyPatch, is_ours: bool,
+) -> None:
+    monkeypatch.setattr(former, "TREES", (str(etc / "secrets"),))
+    if not is_ours:
+        (etc / "secrets").mkdir()
+    write([{"dest": etc / "first", "content": ""}])
+    (etc / "secrets" / "credentials").mkdir(parents=True)
+    rules = [{"path": str(etc / "secrets" / "credentials"), "patterns": ["*"], "remove_empty": True}]
+    assert write([{"dest": etc / "secrets", "state": "directory"}], purge=rules)["changed"] is is_ours
+    assert (etc / "secrets" / "credentials").exists() is not is_ours
 
 
 def test_an_entry_that_is_absent_empties_a_directory(etc: Path, write: Write) -> None:
