@@ -17,6 +17,9 @@ description:
   - Files of an interrupted certbot are moved to C(/var/lib/acme-cert/damaged).
   - Requires openssl; O(state=issued) and O(state=revoked) also require the role P(bulwark.flask.acme_cert#role).
 options:
+  _digest:
+    description: A digest of the arguments, under which the host keeps them. The action plugin sets it.
+    type: str
   name:
     description: Name of the certificate.
     type: str
@@ -106,6 +109,7 @@ import json
 import os
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
@@ -116,12 +120,12 @@ from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot
     NAME,
     UNKNOWN_ACCOUNT,
     explain,
-    names_in,
     options_for,
-    reason_to_request,
     subject_names,
 )
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.due import reason
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate, is_whole, make_readable, serve_certificate
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
 from ansible_collections.bulwark.flask.plugins.module_utils.names import is_address, is_domain
 
 PREFLIGHT = Path("/usr/local/sbin/acme-cert-preflight")
@@ -155,18 +159,6 @@ def placeholder(module: AnsibleModule, certificate: Certificate) -> bool:
              "-keyout", f"{folder}/privkey.pem", "-out", f"{folder}/fullchain.pem"], check_rc=True, umask=0o077)
         certificate.take(Path(folder))
     return True
-
-
-def reason(module: AnsibleModule, certificate: Certificate) -> str:
-    """Reason to request a certificate; empty when none is due."""
-    kept = certificate.kept()
-    if not kept:
-        return "there is no certificate yet"
-    if not certificate.has_account():
-        return "the ACME account of the certificate is missing"
-    rc, out, _unused = module.run_command(["openssl", "x509", "-noout", "-ext", "subjectAltName", "-checkend", "0",
-                                           "-in", str(certificate.live / "fullchain.pem")])
-    return reason_to_request(kept, module.params["settings"], names_in(out), module.params["domains"], expired=rc != 0) or ""
 
 
 def sandbox(unit: str) -> list[str]:
@@ -252,6 +244,9 @@ def issued(module: AnsibleModule, certificate: Certificate) -> None:
         if why:
             issue(module, certificate)
         serve_certificate(module, certificate)
+    if not module.check_mode:
+        with suppress(OSError):  # a call that is not remembered is made by every run
+            remembered.remember_call("acme_certificate", certificate.name, module.params)
     module.exit_json(changed=due, reason=why)
 
 
@@ -297,6 +292,7 @@ def main() -> None:
             "resolvers": {"type": "list", "elements": "str", "default": []},
             "substitute": {"type": "str", "default": ""},
             "dns_credentials": {"type": "path"},
+            "_digest": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )

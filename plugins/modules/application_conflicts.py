@@ -66,8 +66,8 @@ adopted:
   elements: str
 unchanged_parts:
   description:
-    - Parts of the host and of O(applications) for which M(bulwark.flask.host_part) with the arguments of its last run would do nothing, by name. The value is a
-      digest of the arguments with a key of this run.
+    - Parts of the host and of O(applications), and calls of M(bulwark.flask.generated_secrets) and M(bulwark.flask.acme_certificate), for which
+      the module with the arguments of its last run would do nothing, by name. The value is a digest of the arguments with a key of this run.
   returned: success
   type: dict
 certificates:
@@ -93,7 +93,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils import fs, nginx_fil
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, remembered
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, look
 
 
 def adopt(store: Store, name: str, things: list[conflicts.Conflict]) -> list[str]:
@@ -153,7 +153,7 @@ def main() -> None:
     except OSError as error:
         module.fail_json(msg=clear_error(error, layout.BACKUPS))
     certificates = [one.name for one in map(Certificate, domains) if one.config.is_dir() and one.is_served()]
-    unchanged = remembered.unchanged(store.folder, module.params["_key"], module, domains) if module.params["_key"] and not taken else {}
+    unchanged = look.unchanged(store.folder, module.params["_key"], module, domains) if module.params["_key"] and not taken else {}
     module.exit_json(changed=bool(taken), certificates=certificates, unchanged_parts=unchanged, moved=moved,
                      adopted=[thing.text for items in taken.values() for thing in items])
 

@@ -240,7 +240,7 @@ class Removal:
             self.remember_accounts()
             for path in self.records:
                 fs.unlink(path)
-                fs.unlink(remembered.path_of(layout.STATE, os.path.basename(path).removesuffix(".json")))
+            remembered.forget(layout.STATE, self.name)
 
     def remember_accounts(self) -> None:
         """Record accounts that applications share, such as pip-audit, which stay."""

@@ -1,7 +1,6 @@
-"""The arguments of the parts of a host, kept there by their last runs, so that one call can see for all of them that nothing is to do.
+"""The arguments of the parts of a host, and of some modules, kept there by their last runs. See look.py.
 
-A playbook asks once, and each task of `host_part` whose arguments are the same then needs no call of its own. Contents of sensitive
-files are kept as digests.
+Contents of sensitive files are kept as digests.
 """
 
 from __future__ import annotations
@@ -13,16 +12,14 @@ import json
 import os
 import secrets
 import zlib
-from collections.abc import Container
-from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.application_layout import PARTS
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import units
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part.part import Part
+from ansible_collections.bulwark.flask.plugins.module_utils.application_layout import PARTS, STATE
 
 FOLDER = "remembered"
+# Modules that keep their arguments, besides host_part.
+MODULES = ("generated_secrets", "acme_certificate")
 
 
 def digest(key: str, text: str) -> str:
@@ -35,11 +32,19 @@ def path_of(state_dir: str, name: str) -> str:
     return os.path.join(state_dir, FOLDER, f"{name}.json")
 
 
-def _unpack(packed: str) -> list[Any]:
+def application_of(file: str) -> str:
+    """The application to which a file belongs; empty if it is the host's."""
+    role, dash, rest = file.removesuffix(".json").partition("-")
+    return rest.partition(".")[0] if dash and role in (*PARTS, *MODULES) else ""
+
+
+def unpack(packed: str) -> list[Any]:
+    """The contents of files, from an argument of a part."""
     return list(json.loads(zlib.decompress(base64.b64decode(packed))))
 
 
-def _pack(contents: list[Any]) -> str:
+def pack(contents: list[Any]) -> str:
+    """The contents of files, as an argument of a part."""
     return base64.b64encode(zlib.compress(json.dumps(contents).encode())).decode()
 
 
@@ -52,7 +57,7 @@ def remember(state_dir: str, params: dict[str, Any]) -> None:
         return
     if (fs.read_json(path) or {}).get("digest") == given:
         return
-    salt, contents = secrets.token_hex(16), _unpack(params["_contents"]) if params["_contents"] else []
+    salt, contents = secrets.token_hex(16), unpack(params["_contents"]) if params["_contents"] else []
     sealed = {}
     for number, file in enumerate(params["files"]):
         if file["sensitive"] and contents[number] is not None:
@@ -60,56 +65,20 @@ def remember(state_dir: str, params: dict[str, Any]) -> None:
             contents[number] = None
     kept = {key: value for key, value in params.items() if not key.startswith("_")}
     fs.make_private_directory(os.path.dirname(path))
-    fs.write_json(path, {"salt": salt, "digest": given, "sealed": sealed, "params": {**kept, "_contents": _pack(contents)}})
+    fs.write_json(path, {"salt": salt, "digest": given, "sealed": sealed, "params": {**kept, "_contents": pack(contents)}})
 
 
-class Differs(Exception):
-    """A part is not as its last run left it, or has something to report."""
+def remember_call(module: str, what: str, params: dict[str, Any]) -> None:
+    """Keep the arguments of a module that has just succeeded; there is no secret among them."""
+    path = path_of(STATE, f"{module}-{what}")
+    if params["_digest"] and (fs.read_json(path) or {}).get("digest") != params["_digest"]:
+        fs.make_private_directory(os.path.dirname(path))
+        fs.write_json(path, {"digest": params["_digest"], "module": module, "params": {key: value for key, value in params.items() if not key.startswith("_")}})
 
 
-class Observer:
-    """Takes the place of the module for a part that is only looked at."""
-
-    check_mode, _diff = True, False
-
-    def __init__(self, params: dict[str, Any], module: Any) -> None:
-        # A command that is not there would end the module.
-        self.params, self.run_command = params, partial(module.run_command, handle_exceptions=False)
-
-    def warn(self, text: str) -> NoReturn:
-        """A run would report this."""
-        raise Differs(text)
-
-    fail_json = warn
-
-
-def _with_sealed(record: dict[str, Any]) -> dict[str, Any]:
-    """The arguments with the contents of sensitive files, read from the host and compared with their digests."""
-    params, contents = record["params"], _unpack(record["params"]["_contents"])
-    for number, file in enumerate(params["files"]):
-        if file["dest"] in record["sealed"]:
-            found = base64.b64encode(fs.read_regular(file["dest"]) or b"").decode()
-            if digest(record["salt"], found) != record["sealed"][file["dest"]]:
-                raise Differs(file["dest"])
-            contents[number] = found
-    return {**params, "_contents": _pack(contents)}
-
-
-def unchanged(state_dir: str, key: str, module: Any, applications: Container[str]) -> dict[str, str]:
-    """The parts of the host for which a run with the same arguments would do and report nothing, with digests of these by `key`.
-
-    Parts of other applications than these are not looked at.
-    """
-    folder, parts = os.path.join(state_dir, FOLDER), {}
-    for file in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        role, dash, application = file.removesuffix(".json").partition("-")
-        if dash and role in PARTS and application not in applications:
-            continue
-        try:
-            record = fs.read_json(os.path.join(folder, file))
-            observer: Any = Observer(_with_sealed(record), module)
-            if Part(observer, units.wanted_of(observer.params["units"])).is_as_left():
-                parts[file.removesuffix(".json")] = digest(key, record["digest"])
-        except Exception:  # noqa: BLE001, S112 - whatever is wrong with it, its own run finds and reports
-            continue
-    return parts
+def forget(state_dir: str, application: str) -> None:
+    """Remove what is kept of an application."""
+    folder = os.path.join(state_dir, FOLDER)
+    for file in os.listdir(folder) if os.path.isdir(folder) else []:
+        if application_of(file) == application:
+            fs.unlink(os.path.join(folder, file))

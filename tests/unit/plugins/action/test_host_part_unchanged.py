@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ansible_collections.bulwark.flask.plugins.action import file_set, host_part
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
+from ansible_collections.bulwark.flask.plugins.plugin_utils import unchanged as unchanged_parts
 from ansible_collections.bulwark.flask.plugins.plugin_utils.run_key import RUN_KEY
 
 FILES = [{"dest": "/etc/demo.conf", "content": "a"}]
@@ -41,7 +42,7 @@ def _run(monkeypatch: pytest.MonkeyPatch) -> Any:
             return {"changed": changes}
 
         monkeypatch.setattr(action, "_execute_module", execute)
-        variables = {"ansible_facts": facts or {}, **({host_part.UNCHANGED_PARTS: unchanged} if unchanged is not None else {})}
+        variables = {"ansible_facts": facts or {}, **({unchanged_parts.UNCHANGED_PARTS: unchanged} if unchanged is not None else {})}
         return action.run(task_vars=variables), (called or [""])[0]
 
     return run
@@ -72,7 +73,7 @@ def test_after_a_change_each_part_is_called(run: Any, known: dict[str, str]) -> 
     result, _called = run(changes=True, unchanged={})
     facts = {name.removeprefix("ansible_"): value for name, value in result["ansible_facts"].items()}
     assert run(unchanged=known, facts=facts)[1]
-    assert not run(unchanged=known, facts={host_part.CHANGED: "of another run, from a cache"})[1]
+    assert not run(unchanged=known, facts={unchanged_parts.CHANGED: "of another run, from a cache"})[1]
     assert "ansible_facts" not in run(unchanged={})[0] and "ansible_facts" not in run(changes=True)[0]
 
 

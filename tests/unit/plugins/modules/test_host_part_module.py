@@ -9,7 +9,7 @@ from typing import Any, Callable
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import part, remembered
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import look, part, remembered
 from ansible_collections.bulwark.flask.plugins.modules import host_part
 
 CANARY = "canary-Xq7pLw92"
@@ -19,10 +19,10 @@ KEY = "key"
 @pytest.fixture
 def unchanged(state: Path) -> Callable[[], dict[str, str]]:
     """The parts for which a run would do nothing."""
-    def look() -> dict[str, str]:
+    def ask() -> dict[str, str]:
         with patch_module_args({}):
-            return remembered.unchanged(str(state), KEY, AnsibleModule({}), ["shop"])
-    return look
+            return look.unchanged(str(state), KEY, AnsibleModule({}), ["shop"])
+    return ask
 
 
 @pytest.fixture
