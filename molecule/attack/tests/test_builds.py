@@ -155,17 +155,30 @@ def race():
 threading.Thread(target=race, daemon=True).start()
 print(json.dumps(tried(lambda: os.link("/etc/attack/kept", "/var/lib/hostile/attack"))))
 '''
+# The directory of all of them is a link, and stays one.
+LINK = r'''
+tried(lambda: os.rename("/var/lib/hostile/shared", "/var/lib/hostile/aside"))
+os.symlink("/etc/attack", "/var/lib/hostile/shared")
+print("{}")
+'''
 TARGET = "find /etc/attack -printf '%p %u %g %m %s\\n' | sort"
 
 
 def test_root_follows_no_link_in_the_state_of_an_application(server: Server, playbooks: Playbooks, state: Path) -> None:
     server.host.check_output("mkdir -p /etc/attack && echo kept > /etc/attack/kept")
     before = server.host.check_output(TARGET)
-    assert "refused" in in_application(server, RACE, seconds=60)
     project = hostile_project(state)
     (project / "pyproject.toml").unlink()
     (project / "instance").mkdir()
     (project / "instance" / "seed.txt").write_text("from the source\n")
+    in_application(server, LINK)
+    try:
+        run = playbooks.run("deploy", "--limit", server.name, app="hostile", hostile_source={"path": str(project)})
+        assert server.host.check_output(TARGET) == before
+        assert "/var/lib/hostile/shared cannot be prepared as hostile" in run.words, run.output
+    finally:
+        server.host.check_output("rm /var/lib/hostile/shared; cd /var/lib/hostile && if [ -e aside ]; then mv aside shared; fi")
+    assert "refused" in in_application(server, RACE, seconds=60)
     # The link may be in the way of the deploy, but not lead out of the application's own directory.
     playbooks.run("deploy", "--limit", server.name, app="hostile", hostile_source={"path": str(project)})
     server.host.check_output("systemd-tmpfiles --create && logrotate --force /etc/logrotate.conf")
