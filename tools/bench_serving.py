@@ -56,12 +56,17 @@ all:
 
 @dataclass(frozen=True)
 class Load:
-    """What a client requests. With `handshakes`, each request has a connection and a full TLS handshake of its own."""
+    """What a client requests. With `handshakes`, each request has a connection and a full TLS handshake of its own.
+
+    With a `rate`, in requests per second, clients wait between requests. `loops` of another application use the CPU beside them.
+    """
 
     path: str
     clients: int
     headers: tuple[str, ...] = ()
     handshakes: bool = False
+    rate: int = 0
+    loops: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,11 @@ def p99(run: dict[str, float]) -> float:
     return run["p99_ms"]
 
 
+def p95(run: dict[str, float]) -> float:
+    """Milliseconds within which 95 of 100 requests were answered."""
+    return run["p95_ms"]
+
+
 def cpu(run: dict[str, float]) -> float:
     """Microseconds of the host's processors per request."""
     return run["cpu_us"] / run["requests"]
@@ -104,6 +114,8 @@ CACHED = Load("/healthz", 8)
 STATIC = Load("/static/picture.png", 8)
 TEXT = Load("/static/text.css", 8, ("Accept-Encoding: gzip",))
 CONNECTION = Load("/static/picture.png", 400, handshakes=True)
+ALONE = Load("/", 8, rate=200)
+BESIDE = Load("/", 8, rate=200, loops=200)
 FIGURES = [
     Figure("tiny page, 8 clients: requests/s", DYNAMIC[8], rate, 1, 1.3),
     Figure("tiny page, 8 clients: p99 (ms)", DYNAMIC[8], p99, -1, 1.0),
@@ -116,6 +128,8 @@ FIGURES = [
     Figure("text of 40 KB, gzip: bytes", TEXT, size, -1, 1.0),
     Figure("full handshake and a file: requests/s", CONNECTION, rate, 1, 1.25),
     Figure("full handshake and a file: CPU per request (µs)", CONNECTION, cpu, -1, 0.8),
+    Figure("tiny page, 200 requests/s: p95 (ms)", ALONE, p95, -1, 1.0),
+    Figure("beside 200 loops of another application: p95 (ms)", BESIDE, p95, -1, 1.0),
 ]
 # Memory that is not shared, or the share of it (PSS), by program.
 MEMORY = r"""
@@ -135,6 +149,26 @@ def handshakes(load: Load, name: str, seconds: float) -> list[str]:
     """The command of h2load, which resumes no session: again and again, as many connections with one request each."""
     once = f"h2load --h1 --requests={load.clients} --clients={load.clients} https://{name}{load.path}"
     return ["sh", "-euc", f"end=$(($(date +%s%N) + {int(seconds * 1e9)})); while [ $(date +%s%N) -lt $end ]; do {once}; done"]
+
+
+def paced(load: Load, name: str, seconds: float) -> list[str]:
+    """The command of h2load, which prints a line for each request."""
+    command = (f"h2load --h1 --clients={load.clients} --rps={load.rate / load.clients} --duration={seconds:g} --log-file=/tmp/log "
+               f"https://{name}{load.path} >/dev/null")
+    return ["sh", "-euc", f"rm -f /tmp/log; {command}; cat /tmp/log"]
+
+
+def paced_of(out: str) -> dict[str, float]:
+    """What h2load reports of each request: when it began, its status, and how long it took, in microseconds."""
+    lines = [line.split("\t") for line in out.splitlines() if line.count("\t") == 2]
+    took = sorted(int(microseconds) / 1000 for _began, _status, microseconds in lines)
+    return {"requests": len(took), "failed": sum(status != "200" for _began, status, _took in lines), "p95_ms": took[len(took) * 95 // 100]}
+
+
+def summary_of(out: str) -> dict[str, float]:
+    """What wrk reports."""
+    summary: dict[str, float] = json.loads(out.splitlines()[-1])
+    return summary
 
 
 def handshakes_of(out: str) -> dict[str, float]:
@@ -189,12 +223,21 @@ class Bench:
 
     def run(self, host: str, load: Load, seconds: float) -> dict[str, float]:
         """Put a load on a host, and return what the client reports and the host's CPU time."""
+        if load.loops:
+            self._keep_busy(host, load.loops, seconds + 3)
         before = self._cpu(host)
-        out = podman("exec", self.client, *(handshakes if load.handshakes else requests)(load, HOSTS[host], seconds))
-        figures: dict[str, float] = handshakes_of(out) if load.handshakes else json.loads(out.splitlines()[-1])
+        command, parsed = (paced, paced_of) if load.rate else (handshakes, handshakes_of) if load.handshakes else (requests, summary_of)
+        figures = parsed(podman("exec", self.client, *command(load, HOSTS[host], seconds)))
         if figures["failed"]:
-            sys.exit(f"{host}: {figures['failed']} of {figures['requests']} requests of {load} failed\n{out}")
+            sys.exit(f"{host}: {figures['failed']} of {figures['requests']} requests of {load} failed")
+        if load.loops:
+            self.hosts.execute(host, "while systemctl is-active --quiet busy; do sleep 0.1; done")
         return {**figures, "cpu_us": (self._cpu(host) - before) / 1000}
+
+    def _keep_busy(self, host: str, loops: int, seconds: float) -> None:
+        """Start loops that end by themselves, and wait until all run."""
+        self.hosts.execute(host, f"cat >/root/busy.sh; sh /root/busy.sh {loops} {seconds:g}", (HERE / "busy.sh").read_bytes())
+        time.sleep(2)
 
     def _cpu(self, host: str) -> int:
         """The CPU time of a host so far, in nanoseconds."""
@@ -219,6 +262,9 @@ def measure(bench: Bench, rounds: int, seconds: float) -> list[dict[str, object]
         values = {host: statistics.median(figure.value(run) for run in runs[figure.load][host]) for host in HOSTS}
         ratio = values["ours"] / values["common"]
         lines.append({"figure": figure.name, **values, "ratio": ratio, "bar": f"{'≥' if figure.better > 0 else '≤'} {figure.bar}", "met": figure.met(ratio)})
+    slower = {host: statistics.median(map(p95, runs[BESIDE][host])) / statistics.median(map(p95, runs[ALONE][host])) for host in HOSTS}
+    lines.append({"figure": "beside them, as a multiple of alone: p95", **slower, "ratio": slower["ours"] / slower["common"], "bar": "ours ≤ 2",
+                  "met": slower["ours"] <= 2})
     ratio = memory["ours"] / memory["common"]
     lines.append({"figure": "memory at rest: nginx and gunicorn (MiB)", **memory, "ratio": ratio, "bar": "≤ 1.0", "met": ratio <= 1})
     return lines
@@ -227,7 +273,7 @@ def measure(bench: Bench, rounds: int, seconds: float) -> list[dict[str, object]
 def table(lines: list[dict[str, object]]) -> str:
     """The lines as a table, and the names of those under their bar."""
     rows = [f"{'':51}{'common':>10}{'ours':>10}{'ratio':>8}  bar"]
-    rows += [f"{line['figure']:51}{line['common']:>10,.1f}{line['ours']:>10,.1f}{line['ratio']:>8.2f}  {line['bar']:6}{'' if line['met'] else '  not met'}"
+    rows += [f"{line['figure']:51}{line['common']:>10,.1f}{line['ours']:>10,.1f}{line['ratio']:>8.2f}  {line['bar']:8}{'' if line['met'] else '  not met'}"
              for line in lines]
     under = [str(line["figure"]) for line in lines if not line["met"]]
     return "\n".join([*rows, "", f"Under the bar: {'; '.join(under) or 'none'}"])
