@@ -118,8 +118,6 @@ class Removal:
         self.paths = sorted(path for path in self.own_paths if os.path.lexists(path))
         self.paths += [link for pattern in layout.RUNNING
                        for link in glob.glob(f"{layout.UNITS}/*.wants/{pattern.format(name=glob.escape(self.name))}")]
-        # An earlier version left it.
-        self.paths += glob.glob(f"/etc/gunicorn/__pycache__/{glob.escape(self.name)}.conf.*.pyc")
         self.accounts = named_accounts(self.name)
         self.records = [path for part in layout.PARTS
                         if os.path.exists(path := f"{layout.STATE}/parts/{part}-{self.name}.json")]
