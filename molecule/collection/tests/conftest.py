@@ -17,4 +17,6 @@ def servers(request: pytest.FixtureRequest) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def controller(servers: dict[str, Any]) -> Any:
     """Runs a command where Ansible and the built collection are."""
-    return lambda command: servers["debian13"].host.run(f"cd /root/controller && export PATH=$PWD/venv/current/bin:$PATH && {command}")
+    # uv trusts its own list of CAs, where no environment names the system's.
+    variables = "PATH=$PWD/venv/current/bin:$PATH SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"
+    return lambda command: servers["debian13"].host.run(f"cd /root/controller && export {variables} && {command}")

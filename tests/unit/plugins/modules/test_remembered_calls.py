@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ from ansible_collections.bulwark.flask.plugins.module_utils.certificates import 
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import look, remembered
 from ansible_collections.bulwark.flask.plugins.modules import acme_certificate, generated_secrets
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 KEY = "key"
 SERVER = "https://acme.example.com/dir"
-MAKE = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=a -addext subjectAltName=DNS:{domain} -keyout privkey.pem -out made.pem"
-SIGN = "openssl x509 -in made.pem -signkey privkey.pem -days {days} -out fullchain.pem"
 
 
 @pytest.fixture(autouse=True)
@@ -98,8 +101,11 @@ def test_secrets_that_are_not_as_they_were_need_a_call(
 def give(certificate: Certificate, days: int = 30, domain: str = "shop.example.com") -> None:
     """Put a certificate where certbot keeps it, and serve it."""
     certificate.live.mkdir(parents=True, exist_ok=True)
-    for command in (MAKE.format(domain=domain), SIGN.format(days=days)):
-        subprocess.run(command.split(), cwd=certificate.live, capture_output=True, check=True)
+    key, name, now = ec.generate_private_key(ec.SECP256R1()), x509.Name([]), datetime.now(timezone.utc)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - timedelta(days=2), now + timedelta(days=days))
+    made = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(domain)]), critical=True).sign(key, hashes.SHA256())
+    (certificate.live / "fullchain.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (certificate.live / "privkey.pem").write_text("a key")
     digest = hashlib.sha256((certificate.live / "fullchain.pem").read_bytes()).hexdigest()
     certificate.served.write_text(f"{digest}  fullchain.pem\n")
 
