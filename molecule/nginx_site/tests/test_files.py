@@ -35,6 +35,14 @@ def test_missing_files_and_pages_get_no_cache_control(proxied: Any, path: str) -
     assert proxied.get(path, headers=new_client()).all("Cache-Control") == []
 
 
+# --- their log -----------------------------------------------------------------------------------
+def test_requests_for_files_are_logged_by_choice(proxied: Any, plain: Any) -> None:
+    for site, logged in ((proxied, [True, True]), (plain, [False, True])):
+        requests = [site.get(path, headers=new_client())["X-Request-ID"] for path in ("/static/long.css", "/static/no-such-file")]
+        log = site.server.host.check_output("cat /var/log/nginx/%s/access.log", site.name)
+        assert [request in log for request in requests] == logged
+
+
 # --- compressed ----------------------------------------------------------------------------------
 def test_files_are_compressed_as_a_browser_takes_them(proxied: Any) -> None:
     for accepted, coding in (("gzip", "gzip"), ("gzip, br", "br"), ("identity", None)):

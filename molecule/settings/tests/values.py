@@ -69,6 +69,7 @@ OTHER: dict[str, Any] = {
     "nginx_site_headers": {"X-Extra": "yes"},
     "nginx_site_hsts_subdomains": True,
     "nginx_site_log_parameters": ["page"],
+    "nginx_site_log_files": False,
     "nginx_site_maintenance_allow": ["192.0.2.0/24"],
     "nginx_site_paths": {"/admin": {"users": ["alice"], "rate_per_second": 3, "rate_burst": 9}},
     "nginx_site_proxies": {"addresses": ["192.0.2.0/24"], "header": "X-Client"},

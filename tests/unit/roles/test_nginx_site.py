@@ -374,6 +374,14 @@ def test_what_nginx_knows_of_a_file_is_a_second_old_at_most() -> None:
     assert text.index("open_file_cache") < text.index("if (-f")
 
 
+def test_requests_for_files_are_logged_by_choice() -> None:
+    assert "access_log" not in location(site(), "^~ /static/")
+    text = site(log_files=False)
+    assert values(location(text, "^~ /static/"), "access_log") == ["/var/log/nginx/shop/access.log flask_shop if=$flask_shop_failed"]
+    assert [mapped(text, "failed", status) for status in ("200", "304", "404", "503")] == ["", "", "1", "1"]
+    assert "access_log" not in location(text, "/ {")
+
+
 def test_no_link_among_files_is_followed() -> None:
     assert values(location(site(), "^~ /static/"), "disable_symlinks") == ["on from=$document_root"]
 
