@@ -48,6 +48,14 @@ def pack(contents: list[Any]) -> str:
     return base64.b64encode(zlib.compress(json.dumps(contents).encode())).decode()
 
 
+def _digest_in(path: str) -> Any:
+    """The digest that a file has; a damaged one has none."""
+    try:
+        return fs.read_json(path)["digest"]
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
 def remember(state_dir: str, params: dict[str, Any]) -> None:
     """Keep the arguments of a part that is in effect; `_digest` is the controller's digest of them."""
     name, given = params["name"], params["_digest"]
@@ -55,7 +63,7 @@ def remember(state_dir: str, params: dict[str, Any]) -> None:
     if not given or any("@" in venv["index_url"] for venv in params["venvs"]):  # credentials
         fs.unlink(path)
         return
-    if (fs.read_json(path) or {}).get("digest") == given:
+    if _digest_in(path) == given:
         return
     salt, contents = secrets.token_hex(16), unpack(params["_contents"]) if params["_contents"] else []
     sealed = {}
@@ -71,9 +79,10 @@ def remember(state_dir: str, params: dict[str, Any]) -> None:
 def remember_call(module: str, what: str, params: dict[str, Any]) -> None:
     """Keep the arguments of a module that has just succeeded; there is no secret among them."""
     path = path_of(STATE, f"{module}-{what}")
-    if params["_digest"] and (fs.read_json(path) or {}).get("digest") != params["_digest"]:
+    if params["_digest"] and _digest_in(path) != params["_digest"]:
+        kept = {key: value for key, value in params.items() if not key.startswith("_")}
         fs.make_private_directory(os.path.dirname(path))
-        fs.write_json(path, {"digest": params["_digest"], "module": module, "params": {key: value for key, value in params.items() if not key.startswith("_")}})
+        fs.write_json(path, {"digest": params["_digest"], "module": module, "params": kept})
 
 
 def forget(state_dir: str, application: str) -> None:

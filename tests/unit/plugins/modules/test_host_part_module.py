@@ -81,6 +81,14 @@ def test_whatever_is_different_is_left_to_the_run_of_the_part(
     assert unchanged() == {}
 
 
+@pytest.mark.parametrize("damage", ["{", "[]", "null", '{"digest": "other"}'])
+def test_a_damaged_record_is_replaced(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], state: Path, damage: str) -> None:
+    run()
+    Path(remembered.path_of(str(state), "demo")).write_text(damage)
+    assert unchanged() == {} and not run()["changed"]
+    assert unchanged() == {"demo": remembered.digest(KEY, "first")}
+
+
 def test_what_a_run_would_report_is_left_to_it(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     run()
     monkeypatch.setattr(host_part.Part, "accounts", lambda self: self.module.warn("a warning"))

@@ -65,6 +65,9 @@ def test_a_call_is_remembered_by_the_digest_of_its_arguments(call: Callable[...,
     assert unchanged() == {"generated_secrets-shop.generated.env": remembered.digest(KEY, "second")}
     assert unchanged("blog") == {}, "others are not looked at"
     (kept,) = (tmp_path / "state/remembered").iterdir()
+    kept.write_text("{")
+    call(generated_secrets, "second", names=["FLASK_SECRET_KEY", "B"])
+    assert unchanged() == {"generated_secrets-shop.generated.env": remembered.digest(KEY, "second")}, "a damaged record is replaced"
     assert kept.stat().st_mode & 0o777 == 0o600
     remembered.forget(str(tmp_path / "state"), "blog")
     assert kept.exists()
