@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import json
@@ -82,12 +83,14 @@ def write_json(path: str | os.PathLike[str], value: Any, gid: int = -1, mode: in
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """The value of a JSON file, or None where there is none that can be read. Damaged JSON is a ValueError."""
+    """The value of a JSON file of ours, or None where there is none that can be read. A damaged one is an OSError."""
     try:
         with open(path, encoding="utf-8") as stream:
             return json.load(stream)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
+    except ValueError as error:
+        raise OSError(errno.EBADMSG, f"the file is damaged ({error}). Restore it from a backup, or remove it, and run this again", path) from error
 
 
 def link(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:

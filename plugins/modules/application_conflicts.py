@@ -113,21 +113,8 @@ def adopt(store: Store, name: str, things: list[conflicts.Conflict]) -> list[str
     return moved
 
 
-def main() -> None:
-    """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "applications": {"type": "list", "elements": "dict", "required": True, "options": {
-                "name": {"type": "str", "required": True},
-                "domains": {"type": "list", "elements": "str", "required": True},
-                "base": {"type": "path"},
-            }},
-            "complete": {"type": "bool", "default": False},
-            "adopt": {"type": "bool", "default": False},
-            "_key": {"type": "str", "no_log": True},
-        },
-        supports_check_mode=True,
-    )
+def find(module: AnsibleModule) -> None:
+    """Find conflicts, adopt what is in the way, and exit with the result."""
     store = Store(layout.STATE)
     bases = {app["name"]: app["base"] or f"/srv/{app['name']}" for app in module.params["applications"]}
     domains = {app["name"]: [domain.lower() for domain in app["domains"]] for app in module.params["applications"]}
@@ -145,17 +132,35 @@ def main() -> None:
     if problems:
         module.fail_json(msg="Nothing was changed, because:\n" + "\n".join(problems))
     moved: list[str] = []
-    try:
-        for name, items in taken.items():
-            if not module.check_mode:
-                with store.locked():
-                    moved += adopt(store, name, items)
-    except OSError as error:
-        module.fail_json(msg=clear_error(error, layout.BACKUPS))
+    for name, items in taken.items():
+        if not module.check_mode:
+            with store.locked():
+                moved += adopt(store, name, items)
     certificates = [one.name for one in map(Certificate, domains) if one.config.is_dir() and one.is_served()]
     unchanged = look.unchanged(store.folder, module.params["_key"], module, domains) if module.params["_key"] and not taken else {}
     module.exit_json(changed=bool(taken), certificates=certificates, unchanged_parts=unchanged, moved=moved,
                      adopted=[thing.text for items in taken.values() for thing in items])
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "applications": {"type": "list", "elements": "dict", "required": True, "options": {
+                "name": {"type": "str", "required": True},
+                "domains": {"type": "list", "elements": "str", "required": True},
+                "base": {"type": "path"},
+            }},
+            "complete": {"type": "bool", "default": False},
+            "adopt": {"type": "bool", "default": False},
+            "_key": {"type": "str", "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        find(module)
+    except OSError as error:
+        module.fail_json(msg=clear_error(error, layout.STATE))
 
 
 if __name__ == "__main__":

@@ -279,18 +279,18 @@ def main() -> None:
     )
     if not APP_NAME.fullmatch(module.params["name"]):
         module.fail_json(msg="name must be the name of an application: a letter, then at most 24 letters, digits, - and _")
-    removal = Removal(module)
-    if not layout.is_ours(removal.name, removal.store.managed()):
-        module.exit_json(changed=False, removed=[], kept=[])
-    removed, kept = removal.plan()
     try:
+        removal = Removal(module)
+        if not layout.is_ours(removal.name, removal.store.managed()):
+            module.exit_json(changed=False, removed=[], kept=[])
+        removed, kept = removal.plan()
         if not module.check_mode:
             with removal.no_deploy():
                 removal.execute()
     except ReleaseError as error:
         module.fail_json(msg=f"Nothing was removed. {error}")
     except OSError as error:
-        module.fail_json(msg=f"{clear_error(error, removal.name)}. The next run goes on from here.")
+        module.fail_json(msg=f"{clear_error(error, module.params['name'])}. The next run goes on from here.")
     module.exit_json(changed=True, removed=removed, kept=kept)
 
 

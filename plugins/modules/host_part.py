@@ -271,6 +271,7 @@ import re
 from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import SPEC
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import disk_limit, remembered, units
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part.part import Part
@@ -326,7 +327,11 @@ def main() -> None:
         wanted = units.wanted_of(module.params["units"])
     except ValueError as error:
         module.fail_json(msg=f"Nothing was changed, because:\n{error}")
-    RememberedPart(module, wanted).finish()
+    try:
+        part = RememberedPart(module, wanted)
+    except OSError as error:
+        module.fail_json(msg=f"Nothing was changed. {clear_error(error, module.params['state_dir'])}")
+    part.finish()
 
 
 if __name__ == "__main__":

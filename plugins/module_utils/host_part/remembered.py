@@ -52,7 +52,7 @@ def _digest_in(path: str) -> Any:
     """The digest that a file has; a damaged one has none."""
     try:
         return fs.read_json(path)["digest"]
-    except (ValueError, TypeError, KeyError):
+    except (OSError, TypeError, KeyError):
         return None
 
 

@@ -23,7 +23,7 @@ def read(path: Path) -> dict[str, Any]:
     """A JSON object, or an empty one."""
     try:
         content = fs.read_json(path)
-    except (OSError, ValueError):
+    except OSError:
         return {}
     return content if isinstance(content, dict) else {}
 

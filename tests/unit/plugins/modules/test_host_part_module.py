@@ -89,6 +89,19 @@ def test_a_damaged_record_is_replaced(run: Callable[..., Any], unchanged: Callab
     assert unchanged() == {"demo": remembered.digest(KEY, "first")}
 
 
+@pytest.mark.parametrize("name", ["managed.json", "parts/demo.json", "former/paths.json"])
+def test_a_damaged_record_of_files_is_named_with_what_to_do(
+    etc: Path, write: Callable[..., dict[str, Any]], run: Callable[..., Any], state: Path, name: str,
+) -> None:
+    run()
+    (state / name).write_text("{")
+    result = write([{"dest": etc / "b.conf", "content": "b"}], module=host_part, name="demo")
+    assert result["failed"] and f"{state / name}: the file is damaged" in result["msg"] and "or remove it" in result["msg"], result
+    assert not (etc / "b.conf").exists()
+    (state / name).unlink()
+    run()
+
+
 def test_what_a_run_would_report_is_left_to_it(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
     run()
     monkeypatch.setattr(host_part.Part, "accounts", lambda self: self.module.warn("a warning"))
