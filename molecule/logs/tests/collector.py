@@ -131,6 +131,14 @@ class Collector:
         """What the other one has heard."""
         return bytes.fromhex(self.run("if [ -e /var/collector/heard ]; then od -An -v -tx1 /var/collector/heard; fi"))
 
+    def greeted(self) -> bool:
+        """Whether a sender has completed a handshake with the other one, which speaks TLS."""
+        return self.run("ls /var/collector/heard 2>/dev/null || :") != ""
+
+    def forget(self) -> None:
+        """What was heard so far does not count."""
+        self.run("rm -f /var/collector/heard")
+
     def until_heard(self, again: Callable[[], object], seconds: float = 90) -> None:
         """Repeat what makes a sender send, until something came without TLS."""
         end = time.monotonic() + seconds
