@@ -4,8 +4,9 @@
 set -eu
 unit=$(systemctl list-units --plain --no-legend 'gunicorn*.service' | head -n 1 | cut -d' ' -f1)
 weight=$(systemctl show --property=CPUWeight --value "$unit")
+[ "$weight" != '[not set]' ] || weight=
 systemd-run --quiet --collect --unit=busy --slice="$(systemctl show --property=Slice --value "$unit")" \
-    $([ "$weight" = '[not set]' ] || echo "--property=CPUWeight=$weight") python3 -c '
+    --property=CPUWeight="$weight" python3 -c '
 import os, sys, time
 end = time.monotonic() + float(sys.argv[2])
 for _ in range(int(sys.argv[1]) - 1):
