@@ -75,6 +75,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import host_settings
+from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import STATE_DIR
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import units
@@ -128,15 +129,8 @@ def remount(module, unit, wanted):
     return sorted(set(before) - set(after)), [f"{sentence}; {unit} did not change that" for sentence in after.values()]
 
 
-def main():
-    """Run the module."""
-    module = AnsibleModule(
-        argument_spec={"sysctl": {"type": "dict", "default": {}}, "own_file": {"type": "str", "default": "60-host-baseline.conf"},
-                       "mounts": {"type": "dict", "default": {}},
-                       "mounts_unit": {"type": "str", "default": "host-baseline-mounts.service"}, "running": {"type": "dict", "default": {}},
-                       "apparmor": {"type": "bool", "default": False}, "accounts": {"type": "bool", "default": False}},
-        supports_check_mode=True,
-    )
+def execute(module):
+    """Set what can be set, look at the rest, and exit with the result."""
     given = module.params
     former = Store(STATE_DIR).former
     if not module.check_mode:
@@ -156,6 +150,21 @@ def main():
     if failures:
         module.fail_json(msg="\n".join(failures), set=done, refused=refused)
     module.exit_json(changed=bool(done), set=done, refused=refused)
+
+
+def main():
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"sysctl": {"type": "dict", "default": {}}, "own_file": {"type": "str", "default": "60-host-baseline.conf"},
+                       "mounts": {"type": "dict", "default": {}},
+                       "mounts_unit": {"type": "str", "default": "host-baseline-mounts.service"}, "running": {"type": "dict", "default": {}},
+                       "apparmor": {"type": "bool", "default": False}, "accounts": {"type": "bool", "default": False}},
+        supports_check_mode=True,
+    )
+    try:
+        execute(module)
+    except OSError as error:
+        module.fail_json(msg=clear_error(error, STATE_DIR))
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ import glob
 import os
 import re
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.names import ENV_NAME
+from ansible_collections.bulwark.flask.plugins.module_utils.release import history
 from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.instances import STAMP, file_state
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.environment import unmanaged
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets.generated import ENDING, FLASK_KEY, KEYS, KINDS, PLAIN_KEY, Damaged, Values, kinds_of
@@ -121,8 +123,8 @@ class Run:
         The stamp, which root writes before an instance starts, tells two instances of the same name apart.
         """
         live = self.live()
-        stamp = fs.read_json(os.path.join(self.options["current"], STAMP)) if live else None
-        has_file = (stamp or {}).get(self.path, {}) == file_state([self.path])[self.path]
+        stamp = history.read(Path(self.options["current"], STAMP)) if live else {}
+        has_file = stamp.get(self.path, {}) == file_state([self.path])[self.path]
         return live is not None and values.rotated.get(name) == live and not has_file
 
     def not_in_effect(self, values: Values) -> list[str]:
