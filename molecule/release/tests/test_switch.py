@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from datetime import datetime
@@ -249,7 +250,9 @@ def test_the_status_is_a_table_and_json(servers: list[Any], playbooks: Playbooks
 def test_the_maintenance_page_turns_on_and_off_immediately(servers: list[Any], playbooks: Playbooks, live: str) -> None:
     site = sites(servers)[0]
     assert site.get("/").status == 200
-    playbooks.good("maintenance", state="on")
+    run = playbooks.good("maintenance", state="on")
+    # nginx looks once a second: without this task, the run ends while a client can still get the application.
+    assert re.search(r"Wait until nginx has looked\] \**\n(task path: .*\n)?ok: \[", run.output), run.output
     try:
         for path, method in (("/", "GET"), ("/static/shop.css", "GET"), ("/cart/1", "POST")):
             answer = site.get(path, method=method)
