@@ -335,7 +335,8 @@ def test_threads_take_requests_together_where_these_wait(serve: Callable[..., Se
         client.join()
     met = {int(number): int(count) for number, count in (pair.split(":") for pair in server.get("/met")[1].decode().split())}
     assert [client.failures for client in clients] == [[]] * len(clients)
-    assert (met.get(3, 0) + met.get(4, 0) > sum(met.values()) / 4) is together, met
+    # On a busy machine, a thread that computes can be away for longer than another one waits, so that some meet here too.
+    assert (met.get(3, 0) + met.get(4, 0) > sum(met.values()) / 2) is together, met
 
 
 def test_a_worker_at_rest_is_not_woken_again_and_again(serve: Callable[..., Server]) -> None:
