@@ -9,13 +9,10 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-import yaml
-from ansible.errors import AnsibleActionFail, AnsibleUndefinedVariable, AnsibleValueOmittedError
-from ansible.parsing.vault import AnsibleVaultError
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_entries
@@ -23,10 +20,8 @@ from ansible_collections.bulwark.flask.plugins.filter.env_file import problems a
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs import cross, engine, entry
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.primitives import Advice
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import acme_cert, nginx_site
-from ansible_collections.bulwark.flask.plugins.plugin_utils import certificates, yaml_source
+from ansible_collections.bulwark.flask.plugins.plugin_utils import certificates, role_files, values, yaml_source
 
-ROLES = Path(__file__).resolve().parents[2] / "roles"
-MISSING: Any = object()
 # The fact that records which variables of each role a playbook has checked: a digest for each role.
 CHECKED = "__bulwark_flask_checked"
 # An entry as the playbooks of this collection pass it to a role. They have checked it with the inventory.
@@ -34,30 +29,8 @@ FROM_INVENTORY = re.compile(
     r"\{\{\s*flask_apps \| bulwark\.flask\.app_entries\(flask_app_defaults \| default\(\{\}\), \w+\) \| first\s*\}\}")
 # Variables of playbooks that are set with -e for one run. A variable of the same name in an inventory is ignored.
 OF_A_RUN = ("app", "json", "names", "reason", "sign_everybody_out", "state", "to")
-# Ansible imports this module once and forks a worker for each task: all of them share the key and what is read below.
+# Ansible imports this module once and forks a worker for each task: all of them share the key.
 _KEY = secrets.token_bytes(32)
-
-
-@lru_cache(maxsize=None)
-def _load(role: str, part: str) -> dict[str, Any]:
-    path = ROLES / role / part
-    # The loader is a SafeLoader.
-    return yaml.load(path.read_text(encoding="utf-8"), yaml_source.Loader) or {} if path.exists() else {}  # noqa: S506
-
-
-@lru_cache(maxsize=None)
-def specs() -> dict[str, Any]:
-    """The options of every role's main entry point."""
-    files = {path.name: _load(path.name, "meta/argument_specs.yml") for path in sorted(ROLES.iterdir())}
-    return {role: spec["argument_specs"]["main"]["options"] for role, spec in files.items() if spec}
-
-
-def _defaults(role: str) -> dict[str, Any]:
-    return _load(role, "defaults/main.yml")
-
-
-for _role in specs():
-    _defaults(_role)
 
 
 def duplicate_applications(apps: Any) -> list[str]:
@@ -84,29 +57,9 @@ def misread_by_yaml(where: str, env: Any) -> list[str]:
     return problems
 
 
-def _reason(error: BaseException) -> str:
-    """The reason why a value cannot be rendered, without any part of the value."""
-    if isinstance(error, AnsibleUndefinedVariable):
-        return f"{str(error).splitlines()[0]}; define it, or leave this out"
-    cause: BaseException | None = error
-    while cause:
-        # The error of a value that was decrypted lazily has no public class.
-        if isinstance(cause, AnsibleVaultError) or "undecryptable variable" in str(cause):
-            return "its vault does not open; give the right password (--ask-vault-pass or --vault-password-file)"
-        cause = cause.__cause__ or cause.__context__
-    return "its template fails; try it with ansible.builtin.debug"
-
-
-def _set_by_operator(role: str, variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Variables with the role's prefix whose values differ from the role's defaults."""
-    defaults = _defaults(role)
-    return ((name, raw) for name, raw in variables.items()
-            if name.startswith(f"{role}_") and not (name in defaults and raw == defaults[name]))
-
-
 def _digest(role: str, variables: Mapping[str, Any]) -> str:
     """A digest of a role's variables as they are written. It is keyed for this run, so it does not reveal values."""
-    given = [*_set_by_operator(role, variables), *((name, variables.get(name)) for name in engine.KNOWN)]
+    given = [*role_files.set_by_operator(role, variables), *((name, variables.get(name)) for name in engine.KNOWN)]
     return hmac.new(_KEY, repr(sorted(given, key=lambda item: item[0])).encode(), hashlib.sha256).hexdigest()
 
 
@@ -121,7 +74,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Check one role, some, or the whole inventory."""
         result = super().run(tmp, task_vars)
-        known = specs()
+        known = role_files.specs()
         variables: Mapping[str, Any] = task_vars or {}
         role, roles = self._task.args.get("role"), self._task.args.get("roles")
         chosen = [role] if role else list(roles or known)
@@ -151,34 +104,9 @@ class ActionModule(ActionBase):
         return bool(from_inventory) and hmac.compare_digest(str(checked.get(role, "")), _digest(role, variables))
 
     def _read(self, where: str, raw: Any, problems: list[str]) -> Any:
-        """A value with all templates rendered. Parts that cannot be rendered are left out and reported."""
         if where == "ansible_facts":
             return {key: raw[key] for key in ("distribution", "distribution_major_version") if key in raw}
-        try:
-            value = raw if isinstance(raw, (Mapping, list)) else self._templar.template(raw)
-        except AnsibleValueOmittedError:
-            return MISSING
-        except Exception as error:  # noqa: BLE001 - the other values are checked after any error
-            problems.append(f"{where} cannot be read: {_reason(error)}")
-            return MISSING
-        if isinstance(value, Mapping):
-            items = [(key, self._item(f"{where}.{key}", value, key, problems)) for key in value]
-            return {key: item for key, item in items if item is not MISSING}
-        if isinstance(value, list):
-            items = [self._item(f"{where}[{n}]", value, n, problems) for n in range(len(value))]
-            return [item for item in items if item is not MISSING]
-        return value
-
-    def _item(self, where: str, container: Any, key: Any, problems: list[str]) -> Any:
-        """One item. Containers that a template returned render their items on access."""
-        try:
-            raw = container[key]
-        except AnsibleValueOmittedError:
-            return MISSING
-        except Exception as error:  # noqa: BLE001 - as above
-            problems.append(f"{where} cannot be read: {_reason(error)}")
-            return MISSING
-        return self._read(where, raw, problems)
+        return values.read(self._templar, where, raw, problems)
 
     def _provided(self, at: Callable[[str], str], given: Mapping[str, Any], domains: Any) -> list[str]:
         """Problems of a provided certificate."""
@@ -207,24 +135,24 @@ class ActionModule(ActionBase):
         readable = {}
         ours = tuple(f"{role}_" for role in known)
         for role in chosen:
-            for name, raw in _set_by_operator(role, variables):
+            for name, raw in role_files.set_by_operator(role, variables):
                 value = self._read(name, raw, problems)
-                if value is not MISSING:
+                if value is not values.MISSING:
                     readable[name] = value
         # Of other variables only the name is checked: it may be a misspelt variable of a role.
         readable |= {name: None for name in variables if not name.startswith((*ours, "ansible_", "__"))
                      and name not in (*engine.KNOWN, *(["flask_app"] if "flask_apps" in variables else []))}
-        apps = self._read("flask_apps", variables["flask_apps"], problems) if "flask_apps" in variables else MISSING
+        apps = self._read("flask_apps", variables["flask_apps"], problems) if "flask_apps" in variables else values.MISSING
         defaults = self._read("flask_app_defaults", variables.get("flask_app_defaults", {}), problems)
         entries = {name: app for name, app in apps.items() if isinstance(app, Mapping)} if isinstance(apps, Mapping) else {}
         usable = defaults if isinstance(defaults, Mapping) else {}
         merged = {app["name"]: app for app in app_entries(entries, usable)}
-        if apps is not MISSING:
+        if apps is not values.MISSING:
             problems += duplicate_applications(variables["flask_apps"])
             problems += self._misread("flask_app_defaults", variables.get("flask_app_defaults"))
             for name in entries:
                 problems += self._misread(f"flask_apps.{name}", variables["flask_apps"].get(name) if isinstance(variables["flask_apps"], Mapping) else None)
-            problems += engine.applications(apps, merged, {} if defaults is MISSING else defaults, known, unwritable, readable)
+            problems += engine.applications(apps, merged, {} if defaults is values.MISSING else defaults, known, unwritable, readable)
             for name, app in merged.items():
                 if isinstance(section := app.get("acme_cert"), Mapping):
                     problems += self._provided(partial("flask_apps.{}.acme_cert.{}".format, name), section, app.get("domains"))
@@ -244,7 +172,7 @@ class ActionModule(ActionBase):
     def _check_role(self, role: str, known: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
         """Check the variables of one role, from any source."""
         problems: list[str] = []
-        spec, defaults, app = known[role], _defaults(role), variables.get("flask_app")
+        spec, defaults, app = known[role], role_files.defaults(role), variables.get("flask_app")
         app = self._read("flask_app", app, []) if isinstance(app, str) else app
         app = app if isinstance(app, Mapping) else None
         readable, places = {}, {}
@@ -256,10 +184,10 @@ class ActionModule(ActionBase):
             where = name if own or app is None else f"{place}.{short}" if of_entry else f"{place}.{role}.{short}"
             places[short] = where
             errors: list[str] = []
-            value = self._read(where, variables[name], errors) if name in variables else MISSING
+            value = self._read(where, variables[name], errors) if name in variables else values.MISSING
             if errors and own:
                 problems += errors
-            elif value is MISSING or errors:
+            elif value is values.MISSING or errors:
                 # A default that cannot be rendered depends on a variable that has its own problem.
                 hint = "; set it, or give the role an entry of flask_apps as flask_app" if app is None and of_entry else ""
                 problems += [f"{where} is required{hint}"] if option.get("required") else []
@@ -276,4 +204,4 @@ class ActionModule(ActionBase):
         if app is not None and role in app:
             section = self._read(f"{place}.{role}", app[role], [])
             problems += engine.section(place, role, section, known)
-        return problems + engine.unknown_variables((name for name, _unused in _set_by_operator(role, variables)), role, known)
+        return problems + engine.unknown_variables((name for name, _unused in role_files.set_by_operator(role, variables)), role, known)

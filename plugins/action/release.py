@@ -15,6 +15,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.release.source impor
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.base import Source
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source.unpack import ArchiveError
 from ansible_collections.bulwark.flask.plugins.plugin_utils.operator import operator
+from ansible_collections.bulwark.flask.plugins.plugin_utils.unchanged import digest_of
 
 OWN = ("local", "source_secrets", "built_by")
 
@@ -32,7 +33,8 @@ class ActionModule(ActionBase):
             # Ansible can keep whole arguments out of the host's log, but not a secret inside a dict.
             arguments["source"], arguments["source_secrets"] = source.split_secrets()
             local = source.read_local()
-            arguments |= {"built_by": operator(), "local": asdict(local) if local else None}
+            arguments |= {"local": asdict(local) if local else None}
+            arguments |= {"_digest": digest_of(arguments), "built_by": operator()}
             result = self._call(arguments, task_vars)
             if result.pop("need_upload", False):
                 result = self._upload_and_build(source, arguments, task_vars)

@@ -160,11 +160,20 @@ def not_valid() -> list[str]:
     return [f"nginx would not start with the configuration on disk:\n{done.stderr.strip()}"] if done.returncode else []
 
 
+def _served_otherwise(sites: list[Site], web: Web) -> list[str]:
+    return [line for site in sites for line in problems_of(site, web)] + not_loaded()
+
+
+def problems_now(sites: list[Site], web: Web) -> list[str]:
+    """What is not served as configured."""
+    return _served_otherwise(sites, web) or not_valid()
+
+
 def problems(sites: list[Site], web: Web) -> list[str]:
     """What is not served as configured, after at most `SETTLE_SECONDS`."""
     end = time.monotonic() + SETTLE_SECONDS
     while True:
-        messages = [line for site in sites for line in problems_of(site, web)] + not_loaded()
+        messages = _served_otherwise(sites, web)
         if not messages or time.monotonic() > end:
             return not_valid() + messages
         time.sleep(0.2)

@@ -13,7 +13,7 @@ description:
   - Without conflicts it changes nothing.
 options:
   _key:
-    description: A key of this run, for RV(unchanged_parts). The action plugin sets it; without it there are none.
+    description: A key of this run, for RV(unchanged_parts) and RV(up_to_date). The action plugin sets it; without it there are none.
     type: str
   applications:
     description: The applications.
@@ -33,6 +33,10 @@ options:
       base:
         description: Directory of its releases. Default C(/srv/<name>).
         type: path
+      health_path:
+        description: Path that is requested of an application that is up to date.
+        type: str
+        default: /
   complete:
     description: Whether these are all applications of the host. Others that it has are then named in a warning.
     type: bool
@@ -64,6 +68,10 @@ adopted:
   returned: success
   type: list
   elements: str
+bases:
+  description: Directories of the releases of the applications, by name.
+  returned: success
+  type: dict
 unchanged_parts:
   description:
     - Parts of the host and of O(applications), and calls of M(bulwark.flask.generated_secrets) and M(bulwark.flask.acme_certificate), for which
@@ -75,6 +83,22 @@ certificates:
   returned: success
   type: list
   elements: str
+up_to_date:
+  description:
+    - Names of applications for which a complete run with the inputs of this one would do nothing, and which nginx serves. See
+      M(bulwark.flask.complete_run).
+    - The module returns digests of the inputs of their last complete runs, which the action plugin compares with those of this run.
+  returned: success
+  type: list
+  elements: str
+host_up_to_date:
+  description: Whether the same holds for the roles that run once for the host.
+  returned: success
+  type: bool
+change_mark:
+  description: The value that the fact C(host_part_changed) has once a task of this run has changed a part of the host.
+  returned: success
+  type: str
 moved:
   description: Where directories and files are now.
   returned: success
@@ -93,7 +117,8 @@ from ansible_collections.bulwark.flask.plugins.module_utils import fs, nginx_fil
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, look
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, complete, look
+from ansible_collections.bulwark.flask.plugins.module_utils.site_check import Site, Web, problems_now
 
 
 def adopt(store: Store, name: str, things: list[conflicts.Conflict]) -> list[str]:
@@ -138,7 +163,11 @@ def find(module: AnsibleModule) -> None:
                 moved += adopt(store, name, items)
     certificates = [one.name for one in map(Certificate, domains) if one.config.is_dir() and one.is_served()]
     unchanged = look.unchanged(store.folder, module.params["_key"], module, domains) if module.params["_key"] and not taken else {}
-    module.exit_json(changed=bool(taken), certificates=certificates, unchanged_parts=unchanged, moved=moved,
+    current = complete.up_to_date(store.folder, bases, module.params["_key"], unchanged) if unchanged else {}
+    served = [Site(app["name"], app["domains"], app["health_path"]) for app in module.params["applications"] if app["name"] in current]
+    if not set(current) - {complete.HOST} <= set(certificates) or current and problems_now(served, Web()):
+        current = {}  # a whole run reports what it is
+    module.exit_json(changed=bool(taken), certificates=certificates, unchanged_parts=unchanged, moved=moved, up_to_date=current, bases=bases,
                      adopted=[thing.text for items in taken.values() for thing in items])
 
 
@@ -150,6 +179,7 @@ def main() -> None:
                 "name": {"type": "str", "required": True},
                 "domains": {"type": "list", "elements": "str", "required": True},
                 "base": {"type": "path"},
+                "health_path": {"type": "str", "default": "/"},
             }},
             "complete": {"type": "bool", "default": False},
             "adopt": {"type": "bool", "default": False},

@@ -85,7 +85,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils import application_l
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import clear_error
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.transaction import Store
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import complete, remembered
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part.disk_limit import DiskLimit
 from ansible_collections.bulwark.flask.plugins.module_utils.names import APP_NAME
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
@@ -240,6 +240,7 @@ class Removal:
             for path in self.records:
                 fs.unlink(path)
             remembered.forget(layout.STATE, self.name)
+            complete.forget(layout.STATE, self.name)
 
     def remember_accounts(self) -> None:
         """Record accounts that applications share, such as pip-audit, which stay."""

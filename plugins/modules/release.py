@@ -26,6 +26,9 @@ description:
     the live instance started. That is how new settings and secrets reach the process.
   - A release that was rolled back is not activated again until its source changes or O(force) is set.
 options:
+  _digest:
+    description: A digest of the arguments, under which the host keeps them where none is secret. The action plugin sets it.
+    type: str
   name:
     description: The application, also its group.
     type: str
@@ -162,16 +165,15 @@ step:
   type: str
 """
 
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
 from ansible_collections.bulwark.flask.plugins.module_utils.release import options
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.activation import Activation
-from ansible_collections.bulwark.flask.plugins.module_utils.release.activate.report import summary
-from ansible_collections.bulwark.flask.plugins.module_utils.release.builder.build import Build
+from ansible_collections.bulwark.flask.plugins.module_utils.release.deploy import Deploy
 from ansible_collections.bulwark.flask.plugins.module_utils.release.entry import finish
-from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
-from ansible_collections.bulwark.flask.plugins.module_utils.release.history import ROLLED_BACK
 
 SOURCE = {
     "git": {"type": "str"},
@@ -191,70 +193,28 @@ ARGUMENTS = {
     "local": {"type": "dict"},
     "credentials": {"type": "dict", "no_log": True},
     "force": {"type": "bool", "default": False},
+    "_digest": {"type": "str", "no_log": True},
 }
+SECRETS = ("source_secrets", "credentials")
 
 
-class Deploy:
-    """One run: from the source to the live release."""
-
-    def __init__(self, params: dict[str, Any]) -> None:
-        self.options = options.Options.parse(params)
-        self.force: bool = params["force"]
-        self.build = Build(self.options, {**params["source"], **(params["source_secrets"] or {})}, params["local"], params["credentials"])
-        self.live = Activation(self.options)
-        self.entry: dict[str, Any] | None = None
-
-    def predict(self) -> dict[str, Any]:
-        """Predict a run, without changes."""
-        build = self.build.predict()
-        held = self._is_held_back(build["release"])
-        switch = bool(self.live.orphans()) or (not held and self.live.needs_switch(build["release"]))
-        return {**build, "changed": build["changed"] or switch, "built": not build["reused"], "instance": self.live.instances.live(),
-                "pruned": [], "report": {}, "summary": []}
-
-    def _is_held_back(self, release: str) -> bool:
-        """Whether a rollback keeps a release from being activated again by itself."""
-        held = self.live.record.state(release) == ROLLED_BACK and not self.force
-        if held:
-            status = self.live.record.status(release)
-            self.build.warnings.append(
-                f"{release} was rolled back on {status['time']} by {status['by']} and is not activated again; {self.live.live_release()} stays live. "
-                "Deploy a changed source, or this release with -e app_release_force=true")
-        return held
-
-    def run(self) -> dict[str, Any]:
-        """Build and activate, under the application's lock."""
-        self.build.prepare()
-        with self.build.releases.lock.hold(self.options.name, self.options.by):
-            recovered = self.live.recover()
-            try:
-                build = self.build.run(self._announce)
-            except ReleaseError as error:
-                if self.entry:
-                    self.live.record.end(self.entry, "failed", step=error.step, reason=str(error).splitlines()[0])
-                raise
-            if build.get("need_upload"):
-                return build
-            release = build["release"]
-            changed = recovered or build["changed"]
-            if not self._is_held_back(release) and self.live.needs_switch(release):
-                changed = True
-                self.live.steps = {"build": round(sum(build["steps"].values()), 2)} if not build["reused"] else {}
-                self.live.activate(release, "deploy" if self.live.live_release() != release else "restart", self.entry)
-            pruned = self.live.prune()
-        warnings = self.build.warnings + self.live.warnings
-        answer = self.live.answer(changed=changed or bool(pruned), built=not build["reused"], manifest=build["manifest"], pruned=pruned)
-        return {**answer, "warnings": warnings, "summary": summary(self.options.name, answer, build["steps"])}
-
-    def _announce(self, commit: str | None) -> None:
-        self.entry = self.live.record.begin("deploy", self.options.by, commit=commit, previous=self.live.live_release())
+def deployed(params: dict[str, Any]) -> dict[str, Any]:
+    """Run, and keep the arguments; with a secret among them they are not kept."""
+    result = Deploy(params).run()
+    if not result.get("need_upload"):
+        with suppress(OSError):  # a call that is not remembered is made by every run
+            if any(params[name] for name in SECRETS):
+                remembered.forget_call("release", params["name"])
+            else:
+                local = {**params["local"], "upload": ""} if params["local"] else None
+                remembered.remember_call("release", params["name"], {**params, "local": local})
+    return result
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    deploy = Deploy(module.params)
-    finish(module, deploy.predict if module.check_mode else deploy.run)
+    finish(module, Deploy(module.params).predict if module.check_mode else partial(deployed, module.params))
 
 
 if __name__ == "__main__":

@@ -34,10 +34,39 @@ def test_a_run_after_the_records_were_deleted_changes_nothing_that_is_served(pla
 
 
 def test_a_run_that_changes_nothing_takes_few_round_trips(after: Callable[[str], Callable[..., Run]], at: Callable[..., Any]) -> None:
+    after(HOST)("site")
     run = after(HOST)("site", "-vvv")
     assert run.rc == 0 and run.count("changed")[HOST] == 0
-    # The facts, one look at the host, the sites at the end, and the release of each application.
-    assert run.output.count("SSH: EXEC") == 3 + len(at(HOST, "shop").server.target.apps)
+    # The facts, and one look at the host, its applications and their sites.
+    assert run.output.count("SSH: EXEC") == 2
+    assert "bulwark.flask." not in "".join(line for line in run.output.splitlines() if line.startswith("TASK"))
+
+
+# What is not as the last run left it, and what the next run brings back; the first one needs no change.
+DRIFT = {
+    "a file of the site": ("echo >>/etc/nginx/sites-enabled/shop.conf", "grep -c . /etc/nginx/sites-enabled/shop.conf", True),
+    "a socket that was stopped": ("systemctl stop pip-audit-shop.socket", "systemctl is-active pip-audit-shop.socket", True),
+    "a release that was stopped": ("systemctl stop $(basename $(readlink /srv/shop/current) | sed 's/.*/gunicorn-shop@&.service/')",
+                                   "curl -sk -o /dev/null -w '%{http_code}' --resolve debian13.example.test:443:127.0.0.1 "
+                                   "https://debian13.example.test/healthz", True),
+    "a link of a run that was killed": ("ln -s nowhere /srv/shop/.current.1", "ls -A /srv/shop | grep -c current", True),
+    "the file that nginx has not loaded": ("touch /etc/nginx/sites-enabled/shop.conf", "systemctl is-active nginx", False),
+    "the record of the run": ("rm /var/lib/file_set/complete/application-shop.json", "ls /var/lib/file_set/complete", False),
+}
+
+
+@pytest.mark.parametrize(("break_it", "show", "changes"), DRIFT.values(), ids=DRIFT)
+def test_what_is_not_as_the_last_run_left_it_needs_the_roles_again(
+    play: Callable[..., Run], at: Callable[..., Any], break_it: str, show: str, changes: bool,
+) -> None:
+    host = at(HOST, "shop").server.host
+    before = host.check_output(show)
+    host.run_expect([0], break_it)
+    run = play("site")
+    assert run.rc == 0 and "TASK [bulwark.flask.nginx_site : Write the site]" in run.output, run.output
+    assert bool(run.count("changed")[HOST]) == changes, run.output
+    assert host.check_output(show) == before
+    assert "TASK [bulwark.flask.nginx_site : Write the site]" not in play("site").output
 
 
 def test_a_removal_that_is_not_confirmed_lists_and_changes_nothing(play: Callable[..., Run], at: Callable[..., Any]) -> None:

@@ -15,6 +15,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates import due
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered, units
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part.part import Part
+from ansible_collections.bulwark.flask.plugins.module_utils.release import deploy
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets import run
 
 
@@ -61,6 +62,7 @@ MODULES = {
     "host_part": _is_part_as_left,
     "generated_secrets": lambda record, module: run.is_as_left(Observer(record["params"], module)),
     "acme_certificate": lambda record, module: due.is_as_left(Observer(record["params"], module)),
+    "release": lambda record, _module: deploy.is_as_left(record["params"]),
 }
 
 

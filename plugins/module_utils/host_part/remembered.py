@@ -19,7 +19,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.application_layout i
 
 FOLDER = "remembered"
 # Modules that keep their arguments, besides host_part.
-MODULES = ("generated_secrets", "acme_certificate")
+MODULES = ("generated_secrets", "acme_certificate", "release")
 
 
 def digest(key: str, text: str) -> str:
@@ -83,6 +83,11 @@ def remember_call(module: str, what: str, params: dict[str, Any]) -> None:
         kept = {key: value for key, value in params.items() if not key.startswith("_")}
         fs.make_private_directory(os.path.dirname(path))
         fs.write_json(path, {"digest": params["_digest"], "module": module, "params": kept})
+
+
+def forget_call(module: str, what: str) -> None:
+    """Keep nothing of a call that is not remembered."""
+    fs.unlink(path_of(STATE, f"{module}-{what}"))
 
 
 def forget(state_dir: str, application: str) -> None:

@@ -55,6 +55,11 @@ def test_an_application_that_fails_does_not_stop_the_others_and_is_left_out_afte
     assert "No new certificate" not in output
 
 
+def test_those_that_are_left_out_have_no_step(tmp_path: Path) -> None:
+    status, output, done = run(tmp_path, "deploy", True, "-e", '{"__left_out": ["second", "first"]}')
+    assert (status, done) == (0, ["third", "third"]), output
+
+
 def test_tags_select_tasks_of_a_step(tmp_path: Path) -> None:
     status, output, done = run(tmp_path, "deploy", True, "--tags", "nginx_site")
     assert (status, done) == (0, []), output

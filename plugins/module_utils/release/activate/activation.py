@@ -125,6 +125,11 @@ class Activation:
 
     # --- after an interruption -------------------------------------------------------------------
 
+    def is_complete(self) -> bool:
+        """Whether no run was killed, so that `recover` has nothing to do."""
+        live = self.live_release()
+        return not (self.record.running_file.exists() or self.orphans() or self.instances.temporary()) and bool(live and self.record.state(live))
+
     def recover(self) -> bool:
         """Complete or undo the steps of a killed run; returns whether there were any."""
         left = self.record.recover()
@@ -426,10 +431,14 @@ class Activation:
     def _commit(self, release: str) -> str | None:
         return history.read(self.releases.folder / release / "manifest.json").get("commit")
 
+    def to_prune(self) -> list[str]:
+        """The releases beyond those to keep."""
+        keep = {self.candidates().previous(), self.live_release()}
+        return [name for name in self.instances.releases_to_prune(self.options.keep_releases) if name not in keep]
+
     def prune(self) -> list[str]:
         """Remove the releases beyond those to keep; returns them."""
-        keep = {self.candidates().previous(), self.live_release()}
-        pruned = [name for name in self.instances.releases_to_prune(self.options.keep_releases) if name not in keep]
+        pruned = self.to_prune()
         for release in pruned:
             shutil.rmtree(self.releases.folder / release)
         return pruned

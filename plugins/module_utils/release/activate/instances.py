@@ -127,9 +127,13 @@ class Instances:
         finally:
             os.close(file)
 
+    def temporary(self) -> list[Path]:
+        """Temporary links of a killed run."""
+        return list(self.base.glob(".current.*"))
+
     def remove_temporary(self) -> bool:
-        """Remove temporary links of a killed run; returns whether there were any."""
-        paths = list(self.base.glob(".current.*"))
+        """Remove them; returns whether there were any."""
+        paths = self.temporary()
         for path in paths:
             path.unlink()
         return bool(paths)

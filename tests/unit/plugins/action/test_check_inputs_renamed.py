@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.action.check_inputs import specs
+from ansible_collections.bulwark.flask.plugins.plugin_utils.role_files import specs
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs import engine
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.renamed import PATH_SETTINGS, RENAMED
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import nginx_site

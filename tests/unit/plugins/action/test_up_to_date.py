@@ -1,0 +1,58 @@
+"""What the host says of its last complete runs is compared with the inputs of this run, and no digest is returned."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.plugins.action import ActionBase
+from ansible_collections.bulwark.flask.plugins.action import application_conflicts, complete_run
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
+from ansible_collections.bulwark.flask.plugins.plugin_utils import inputs_digest, unchanged
+from ansible_collections.bulwark.flask.plugins.plugin_utils.run_key import RUN_KEY
+
+INPUTS = {"": "0" * 64, "shop": "1" * 64}
+
+
+@pytest.fixture(name="run")
+def _run(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run an action; returns its result, and the arguments of the module."""
+    monkeypatch.setattr(ActionBase, "run", lambda *_unused: {})
+    monkeypatch.setattr(inputs_digest, "digests", lambda *_unused: INPUTS)
+
+    def run(kind: Any, **result: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        action, called = object.__new__(kind), {}
+        action._task, action._templar = SimpleNamespace(args={"applications": {}}), None
+        monkeypatch.setattr(action, "_execute_module", lambda **given: called.update(given["module_args"]) or {"changed": False, **result})
+        return action.run(task_vars={}), called
+
+    return run
+
+
+def keyed(**digests: str) -> dict[str, str]:
+    return {name.strip("_"): remembered.digest(RUN_KEY, digest) for name, digest in digests.items()}
+
+
+@pytest.mark.parametrize(("left", "applications", "host"), [
+    (keyed(_="0" * 64, shop="1" * 64), ["shop"], True),
+    (keyed(_="0" * 64, shop="2" * 64), [], True),
+    (keyed(_="1" * 64, shop="1" * 64), ["shop"], False),
+    (keyed(blog="1" * 64), [], False),
+    ({"shop": "1" * 64}, [], False),
+    ({}, [], False),
+])
+def test_only_the_same_inputs_are_up_to_date(run: Any, left: dict[str, str], applications: list[str], host: bool) -> None:
+    result, called = run(application_conflicts.ActionModule, up_to_date=left)
+    assert called["_key"] == RUN_KEY
+    assert (result["up_to_date"], result["host_up_to_date"]) == (applications, host)
+    assert result["change_mark"] == unchanged.IN_THIS_RUN and INPUTS["shop"] not in str(result)
+
+
+def test_a_failure_has_nothing_up_to_date(run: Any) -> None:
+    result, _called = run(application_conflicts.ActionModule, failed=True, msg="in the way")
+    assert result["failed"] and result["msg"] == "in the way" and result["up_to_date"] == []
+
+
+def test_the_host_gets_the_digests_of_a_complete_run(run: Any) -> None:
+    assert run(complete_run.ActionModule)[1] == {"applications": {}, "_inputs": INPUTS}
