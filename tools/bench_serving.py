@@ -3,7 +3,7 @@
 
     bench_serving.py [--quick] [--keep]
 
-Two containers of one image: one converged by site.yml, the other set up by tools/bench/common-stack.sh. wrk and
+Two containers of one image: one converged by site.yml, the other set up by tools/bench/common-stack.sh. wrk, ab and
 h2load, in a third container, measure them in turn, several times, and the medians are compared. A figure under its bar is named.
 `--quick` measures for less time. `--keep` leaves the hosts for the next run. Writes build/bench-serving.json.
 """
@@ -113,7 +113,7 @@ DYNAMIC = {clients: Load("/", clients) for clients in (8, 32, 200)}
 CACHED = Load("/healthz", 8)
 STATIC = Load("/static/picture.png", 8)
 TEXT = Load("/static/text.css", 8, ("Accept-Encoding: gzip",))
-CONNECTION = Load("/static/picture.png", 400, handshakes=True)
+CONNECTION = Load("/static/picture.png", 8, handshakes=True)
 ALONE = Load("/", 8, rate=200)
 BESIDE = Load("/", 8, rate=200, loops=200)
 FIGURES = [
@@ -146,9 +146,9 @@ def requests(load: Load, name: str, seconds: float) -> list[str]:
 
 
 def handshakes(load: Load, name: str, seconds: float) -> list[str]:
-    """The command of h2load, which resumes no session: again and again, as many connections with one request each."""
-    once = f"h2load --h1 --requests={load.clients} --clients={load.clients} https://{name}{load.path}"
-    return ["sh", "-euc", f"end=$(($(date +%s%N) + {int(seconds * 1e9)})); while [ $(date +%s%N) -lt $end ]; do {once}; done"]
+    """The command of ab, which opens a connection for each request and resumes no session."""
+    # A limit of time comes with one of 50,000 requests, unless another one follows.
+    return ["ab", "-q", "-c", str(load.clients), "-t", str(max(1, round(seconds))), "-n", "1000000", f"https://{name}{load.path}"]
 
 
 def paced(load: Load, name: str, seconds: float) -> list[str]:
@@ -172,13 +172,13 @@ def summary_of(out: str) -> dict[str, float]:
 
 
 def handshakes_of(out: str) -> dict[str, float]:
-    """The sum of what runs of h2load report."""
-    units = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-    took = re.findall(r"^finished in ([\d.]+)(us|ms|s),", out, re.MULTILINE)
-    counts = re.findall(r"^requests: (\d+) total, .* (\d+) succeeded", out, re.MULTILINE)
-    total = sum(int(number) for number, _unused in counts)
-    return {"requests": total, "seconds": sum(float(number) * units[unit] for number, unit in took), "bytes": 0, "p99_ms": 0,
-            "failed": total - sum(int(number) for _unused, number in counts)}
+    """What ab reports."""
+    def number(line: str) -> float:
+        found = re.search(rf"^{line}: +([\d.]+)", out, re.MULTILINE)
+        return float(found[1]) if found else 0
+
+    return {"requests": number("Complete requests"), "seconds": number("Time taken for tests"), "bytes": 0, "p99_ms": 0,
+            "failed": number("Failed requests") + number("Non-2xx responses")}
 
 
 def application() -> bytes:
@@ -210,7 +210,7 @@ class Bench:
         self.hosts.up()
         self.hosts.execute("common", f"cat > /root/setup.sh <<'SETUP'\n{(HERE / 'common-stack.sh').read_text(encoding='utf-8')}SETUP")
         self.hosts.execute("common", "sh /root/setup.sh", archive)
-        tag = testhosts.image(testhosts.NEWEST, "wrk,nghttp2-client")
+        tag = testhosts.image(testhosts.NEWEST, "wrk,nghttp2-client,apache2-utils")
         podman("rm", "--force", "--ignore", "--time", "0", self.client)
         podman("run", "--detach", "--name", self.client, "--network", self.hosts.network, *testhosts.RIGHTS[2:], tag, "sleep", "infinity")
         self.hosts.execute("client", "cat > /report.lua", (HERE / "report.lua").read_bytes())

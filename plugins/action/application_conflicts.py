@@ -19,11 +19,13 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module once."""
         super().run(tmp, task_vars)
+        inputs = inputs_digest.Inputs(self._templar, task_vars or {})
+        secrets = inputs.source_secrets(app["name"] for app in self._task.args["applications"])
         # The key lets this plugin, and that of host_part, compare the digests that the module returns.
         result = self._execute_module(module_name="bulwark.flask.application_conflicts", task_vars=task_vars or {},
-                                      module_args={**self._task.args, "_key": RUN_KEY})
+                                      module_args={**self._task.args, "_key": RUN_KEY, "_source_secrets": secrets})
         left = result.pop("up_to_date", None) or {}
-        inputs = inputs_digest.digests(self._templar, task_vars or {}) if left else {}
-        same = [name for name, digest in left.items() if name in inputs and digest == remembered.digest(RUN_KEY, inputs[name])]
+        now = inputs.digests() if left else {}
+        same = [name for name, digest in left.items() if name in now and digest == remembered.digest(RUN_KEY, now[name])]
         return {**result, "up_to_date": [name for name in same if name != inputs_digest.HOST], "host_up_to_date": inputs_digest.HOST in same,
                 "change_mark": unchanged.IN_THIS_RUN}

@@ -17,4 +17,4 @@ class ActionModule(ActionBase):
         """Run the module once."""
         super().run(tmp, task_vars)
         return self._execute_module(module_name="bulwark.flask.complete_run", task_vars=task_vars or {},
-                                    module_args={**self._task.args, "_inputs": inputs_digest.digests(self._templar, task_vars or {})})
+                                    module_args={**self._task.args, "_inputs": inputs_digest.Inputs(self._templar, task_vars or {}).digests()})

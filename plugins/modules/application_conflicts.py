@@ -15,6 +15,9 @@ options:
   _key:
     description: A key of this run, for RV(unchanged_parts) and RV(up_to_date). The action plugin sets it; without it there are none.
     type: str
+  _source_secrets:
+    description: The secrets with which the sources of applications are asked for, by name of the application. The action plugin sets it.
+    type: dict
   applications:
     description: The applications.
     type: list
@@ -109,6 +112,8 @@ moved:
 import os
 import shutil
 import time
+from collections.abc import Container
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import application_conflicts as conflicts
@@ -138,6 +143,14 @@ def adopt(store: Store, name: str, things: list[conflicts.Conflict]) -> list[str
     return moved
 
 
+def is_served(applications: list[dict[str, Any]], names: Container[str]) -> bool:
+    """Whether nginx serves these applications as it is configured."""
+    try:
+        return not problems_now([Site(app["name"], app["domains"], app["health_path"]) for app in applications if app["name"] in names], Web())
+    except OSError:
+        return False
+
+
 def find(module: AnsibleModule) -> None:
     """Find conflicts, adopt what is in the way, and exit with the result."""
     store = Store(layout.STATE)
@@ -162,11 +175,12 @@ def find(module: AnsibleModule) -> None:
             with store.locked():
                 moved += adopt(store, name, items)
     certificates = [one.name for one in map(Certificate, domains) if one.config.is_dir() and one.is_served()]
-    unchanged = look.unchanged(store.folder, module.params["_key"], module, domains) if module.params["_key"] and not taken else {}
-    current = complete.up_to_date(store.folder, bases, module.params["_key"], unchanged) if unchanged else {}
-    served = [Site(app["name"], app["domains"], app["health_path"]) for app in module.params["applications"] if app["name"] in current]
-    if not set(current) - {complete.HOST} <= set(certificates) or current and problems_now(served, Web()):
-        current = {}  # a whole run reports what it is
+    key, unchanged, current = module.params["_key"], {}, {}
+    if key and not taken:
+        unchanged = look.unchanged(store.folder, key, module, domains, module.params["_source_secrets"])
+        left = complete.up_to_date(store.folder, bases, key, unchanged)
+        # A whole run reports what is wrong with a site.
+        current = left if set(left) - {complete.HOST} <= set(certificates) and is_served(module.params["applications"], left) else {}
     module.exit_json(changed=bool(taken), certificates=certificates, unchanged_parts=unchanged, moved=moved, up_to_date=current, bases=bases,
                      adopted=[thing.text for items in taken.values() for thing in items])
 
@@ -184,6 +198,7 @@ def main() -> None:
             "complete": {"type": "bool", "default": False},
             "adopt": {"type": "bool", "default": False},
             "_key": {"type": "str", "no_log": True},
+            "_source_secrets": {"type": "dict", "no_log": True, "default": {}},
         },
         supports_check_mode=True,
     )

@@ -27,7 +27,7 @@ description:
   - A release that was rolled back is not activated again until its source changes or O(force) is set.
 options:
   _digest:
-    description: A digest of the arguments, under which the host keeps them where none is secret. The action plugin sets it.
+    description: A digest of the arguments, under which the host keeps them, without secrets. The action plugin sets it.
     type: str
   name:
     description: The application, also its group.
@@ -195,19 +195,17 @@ ARGUMENTS = {
     "force": {"type": "bool", "default": False},
     "_digest": {"type": "str", "no_log": True},
 }
+# What nothing keeps.
 SECRETS = ("source_secrets", "credentials")
 
 
 def deployed(params: dict[str, Any]) -> dict[str, Any]:
-    """Run, and keep the arguments; with a secret among them they are not kept."""
+    """Run, and keep the arguments."""
     result = Deploy(params).run()
     if not result.get("need_upload"):
+        local = {**params["local"], "upload": ""} if params["local"] else None
         with suppress(OSError):  # a call that is not remembered is made by every run
-            if any(params[name] for name in SECRETS):
-                remembered.forget_call("release", params["name"])
-            else:
-                local = {**params["local"], "upload": ""} if params["local"] else None
-                remembered.remember_call("release", params["name"], {**params, "local": local})
+            remembered.remember_call("release", params["name"], {**params, "local": local, **dict.fromkeys(SECRETS)})
     return result
 
 

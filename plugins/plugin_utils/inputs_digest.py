@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,9 @@ import jinja2
 from ansible import constants
 from ansible.release import __version__
 from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_entries
+from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
 from ansible_collections.bulwark.flask.plugins.module_utils.release.source import kinds
+from ansible_collections.bulwark.flask.plugins.module_utils.release.source.unpack import ArchiveError
 from ansible_collections.bulwark.flask.plugins.plugin_utils import role_files, values
 
 HOST = ""
@@ -51,37 +54,44 @@ def _is_known(entry: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
                    for role, names in UNKNOWN.items() for name in names)
 
 
-def _local(entry: Mapping[str, Any]) -> Any:
-    """The identity of a source on the controller."""
-    local = kinds.parse(entry["source"], on_controller=True).read_local()
-    return asdict(local) if local else None
-
-
 def _digest(*things: Any) -> str:
     return hashlib.sha256(json.dumps(things, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def digests(templar: Any, variables: Mapping[str, Any]) -> dict[str, str]:
-    """A digest for each application, and one for the host. What cannot be read has none.
+class Inputs:
+    """The inputs of a host, with all templates rendered. Without any, where one cannot be read."""
 
-    They tell inputs apart and are no secret of their own, but who guesses all other inputs could try values of a short secret:
-    they go to the host only.
-    """
-    problems: list[str] = []
-    given = {name: values.read(templar, name, raw, problems) for role in role_files.specs() for name, raw in role_files.set_by_operator(role, variables)}
-    apps, defaults = (values.read(templar, name, variables.get(name, {}), problems) for name in ("flask_apps", "flask_app_defaults"))
-    facts = variables.get("ansible_facts", {})
-    if problems or not isinstance(apps, Mapping):
-        return {}
-    managed = constants.config.get_config_value("DEFAULT_MANAGED_STR")
-    common = [_of_collection(), __version__, jinja2.__version__, managed, given, sorted(apps),
-              {name: facts.get(name) for name in FACTS}, {name: variables.get(name) for name in OTHERS}]
-    entries, found = app_entries(apps, defaults or {}), {}
-    found[HOST] = _digest(*common, entries)
-    for entry in entries:
-        try:
-            if _is_known(entry, given):
-                found[entry["name"]] = _digest(*common, entry, _local(entry))
-        except Exception:  # noqa: BLE001, S112 - the role that reads the source reports it
-            continue
-    return found
+    def __init__(self, templar: Any, variables: Mapping[str, Any]) -> None:
+        self.variables = variables
+        problems: list[str] = []
+        self.given = {name: values.read(templar, name, raw, problems)
+                      for role in role_files.specs() for name, raw in role_files.set_by_operator(role, variables)}
+        apps, defaults = (values.read(templar, name, variables.get(name, {}), problems) for name in ("flask_apps", "flask_app_defaults"))
+        is_readable = not problems and isinstance(apps, Mapping)
+        self.entries = {entry["name"]: entry for entry in app_entries(apps, defaults or {})} if is_readable else {}
+
+    def source_secrets(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The secrets with which the host asks for the sources of these applications."""
+        found = {}
+        for name in names:
+            with suppress(ReleaseError, KeyError):  # the role that reads the source reports it
+                found[name] = kinds.parse(self.entries[name]["source"], on_controller=True).split_secrets()[1]
+        return {name: secrets for name, secrets in found.items() if secrets}
+
+    def digests(self) -> dict[str, str]:
+        """A digest for each application, and one for the host. What depends on more than values has none.
+
+        They tell inputs apart and are no secret of their own, but who knows all other inputs could try values of a short secret:
+        they go to the host only.
+        """
+        facts, entries = self.variables.get("ansible_facts", {}), self.entries
+        managed = constants.config.get_config_value("DEFAULT_MANAGED_STR")
+        common = [_of_collection(), __version__, jinja2.__version__, managed, self.given, sorted(entries),
+                  {name: facts.get(name) for name in FACTS}, {name: self.variables.get(name) for name in OTHERS}]
+        found = {HOST: _digest(*common, entries)} if entries else {}
+        for name, entry in entries.items():
+            with suppress(ReleaseError, ArchiveError, OSError, KeyError):  # as above
+                if _is_known(entry, self.given):
+                    local = kinds.parse(entry["source"], on_controller=True).read_local()
+                    found[name] = _digest(*common, entry, asdict(local) if local else None)
+        return found

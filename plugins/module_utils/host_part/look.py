@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import Any, NoReturn
 
@@ -58,7 +58,7 @@ def _is_part_as_left(record: dict[str, Any], module: Any) -> bool:
     return Part(observer, units.wanted_of(observer.params["units"])).is_as_left()
 
 
-MODULES = {
+MODULES: dict[str, Callable[[dict[str, Any], Any], bool]] = {
     "host_part": _is_part_as_left,
     "generated_secrets": lambda record, module: run.is_as_left(Observer(record["params"], module)),
     "acme_certificate": lambda record, module: due.is_as_left(Observer(record["params"], module)),
@@ -66,10 +66,10 @@ MODULES = {
 }
 
 
-def unchanged(state_dir: str, key: str, module: Any, applications: Container[str]) -> dict[str, str]:
+def unchanged(state_dir: str, key: str, module: Any, applications: Container[str], source_secrets: Mapping[str, Any] | None = None) -> dict[str, str]:
     """The parts and calls for which a run with the same arguments would do and report nothing, with digests of these by `key`.
 
-    Those of other applications than these are not looked at.
+    Those of other applications than these are not looked at. Nothing keeps the secrets with which sources are asked for.
     """
     folder, found = os.path.join(state_dir, remembered.FOLDER), {}
     for file in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
@@ -78,6 +78,8 @@ def unchanged(state_dir: str, key: str, module: Any, applications: Container[str
             continue
         try:
             record = fs.read_json(os.path.join(folder, file))
+            if record.get("module") == "release":
+                record["params"]["source_secrets"] = (source_secrets or {}).get(application)
             if MODULES[record.get("module", "host_part")](record, module):
                 found[file.removesuffix(".json")] = remembered.digest(key, record["digest"])
         except Exception:  # noqa: BLE001, S112 - whatever is wrong with it, its own run finds and reports

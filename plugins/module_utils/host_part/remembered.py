@@ -85,11 +85,6 @@ def remember_call(module: str, what: str, params: dict[str, Any]) -> None:
         fs.write_json(path, {"digest": params["_digest"], "module": module, "params": kept})
 
 
-def forget_call(module: str, what: str) -> None:
-    """Keep nothing of a call that is not remembered."""
-    fs.unlink(path_of(STATE, f"{module}-{what}"))
-
-
 def forget(state_dir: str, application: str) -> None:
     """Remove what is kept of an application."""
     folder = os.path.join(state_dir, FOLDER)

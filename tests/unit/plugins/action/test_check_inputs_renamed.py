@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.bulwark.flask.plugins.plugin_utils.role_files import specs
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs import engine
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.renamed import PATH_SETTINGS, RENAMED
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs.roles import nginx_site
+from ansible_collections.bulwark.flask.plugins.plugin_utils.role_files import specs
 from ansible_collections.bulwark.flask.tests.unit.plugins.action.inputs_checked import GOOD, check
 
 EVERY = [(role, old, new) for role, names in RENAMED.items() for old, new in names.items()]

@@ -19,11 +19,12 @@ INPUTS = {"": "0" * 64, "shop": "1" * 64}
 def _run(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run an action; returns its result, and the arguments of the module."""
     monkeypatch.setattr(ActionBase, "run", lambda *_unused: {})
-    monkeypatch.setattr(inputs_digest, "digests", lambda *_unused: INPUTS)
+    monkeypatch.setattr(inputs_digest, "Inputs", lambda *_unused: SimpleNamespace(
+        digests=lambda: INPUTS, source_secrets=lambda names: {name: {"token": "t"} for name in names}))
 
     def run(kind: Any, **result: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         action, called = object.__new__(kind), {}
-        action._task, action._templar = SimpleNamespace(args={"applications": {}}), None
+        action._task, action._templar = SimpleNamespace(args={"applications": [{"name": "shop"}]}), None
         monkeypatch.setattr(action, "_execute_module", lambda **given: called.update(given["module_args"]) or {"changed": False, **result})
         return action.run(task_vars={}), called
 
@@ -44,7 +45,7 @@ def keyed(**digests: str) -> dict[str, str]:
 ])
 def test_only_the_same_inputs_are_up_to_date(run: Any, left: dict[str, str], applications: list[str], host: bool) -> None:
     result, called = run(application_conflicts.ActionModule, up_to_date=left)
-    assert called["_key"] == RUN_KEY
+    assert called["_key"] == RUN_KEY and called["_source_secrets"] == {"shop": {"token": "t"}}
     assert (result["up_to_date"], result["host_up_to_date"]) == (applications, host)
     assert result["change_mark"] == unchanged.IN_THIS_RUN and INPUTS["shop"] not in str(result)
 
@@ -55,4 +56,4 @@ def test_a_failure_has_nothing_up_to_date(run: Any) -> None:
 
 
 def test_the_host_gets_the_digests_of_a_complete_run(run: Any) -> None:
-    assert run(complete_run.ActionModule)[1] == {"applications": {}, "_inputs": INPUTS}
+    assert run(complete_run.ActionModule)[1] == {"applications": [{"name": "shop"}], "_inputs": INPUTS}

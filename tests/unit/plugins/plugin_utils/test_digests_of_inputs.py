@@ -25,9 +25,13 @@ def entry(source: Path, /, **more: Any) -> dict[str, Any]:
     return {"domains": ["shop.example.com"], "wsgi": "shop:app", "source": {"path": str(source)}} | more
 
 
-def digests(apps: dict[str, Any], facts: dict[str, Any] | None = None, **more: Any) -> dict[str, str]:
+def inputs(apps: dict[str, Any], facts: dict[str, Any] | None = None, **more: Any) -> inputs_digest.Inputs:
     variables = {"flask_apps": apps, "inventory_hostname": "web", "ansible_facts": {**FACTS, **(facts or {})}, **more}
-    return inputs_digest.digests(Templar(loader=DataLoader(), variables=variables), variables)
+    return inputs_digest.Inputs(Templar(loader=DataLoader(), variables=variables), variables)
+
+
+def digests(apps: dict[str, Any], facts: dict[str, Any] | None = None, **more: Any) -> dict[str, str]:
+    return inputs(apps, facts, **more).digests()
 
 
 def test_each_application_and_the_host_have_one(source: Path) -> None:
@@ -114,3 +118,11 @@ def test_another_version_of_the_collection_gives_others(source: Path, tmp_path: 
         seen.add(digests({"shop": entry(source)})["shop"])
     inputs_digest._of_collection.cache_clear()
     assert len({*seen, before["shop"]}) == 3
+
+
+def test_the_secrets_of_sources_are_those_of_the_applications_that_are_asked_for(source: Path) -> None:
+    private = {"git": "https://git.example.com/shop.git", "version": "main", "token": trust_as_template("{{ token }}")}
+    found = inputs({"shop": entry(source, source=private), "blog": entry(source), "other": entry(source, source=private)}, token="t")
+    assert found.source_secrets(["shop", "blog", "gone"]) == {"shop": {"token": "t"}}
+    apps = {"shop": entry(source, source=private)}
+    assert digests(apps, token="t")["shop"] != digests(apps, token="u")["shop"]
