@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates import due
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered, units
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part.complete import HOST_PARTS
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part.part import Part
 from ansible_collections.bulwark.flask.plugins.module_utils.release import deploy
 from ansible_collections.bulwark.flask.plugins.module_utils.secrets import run
@@ -58,6 +59,8 @@ def _is_part_as_left(record: dict[str, Any], module: Any) -> bool:
     return Part(observer, units.wanted_of(observer.params["units"])).is_as_left()
 
 
+# Parts of roles of site.yml that no application has.
+OF_THE_HOST = (*HOST_PARTS, "acme_cert")
 MODULES: dict[str, Callable[[dict[str, Any], Any], bool]] = {
     "host_part": _is_part_as_left,
     "generated_secrets": lambda record, module: run.is_as_left(Observer(record["params"], module)),
@@ -69,12 +72,13 @@ MODULES: dict[str, Callable[[dict[str, Any], Any], bool]] = {
 def unchanged(state_dir: str, key: str, module: Any, applications: Container[str], source_secrets: Mapping[str, Any] | None = None) -> dict[str, str]:
     """The parts and calls for which a run with the same arguments would do and report nothing, with digests of these by `key`.
 
-    Those of other applications than these are not looked at. Nothing keeps the secrets with which sources are asked for.
+    Those of other applications than these, and of roles that are not in site.yml, are not looked at.
+    :param source_secrets: by application, the secrets with which its source is asked for; the host keeps none of them
     """
     folder, found = os.path.join(state_dir, remembered.FOLDER), {}
     for file in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         application = remembered.application_of(file)
-        if application and application not in applications:
+        if application not in applications if application else file.removesuffix(".json") not in OF_THE_HOST:
             continue
         try:
             record = fs.read_json(os.path.join(folder, file))

@@ -31,7 +31,7 @@ def run(etc: Path, write: Callable[..., dict[str, Any]]) -> Callable[..., dict[s
     files = [{"dest": etc / "a.conf", "content": "a\n"}, {"dest": etc / "secret", "content": f"KEY={CANARY}\n", "sensitive": True, "mode": "0600"}]
 
     def part(digest: str = "first", **options: Any) -> dict[str, Any]:
-        given = {"name": "demo", "requires": {str(etc): "make it"}, "purge": [{"path": str(etc), "patterns": ["*.old"]}], "_digest": digest, **options}
+        given = {"name": "nginx_server", "requires": {str(etc): "make it"}, "purge": [{"path": str(etc), "patterns": ["*.old"]}], "_digest": digest, **options}
         result = write(files, module=host_part, **given)
         assert not result.get("failed"), result
         return result
@@ -44,31 +44,31 @@ def test_a_part_is_remembered_by_the_digest_of_its_arguments(
 ) -> None:
     assert unchanged() == {}
     assert run()["changed"]
-    assert unchanged() == {"demo": remembered.digest(KEY, "first")}
+    assert unchanged() == {"nginx_server": remembered.digest(KEY, "first")}
     assert not run("second")["changed"]
-    assert unchanged() == {"demo": remembered.digest(KEY, "second")}
-    kept = Path(remembered.path_of(str(state), "demo"))
+    assert unchanged() == {"nginx_server": remembered.digest(KEY, "second")}
+    kept = Path(remembered.path_of(str(state), "nginx_server"))
     assert kept.stat().st_mode & 0o777 == 0o600 and kept.parent.stat().st_mode & 0o777 == 0o700
     assert CANARY not in kept.read_text()
 
 
-def test_parts_of_other_applications_are_not_looked_at(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]]) -> None:
-    for name in ("nginx_site-shop", "nginx_site-blog", "acme_cert", "session-stores"):
+def test_parts_of_other_applications_and_playbooks_are_not_looked_at(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]]) -> None:
+    for name in ("nginx_site-shop", "nginx_site-blog", "acme_cert", "host_baseline"):
         run(name=name)
-    assert {*unchanged()} == {"nginx_site-shop", "acme_cert", "session-stores"}
+    assert {*unchanged()} == {"nginx_site-shop", "acme_cert"}
 
 
 def test_a_prediction_remembers_nothing(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]]) -> None:
     run()
     run("second", check=True)
-    assert unchanged() == {"demo": remembered.digest(KEY, "first")}
+    assert unchanged() == {"nginx_server": remembered.digest(KEY, "first")}
 
 
 CHANGES = {
     "contents": "echo b > a.conf", "sensitive contents": "echo b > secret", "mode": "chmod 666 a.conf", "deleted": "rm secret",
     "a link in its place": "mv a.conf b && ln -s b a.conf", "a file that is purged": "touch left.old", "what it requires": "cd .. && mv etc other",
-    "the record of its files": "rm ../state/managed.json", "the record of the part": "rm ../state/parts/demo.json",
-    "damaged": "echo '{' > ../state/remembered/demo.json", "of another version": "echo '{}' > ../state/remembered/demo.json"}
+    "the record of its files": "rm ../state/managed.json", "the record of the part": "rm ../state/parts/nginx_server.json",
+    "damaged": "echo '{' > ../state/remembered/nginx_server.json", "of another version": "echo '{}' > ../state/remembered/nginx_server.json"}
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
@@ -84,18 +84,18 @@ def test_whatever_is_different_is_left_to_the_run_of_the_part(
 @pytest.mark.parametrize("damage", ["{", "[]", "null", '{"digest": "other"}'])
 def test_a_damaged_record_is_replaced(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], state: Path, damage: str) -> None:
     run()
-    Path(remembered.path_of(str(state), "demo")).write_text(damage)
+    Path(remembered.path_of(str(state), "nginx_server")).write_text(damage)
     assert unchanged() == {} and not run()["changed"]
-    assert unchanged() == {"demo": remembered.digest(KEY, "first")}
+    assert unchanged() == {"nginx_server": remembered.digest(KEY, "first")}
 
 
-@pytest.mark.parametrize("name", ["managed.json", "parts/demo.json", "former/paths.json"])
+@pytest.mark.parametrize("name", ["managed.json", "parts/nginx_server.json", "former/paths.json"])
 def test_a_damaged_record_of_files_is_named_with_what_to_do(
     etc: Path, write: Callable[..., dict[str, Any]], run: Callable[..., Any], state: Path, name: str,
 ) -> None:
     run()
     (state / name).write_text("{")
-    result = write([{"dest": etc / "b.conf", "content": "b"}], module=host_part, name="demo")
+    result = write([{"dest": etc / "b.conf", "content": "b"}], module=host_part, name="nginx_server")
     assert result["failed"] and f"{state / name}: the file is damaged" in result["msg"] and "or remove it" in result["msg"], result
     assert not (etc / "b.conf").exists()
     (state / name).unlink()
@@ -121,13 +121,13 @@ def test_conflicts_of_nginx_are_judged_when_its_packages_are_installed(
     monkeypatch.setattr(host_part.Part, "software", lambda _self: done.append("packages"))
     monkeypatch.setattr(part.nginx_files, "conflicts", lambda *_unused: done.append("conflicts") or ["a conflict"])
     for check in (True, False):
-        result = write([{"dest": etc / "a.conf", "content": "a"}], module=host_part, check=check, name="demo", nginx_variables={"gzip": "x"})
+        result = write([{"dest": etc / "a.conf", "content": "a"}], module=host_part, check=check, name="nginx_server", nginx_variables={"gzip": "x"})
         assert result["failed"] and result["msg"] == "No file was changed, because:\n- a conflict"
     assert done == ["packages", "conflicts"] * 2 and not (etc / "a.conf").exists()
 
 
 def test_arguments_with_credentials_are_not_kept(run: Callable[..., Any], unchanged: Callable[[], dict[str, str]], state: Path) -> None:
     run()
-    params = {"name": "demo", "_digest": "x", "venvs": [{"index_url": f"https://u:{CANARY}@pypi.example.com"}]}
+    params = {"name": "nginx_server", "_digest": "x", "venvs": [{"index_url": f"https://u:{CANARY}@pypi.example.com"}]}
     remembered.remember(str(state), params)
-    assert unchanged() == {} and not Path(remembered.path_of(str(state), "demo")).exists()
+    assert unchanged() == {} and not Path(remembered.path_of(str(state), "nginx_server")).exists()
