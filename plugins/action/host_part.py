@@ -10,9 +10,9 @@ from ansible_collections.bulwark.flask.plugins.module_utils.host_part.part impor
 from ansible_collections.bulwark.flask.plugins.plugin_utils import unchanged
 
 REST = ("name", "packages", "packages_absent", "remove_active", "start_services", "venvs", "units", "packaged_absent", "requires", "disk_limit",
-        "nginx_variables")
+        "nginx_variables", "settings")
 # The return values of a part for which there is nothing to do.
-UNCHANGED = {**{key: [] for key in (*TITLES, "changed_files", "backup_files", "kept", "applied")}, "validated": False}
+UNCHANGED = {**{key: [] for key in (*TITLES, "changed_files", "backup_files", "kept", "refused", "applied")}, "validated": False}
 
 
 class ActionModule(file_set.ActionModule):

@@ -148,6 +148,43 @@ options:
         type: list
         elements: path
         default: []
+  settings:
+    description:
+      - What must be in effect besides files and units. It is set last. What cannot be set, because the kernel has no such setting or a container
+        may not change it, is no failure but a sentence in RV(refused). A service that does not start fails the task, except in a container
+        or where a condition of its unit is not met.
+    type: dict
+    suboptions:
+      sysctl:
+        description:
+          - Values of kernel settings by name, set in the running kernel; a file of O(files) has them for the next boot. A C(*) in a name stands
+            for every interface; a name in full has precedence over one with a star.
+        type: dict
+        default: {}
+      own_file:
+        description: Name of that file in C(sysctl.d). Settings of files that are read after it are kept and reported.
+        type: str
+        required: true
+      mounts:
+        description: Options by mount point.
+        type: dict
+        default: {}
+      mounts_unit:
+        description: The unit that sets them. It is restarted when an option is missing.
+        type: str
+        default: ""
+      running:
+        description: By purpose, units of which one must be enabled and active. Where none is, the first that is installed is started.
+        type: dict
+        default: {}
+      apparmor:
+        description: Whether the kernel must have AppArmor on.
+        type: bool
+        default: false
+      accounts:
+        description: Whether to look at accounts. Further ones with user id 0, and those without a password, are reported and not changed.
+        type: bool
+        default: false
   packaged_absent:
     description:
       - Configuration files of Debian packages, or links to them, that are removed while they are as the package installed them.
@@ -223,6 +260,16 @@ removed:
   returned: always
 kept:
   description: For each unwanted package that is kept, a sentence with the reason.
+  type: list
+  elements: str
+  returned: always
+set:
+  description: Kernel settings and mounts that were or would be set, and units that were or would be started, of O(settings).
+  type: list
+  elements: str
+  returned: always
+refused:
+  description: For each of O(settings) that is not in effect, a sentence with the reason.
   type: list
   elements: str
   returned: always
@@ -310,6 +357,15 @@ def main() -> None:
             }},
             "units": {"type": "dict", "default": {}},
             "nginx_variables": {"type": "dict", "default": {}},
+            "settings": {"type": "dict", "options": {
+                "sysctl": {"type": "dict", "default": {}},
+                "own_file": {"type": "str", "required": True},
+                "mounts": {"type": "dict", "default": {}},
+                "mounts_unit": {"type": "str", "default": ""},
+                "running": {"type": "dict", "default": {}},
+                "apparmor": {"type": "bool", "default": False},
+                "accounts": {"type": "bool", "default": False},
+            }},
             "packaged_absent": {"type": "list", "elements": "path", "default": []},
             "disk_limit": {"type": "dict", "options": {
                 "account": {"type": "str", "required": True},

@@ -13,11 +13,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import distributions, fs, nginx_files, systemd_bus
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.plan import Entry, Problem, make_plan
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.session import TIMED_OUT, Session
-from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, disk_limit, packages, ports, units, venvs
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import accounts, claims, disk_limit, in_effect, packages, ports, units, venvs
 
 # Actions by kind: the key of the result, and the verb of the diff.
 TITLES = {"installed": "install", "removed": "remove", "venvs": "build", "accounts": "create", "directories": "create or correct",
-          "limits": "set", "steps": "run"}
+          "limits": "set", "steps": "run", "set": "set or start"}
 # The lock of everything that changes accounts, such as useradd. systemd-sysusers waits for it without an end.
 PASSWD_LOCK = "/etc/.pwd.lock"
 PASSWD_SECONDS = 60
@@ -35,6 +35,7 @@ class Part(Session):
         # Actions that were or would be taken, by kind.
         self.done: dict[str, list[str]] = {key: [] for key in TITLES}
         self.kept: list[str] = []
+        self.refused: list[str] = []
         self.applied: list[list[str]] = []
         self.packages_changed = False
         self.changed_paths: set[str] = set()
@@ -190,6 +191,19 @@ class Part(Session):
                     raise
             self.done["steps"].append(f"systemctl {' '.join(words)}")
 
+    def settle(self) -> None:
+        """Set what must be in effect besides files and units, or predict it."""
+        options = self.module.params["settings"]
+        if not options:
+            return
+        settings = in_effect.Settings(self.module, options, self.store.former)
+        try:
+            settings.ensure()
+        except Problem as error:
+            raise Problem(f"{LATER}:\n{error}") from error
+        finally:
+            self.done["set"], self.refused = settings.done, settings.refused
+
     def write_record(self) -> None:
         """Record the files and units of the part."""
         users: dict[str, int] = {}
@@ -219,6 +233,7 @@ class Part(Session):
             self.units(bool(owed))
             self.store.settle(owed)
             self.write_record()
+            self.settle()
 
     def predict(self) -> None:
         """Predict `execute`."""
@@ -230,6 +245,7 @@ class Part(Session):
         self.accounts()
         self.limit_disk()
         self.units(bool(owed or self.store.due()))
+        self.settle()
 
     def is_as_left(self) -> bool:
         """Whether a run would do and report nothing. This is for a module in check mode; nothing is written."""
@@ -243,7 +259,8 @@ class Part(Session):
         self.accounts()
         self.limit_disk()
         self.units(owed=False)
-        return not self.result()["changed"] and not self.kept
+        self.settle()
+        return not (self.result()["changed"] or self.kept or self.refused)
 
     def result(self) -> dict[str, Any]:
         """The return values, also on failure."""
@@ -252,4 +269,4 @@ class Part(Session):
         if self.module._diff:
             lines = [f"{title}: {text}\n" for key, title in TITLES.items() for text in self.done[key]]
             values["diff"] += [{"prepared": "".join(lines)}] if lines else []
-        return {**values, **self.done, "changed": bool(changed), "kept": self.kept, "applied": self.applied}
+        return {**values, **self.done, "changed": bool(changed), "kept": self.kept, "refused": self.refused, "applied": self.applied}
