@@ -198,7 +198,7 @@ def main() -> None:
             "complete": {"type": "bool", "default": False},
             "adopt": {"type": "bool", "default": False},
             "_key": {"type": "str", "no_log": True},
-            "_source_secrets": {"type": "dict", "no_log": True, "default": {}},
+            "_source_secrets": {"type": "dict", "no_log": True},
         },
         supports_check_mode=True,
     )
