@@ -20,7 +20,7 @@ class ActionModule(ActionBase):
         """Run the module once."""
         super().run(tmp, task_vars)
         inputs = inputs_digest.Inputs(self._templar, task_vars or {})
-        secrets = inputs.source_secrets(app["name"] for app in self._task.args["applications"])
+        secrets = inputs.source_secrets(app.get("name") for app in self._task.args.get("applications") or [])
         # The key lets this plugin, and that of host_part, compare the digests that the module returns.
         result = self._execute_module(module_name="bulwark.flask.application_conflicts", task_vars=task_vars or {},
                                       module_args={**self._task.args, "_key": RUN_KEY, "_source_secrets": secrets})

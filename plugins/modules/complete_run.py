@@ -8,7 +8,7 @@ module: complete_run
 short_description: Record a complete run of site.yml
 version_added: "0.1.0"
 description:
-  - Records, for the host and for each of the applications, a digest of the inputs of a run that has just succeeded, and digests of the
+  - Records, for each of the applications and with O(host) for the host, a digest of the inputs of a run that has just succeeded, and digests of the
     arguments of the parts it has left. M(bulwark.flask.application_conflicts) compares them at the start of the next run, whose
     roles need not run for what is up to date.
   - Where a part of an application keeps no arguments, because they have secrets, there is no record.
@@ -20,6 +20,10 @@ options:
     description: The directory of the releases of each application, by its name.
     type: dict
     required: true
+  host:
+    description: Whether the run is recorded for the roles that run once for the host.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Nothing is recorded.
@@ -53,6 +57,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "applications": {"type": "dict", "required": True},
+            "host": {"type": "bool", "default": False},
             "_inputs": {"type": "dict", "no_log": True},
         },
         supports_check_mode=True,
@@ -60,7 +65,8 @@ def main() -> None:
     inputs, recorded = module.params["_inputs"] or {}, []
     try:
         if not module.check_mode:
-            complete.write(STATE, complete.HOST, "", inputs.get(complete.HOST, ""))
+            if module.params["host"]:
+                complete.write(STATE, complete.HOST, "", inputs.get(complete.HOST, ""))
             recorded = [name for name, base in module.params["applications"].items() if complete.write(STATE, name, base, inputs.get(name, ""))]
     except OSError as error:
         module.fail_json(msg=clear_error(error, STATE))

@@ -22,9 +22,9 @@ def _run(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(inputs_digest, "Inputs", lambda *_unused: SimpleNamespace(
         digests=lambda: INPUTS, source_secrets=lambda names: {name: {"token": "t"} for name in names}))
 
-    def run(kind: Any, **result: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def run(kind: Any, arguments: dict[str, Any] | None = None, **result: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         action, called = object.__new__(kind), {}
-        action._task, action._templar = SimpleNamespace(args={"applications": [{"name": "shop"}]}), None
+        action._task, action._templar = SimpleNamespace(args=arguments or {"applications": [{"name": "shop"}]}), None
         monkeypatch.setattr(action, "_execute_module", lambda **given: called.update(given["module_args"]) or {"changed": False, **result})
         return action.run(task_vars={}), called
 
@@ -55,5 +55,14 @@ def test_a_failure_has_nothing_up_to_date(run: Any) -> None:
     assert result["failed"] and result["msg"] == "in the way" and result["up_to_date"] == []
 
 
-def test_the_host_gets_the_digests_of_a_complete_run(run: Any) -> None:
-    assert run(complete_run.ActionModule)[1] == {"applications": [{"name": "shop"}], "_inputs": INPUTS}
+@pytest.mark.parametrize(("arguments", "is_called"), [
+    ({"applications": {"shop": "/srv/shop"}}, True),
+    ({"applications": {}, "host": True}, True),
+    ({"applications": {"with-credentials": "/srv/with-credentials"}, "host": True}, True),
+    ({"applications": {"with-credentials": "/srv/with-credentials"}}, False),
+    ({"applications": {}}, False),
+])
+def test_the_host_gets_the_digests_of_a_complete_run_where_there_is_one(run: Any, arguments: dict[str, Any], is_called: bool) -> None:
+    result, called = run(complete_run.ActionModule, arguments)
+    assert called == ({**arguments, "_inputs": INPUTS} if is_called else {})
+    assert is_called or result == {"changed": False, "recorded": []}

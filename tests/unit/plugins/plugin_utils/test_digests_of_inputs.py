@@ -89,6 +89,7 @@ UNKNOWN: dict[str, dict[str, Any]] = {
     "a template of the operator": {"nginx_site": {"template": "/srv/templates/shop.conf.j2"}},
     "a page of the operator": {"nginx_site": {"maintenance_page": "page.html"}},
     "a certificate of the operator": {"acme_cert": {"source": "provided", "provided_chain": "/a", "provided_key": "/b"}},
+    "a self-signed certificate, which its own call renews": {"acme_cert": {"source": "self_signed"}},
     "credentials": {"app_secrets": {"credentials": {"key": "a"}}},
     "files": {"files": {"config.py": {"content": "a"}}},
     "a source that is not there": {"source": {"path": "/does/not/exist"}},
