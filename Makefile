@@ -42,11 +42,17 @@ locks: setup  ## Remake every lock file from its .in file (UPGRADE=1: with the n
 	@tools/locks $(if $(UPGRADE),--upgrade)
 
 .PHONY: demo
-demo: hosts  ## A hardened Flask application at https://demo.localhost:8443 (DISTRO=bookworm: on Debian 12)
-	@tools/testhosts.py up demo
+demo:  ## A hardened Flask application at https://demo.localhost:8443 (DISTRO=bookworm: on Debian 12)
+	@$(MAKE) --no-print-directory --jobs=2 setup demo-host
 	@tools/demo.py inventory
 	@ansible-playbook -i build/demo/inventory.yml playbooks/site.yml
 	@tools/demo.py summary
+
+# Needs no Ansible, so the host is made while that is installed.
+.PHONY: demo-host
+demo-host: $(LINK)
+	@tools/install-system
+	@$(PYTHON) tools/testhosts.py up demo
 
 .PHONY: demo-down
 demo-down:  ## Remove the demo

@@ -51,8 +51,9 @@ def _of_collection() -> str:
 def _is_known(entry: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
     """Whether everything that the roles make of an entry depends on values alone, and each call keeps its arguments."""
     source = given.get("acme_cert_source") or (entry.get("acme_cert") or {}).get("source") or "acme"
-    return source == "acme" and not any(given.get(f"{role}_{name}") or (entry.get(role) or {}).get(name) or name == "files" and entry.get(name)
-                   for role, names in UNKNOWN.items() for name in names)
+    options = [(role, name) for role, names in UNKNOWN.items() for name in names]
+    return source == "acme" and not any(
+        given.get(f"{role}_{name}") or (entry.get(role) or {}).get(name) or name == "files" and entry.get(name) for role, name in options)
 
 
 def _digest(*things: Any) -> str:
