@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -29,7 +30,7 @@ for pid in processes(unit):
         "capabilities": [status[key].strip("0") for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")],
         "listens": tcp, "user_namespace": os.readlink("/proc/%d/ns/user" % pid) != os.readlink("/proc/1/ns/user"),
         "mounts": [[line.split()[4], line.split()[5].split(",")[0]] for line in open("/proc/%d/mountinfo" % pid)],
-        "umask": status["Umask"].strip(),
+        "umask": status["Umask"].strip(), "scheduling": [os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/%d/task" % pid)],
         "interfaces": [line.split(":")[0].strip() for line in open("/proc/%d/net/dev" % pid).read().splitlines()[2:]]})
 units = {name: output("systemctl", "is-enabled", name).decode().strip()
          for name in (unit, unit.replace(".service", ".socket"), "nginx.service")}
@@ -208,6 +209,10 @@ def test_the_service_has_a_user_namespace_of_its_own(processes: Any) -> None:
 
 def test_files_it_makes_are_private(processes: Any) -> None:
     assert {process["umask"] for process in processes["processes"]} == {"0077"}
+
+
+def test_it_interrupts_no_process_that_wakes_it(processes: Any) -> None:
+    assert {policy for process in processes["processes"] for policy in process["scheduling"]} == {os.SCHED_BATCH}
 
 
 def test_nothing_but_the_state_directory_and_private_memory_is_mounted_writable(site: Any, processes: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 PROCESSES = r'''
@@ -12,7 +13,7 @@ for pid in processes("nginx.service"):
     found.append({"user": pwd.getpwuid(int(status["Uid"].split()[0]))[0],
                   "groups": sorted(grp.getgrgid(int(group))[0] for group in {*status["Groups"].split(), status["Gid"].split()[0]}),
                   "capabilities": [int(status[key], 16) for key in ("CapPrm", "CapEff", "CapBnd")],
-                  "confined": (status["Seccomp"].strip(), status["NoNewPrivs"].strip())})
+                  "confined": (status["Seccomp"].strip(), status["NoNewPrivs"].strip()), "scheduling": os.sched_getscheduler(pid)})
 print(json.dumps({"main": int(properties("nginx.service", "MainPID")["MainPID"]), "processes": found}))
 '''
 # Only ports below 1024.
@@ -28,3 +29,7 @@ def test_nothing_of_nginx_is_root(server: Any) -> None:
             assert process["user"] == "www-data"
             assert process["groups"] == ["ssl-cert", "www-data"]
             assert not [value for value in process["capabilities"] if value & ~NET_BIND_SERVICE], process
+
+
+def test_nginx_interrupts_no_process_that_wakes_it(server: Any) -> None:
+    assert {process["scheduling"] for process in server.ask(PROCESSES)["processes"]} == {os.SCHED_BATCH}
