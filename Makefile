@@ -98,6 +98,9 @@ quota: hosts  ## Limits of disk space on a real kernel with project quotas, in a
 	@tools/install-system qemu-system-x86:qemu-system-x86_64
 	@tools/quota.py
 
+# Leaves out tests that take long where another one of their kind stays.
+test sample: export BULWARK_SAMPLE = 1
+
 .PHONY: sample
 sample: hosts  ## The scenarios of `make test`: default and failures on both hosts, release and baseline on one each
 	@$(SIDE_BY_SIDE) $(SAMPLE:%=scenario/%)
@@ -128,8 +131,8 @@ bench-quick: hosts  ## What a host serves beside a common stack, measured for a 
 	@tools/bench_serving.py --quick --keep
 
 .PHONY: test
-test: hosts $(CHECKS)/.made  ## Lint, sanity, unit tests and the sample, side by side
-	@$(SIDE_BY_SIDE) $(firstword $(SAMPLE:%=scenario/%)) lint unit sanity $(wordlist 2,9,$(SAMPLE:%=scenario/%))
+test: hosts $(CHECKS)/.made  ## Lint, ansible-test sanity, unit tests and the sample, side by side
+	@$(SIDE_BY_SIDE) SANITY=sanity $(firstword $(SAMPLE:%=scenario/%)) lint unit sanity $(wordlist 2,9,$(SAMPLE:%=scenario/%))
 
 # ---- The checks. Their tools have a lock and an environment of their own. CORE=2.20: with another ansible-core.
 CHECK = PATH="$(CURDIR)/$(CHECKS)/bin:$$PATH"
@@ -145,7 +148,7 @@ lint: $(CHECKS)/.made  ## Linters of YAML, Python, shell, workflows, words and d
 
 .PHONY: sanity
 sanity: $(CHECKS)/.made  ## ansible-test sanity and units, and galaxy-importer, on the collection as it is built: 2 minutes
-	@$(CHECK) python tools/run_ansible_test.py sanity units galaxy
+	@$(CHECK) python tools/run_ansible_test.py $(or $(SANITY),sanity units galaxy)
 
 # For the workflow: every scenario but those of the nightly run, as JSON.
 .PHONY: scenario-names

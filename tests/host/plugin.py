@@ -59,6 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--connect-address", "ADDRESS[:HTTPS_PORT[:HTTP_PORT]] where the sites are reached")
     option("--osv-url", "URL, as the hosts reach it, of an advisory service for tests; the word MODE in it becomes a mode of the stub")
     for name, text in (("--intrusive", "run also what changes the host, such as a forced renewal"),
+                       ("--sample", "leave out the tests marked `beyond_sample`"),
                        ("--complete", "refuse to start when a test has no site, or an option it needs is not given")):
         variable = "BULWARK_" + name.strip("-").upper()
         group.addoption(name, action="store_true", default=bool(os.environ.get(variable)), help=f"{text} [{variable}]")
@@ -67,6 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers."""
     config.addinivalue_line("markers", "intrusive: changes the host; runs with --intrusive alone")
+    config.addinivalue_line("markers", "beyond_sample: takes long, and another test of its kind is in the sample; left out by --sample")
     config.addinivalue_line("markers", "where(predicate): runs for the sites it is true for; the promise is made to them alone")
 
 
@@ -83,7 +85,10 @@ def _reason_to_leave_out(item: pytest.Item) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip tests that do not apply to this run; fail where all must apply."""
+    """Leave out tests that do not apply to this run; fail where all must apply."""
+    if config.getoption("--sample"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("beyond_sample")])
+        items[:] = [item for item in items if not item.get_closest_marker("beyond_sample")]
     reasons = {item: _reason_to_leave_out(item) for item in items}
     left_out = [item for item in items if reasons[item]]
     if left_out and config.getoption("--complete"):

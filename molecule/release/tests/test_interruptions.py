@@ -65,7 +65,10 @@ print(json.dumps(len(found)))
 '''
 
 
-@pytest.mark.parametrize("point", ["build", "preflight", "start", "drain"])
+BEYOND_SAMPLE = [pytest.param(point, marks=pytest.mark.beyond_sample) for point in ("build", "preflight", "start")]
+
+
+@pytest.mark.parametrize("point", [*BEYOND_SAMPLE, "drain"])
 def test_a_run_after_a_killed_one_recovers(servers: list[Any], playbooks: Playbooks, point: str) -> None:
     site = sites(servers)[0]
     before, wanted = version(site), f"killed-{point}-{time.time_ns()}"

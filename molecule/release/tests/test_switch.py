@@ -32,6 +32,20 @@ ONE_PROCESS = '''    app = Flask(__name__)
     except BlockingIOError:
         time.sleep(3)
         raise'''
+FAILURES = {
+    "cannot be imported":
+        (("shop/__init__.py", '    app = Flask(__name__)', '    raise RuntimeError("no such luck")'), "RuntimeError: no such luck"),
+    "cannot be loaded by two":
+        (("shop/__init__.py", '    app = Flask(__name__)', ONE_PROCESS), "Resource temporarily unavailable"),
+    "is not safe":
+        (("shop/config.py", '    "SESSION_COOKIE_SECURE": True,', '    "SESSION_COOKIE_SECURE": False,'), "SESSION_COOKIE_SECURE"),
+}
+SLOW_FAILURES = {
+    "is not well": (("shop/health.py", '    return {"status": "ok"}, 200', '    return {"status": "sick of it"}, 500'), "sick of it"),
+    "hangs": (("shop/health.py", '    return {"status": "ok"}, 200', "    time.sleep(3600)"), "no response (TimeoutError)"),
+    "fails before the switch":
+        (("shop/before.py", "create_app()\n", 'raise SystemExit("the database is away")\n'), "the database is away"),
+}
 
 
 def good() -> str:
@@ -139,13 +153,9 @@ print(json.dumps([["markupsafe" in open("/proc/%d/maps" % pid).read(), int(open(
 
 
 @pytest.mark.parametrize(("change", "words"), [
-    (("shop/__init__.py", '    app = Flask(__name__)', '    raise RuntimeError("no such luck")'), "RuntimeError: no such luck"),
-    (("shop/__init__.py", '    app = Flask(__name__)', ONE_PROCESS), "Resource temporarily unavailable"),
-    (("shop/health.py", '    return {"status": "ok"}, 200', '    return {"status": "sick of it"}, 500'), "sick of it"),
-    (("shop/health.py", '    return {"status": "ok"}, 200', "    time.sleep(3600)"), "no response (TimeoutError)"),
-    (("shop/before.py", "create_app()\n", 'raise SystemExit("the database is away")\n'), "the database is away"),
-    (("shop/config.py", '    "SESSION_COOKIE_SECURE": True,', '    "SESSION_COOKIE_SECURE": False,'), "SESSION_COOKIE_SECURE"),
-], ids=["cannot be imported", "cannot be loaded by two", "is not well", "hangs", "fails before the switch", "is not safe"])
+    *[pytest.param(*failure, id=name) for name, failure in FAILURES.items()],
+    *[pytest.param(*failure, id=name, marks=pytest.mark.beyond_sample) for name, failure in SLOW_FAILURES.items()],
+])
 def test_a_release_that_fails_changes_nothing_and_the_error_has_the_reason(
     servers: list[Any], playbooks: Playbooks, live: str, change: tuple[str, str, str], words: str,
 ) -> None:
