@@ -1,6 +1,7 @@
 #!/bin/sh
 # The stack that tutorials set up, to compare with: Debian's nginx as it is, gunicorn with three workers and its
-# defaults, an RSA certificate. Standard input is a tar archive of the application, its requirements, and gunicorn.txt.
+# defaults, an RSA certificate. The application has a secret key, as on the other host: Flask prepares a session for each request
+# where there is one. Standard input is a tar archive of the application, its requirements, and gunicorn.txt.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
 mkdir -p /srv/app && tar --extract --directory=/srv/app --no-same-owner
@@ -13,6 +14,7 @@ mkdir -p /srv/app && tar --extract --directory=/srv/app --no-same-owner
     done
     openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=common.test -addext subjectAltName=DNS:common.test \
         -keyout /etc/ssl/private/common.key -out /etc/ssl/certs/common.pem 2>/dev/null
+    echo "FLASK_SECRET_KEY=$(openssl rand -hex 32)" >/srv/app/environment
     touch /srv/app/venv/.made
 }
 cat >/etc/systemd/system/gunicorn.service <<END
@@ -21,6 +23,7 @@ User=www-data
 Group=www-data
 RuntimeDirectory=gunicorn
 WorkingDirectory=/srv/app
+EnvironmentFile=/srv/app/environment
 ExecStart=/srv/app/venv/bin/gunicorn --workers 3 --bind unix:/run/gunicorn/app.sock minimal:app
 END
 cat >/etc/nginx/sites-available/app <<'END'
