@@ -2,13 +2,16 @@
 """Measure runs of the playbooks on a host of its own: seconds beside a yardstick, and round trips.
 
 The yardstick is a playbook of 20 tasks of `copy` and 20 of `file` that change nothing. Times are medians of three runs, one playbook
-after the other. A figure that does not reach its bar is named. Writes build/bench.json.
+after the other. For runs of ten hosts, the host is copied nine times. A first run is compared with a playbook as tutorials write it,
+for the same application on a host of its own. A figure that does not reach its bar is named. Writes
+build/bench.json.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -16,14 +19,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import testhosts
 import yaml
+from testhosts import Host, Set, podman
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "bench"
 RUNS = 3
-SITE, HOST = "playbooks/site.yml", "playbooks/host.yml"
+SITE, HOST, TUTORIAL = "playbooks/site.yml", "playbooks/host.yml", "tools/bench/tutorial.yml"
 YARDSTICK = str(FOLDER / "yardstick.yml")
 SECOND = {"domains": ["second.localhost"], "source": {"path": str(ROOT / "examples" / "minimal")}, "wsgi": "minimal:app", "health_path": "/healthz"}
+COPIES = [f"web{number}" for number in range(2, 11)]
+COPY = "localhost/bulwark-bench-copy"
 # As OpenSSH's connection plugin of Ansible prints each.
 ROUND_TRIP = "SSH: EXEC"
 
@@ -38,7 +45,7 @@ def play(playbook: str, *options: str, inventory: str = "inventory.yml", changes
     began = time.monotonic()
     done = subprocess.run(["ansible-playbook", "-i", str(FOLDER / inventory), playbook, *options], capture_output=True, text=True, check=False, cwd=ROOT)
     seconds = time.monotonic() - began
-    if done.returncode or not changes and not re.search(r"changed=0\b", done.stdout):
+    if done.returncode or not changes and set(re.findall(r"changed=(\d+)", done.stdout)) != {"0"}:
         sys.exit(f"{playbook} failed or changed something:\n{done.stdout[-3000:]}")
     return seconds, done.stdout
 
@@ -58,7 +65,7 @@ def round_trips(playbook: str, inventory: str = "inventory.yml") -> int:
 
 
 def write_inputs() -> None:
-    """The yardstick, and an inventory with a second application."""
+    """The yardstick, and the inventories of two applications and of the tutorial's host."""
     tasks: list[dict[str, Any]] = [{"ansible.builtin.copy": {"content": f"{number}\n", "dest": f"/root/yardstick-{number}", "mode": "0644"}}
                                    for number in range(20)]
     tasks += [{"ansible.builtin.file": {"path": f"/root/yardstick-{number}", "mode": "0644"}} for number in range(20)]
@@ -66,11 +73,59 @@ def write_inputs() -> None:
     inventory = yaml.safe_load((FOLDER / "inventory.yml").read_text(encoding="utf-8"))
     inventory["all"]["vars"]["flask_apps"]["second"] = SECOND
     (FOLDER / "two.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
+    (settings,) = inventory["all"]["hosts"].values()
+    inventory["all"]["hosts"] = {"tutorial": {**settings, "ansible_host": (FOLDER / "tutorial.address").read_text(encoding="utf-8")}}
+    (FOLDER / "tutorial.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
+
+
+def controller_cpu() -> float:
+    """The CPU time of the playbooks so far, in seconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def copy_host(bench: Set) -> None:
+    """Start nine copies of the host, and write an inventory of all ten."""
+    podman("commit", "--quiet", bench.container("web"), COPY)
+    inventory = yaml.safe_load((FOLDER / "inventory.yml").read_text(encoding="utf-8"))
+    (settings,) = inventory["all"]["hosts"].values()
+    known = FOLDER / "known_hosts"
+    key = known.read_text(encoding="utf-8").split(maxsplit=1)[1]
+    for name in COPIES:
+        host = Host(name, bench.hosts[0].release)
+        bench.start(host, COPY, "/sbin/init")
+        bench.prepare(host)
+        inventory["all"]["hosts"][name] = {**settings, "ansible_host": bench.address(name)}
+        with known.open("a", encoding="utf-8") as stream:
+            stream.write(f"{bench.address(name)} {key}")
+    (FOLDER / "ten.yml").write_text(yaml.safe_dump(inventory), encoding="utf-8")
+
+
+def measure_ten(bench: Set) -> list[dict[str, Any]]:
+    """Seconds, and the controller's CPU time per host, of ten hosts beside those of one."""
+    copy_host(bench)
+    for _run in range(2):  # addresses differ, and the first run records them
+        play(SITE, inventory="ten.yml", changes=True)
+    seconds: dict[str, list[float]] = {"inventory.yml": [], "ten.yml": []}
+    cpu: dict[str, list[float]] = {"inventory.yml": [], "ten.yml": []}
+    for _run in range(RUNS):
+        for inventory, runs in seconds.items():
+            before = controller_cpu()
+            runs.append(play(SITE, inventory=inventory)[0])
+            cpu[inventory].append(controller_cpu() - before)
+    one, ten = (statistics.median(runs) for runs in seconds.values())
+    cpu_of_one, cpu_of_ten = (statistics.median(runs) for runs in cpu.values())
+    return [
+        {"figure": "site.yml for ten hosts: seconds", "value": ten, "bar": None},
+        {"figure": "site.yml for ten hosts: multiple of one host's", "value": ten / one, "bar": 4},
+        {"figure": "site.yml for ten hosts: CPU per host, share of one's", "value": cpu_of_ten / 10 / cpu_of_one, "bar": 0.6},
+    ]
 
 
 def measure() -> list[dict[str, Any]]:
     """The figures, each with its bar, the most that it may be."""
     first = play(SITE, changes=True)[0]
+    tutorial = play(TUTORIAL, inventory="tutorial.yml", changes=True)[0]
     for playbook in (HOST, YARDSTICK):
         play(playbook, changes=True)
     seconds = medians((YARDSTICK, SITE, HOST))
@@ -80,6 +135,7 @@ def measure() -> list[dict[str, Any]]:
     yardstick = seconds[YARDSTICK]
     return [
         {"figure": "first run of site.yml: seconds", "value": first, "bar": None},
+        {"figure": "the same, as a multiple of a tutorial's playbook", "value": first / tutorial, "bar": 1.3},
         {"figure": "the yardstick: seconds", "value": yardstick, "bar": None},
         {"figure": "site.yml: seconds", "value": seconds[SITE], "bar": None},
         {"figure": "host.yml: seconds", "value": seconds[HOST], "bar": None},
@@ -93,14 +149,18 @@ def measure() -> list[dict[str, Any]]:
 
 def main() -> None:
     """Entry point."""
-    tool("testhosts.py", "down", "bench")
+    bench = Set("bench")
+    bench.down()
     try:
-        tool("testhosts.py", "up", "bench")
+        bench.up()
         tool("demo.py", "inventory", "bench")
         write_inputs()
-        figures = measure()
+        figures = [*measure(), *measure_ten(bench)]
     finally:
-        tool("testhosts.py", "down", "bench")
+        for name in COPIES:
+            testhosts.remove(bench.container(name))
+        podman("rmi", "--force", COPY, check=False)
+        bench.down()
     (ROOT / "build" / "bench.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print("Runs that change nothing, after a first one")
     for line in figures:

@@ -71,8 +71,9 @@ def demo_hosts() -> list[Host]:
 
 
 def bench_hosts() -> list[Host]:
-    """One web host for measurements."""
-    return [Host("web", os.environ.get("DISTRO", NEWEST), ["demo.localhost", "second.localhost"])]
+    """One web host for measurements, and one for the playbook of a tutorial."""
+    release = os.environ.get("DISTRO", NEWEST)
+    return [Host("web", release, ["demo.localhost", "second.localhost"]), Host("tutorial", release, ["tutorial.localhost"])]
 
 
 def serving_hosts() -> list[Host]:
@@ -103,7 +104,8 @@ SETS = {**{name: scenario_hosts for name in (*SCENARIOS, "images")}, "demo": dem
         "serving": serving_hosts, "readme": readme_hosts, "public": lambda: scenario_hosts()[:1]}
 # What a plain host lacks is proved by these hosts, which start from Debian's packages alone.
 BOTH = [f"debian{version}" for version in DEBIAN]
-START_PLAIN = {"default": ["debian13"], "removal": BOTH, "readme": [host.name for host in readme_hosts()], "images": BOTH, "demo": ["web"], "bench": ["web"]}
+START_PLAIN = {"default": ["debian13"], "removal": BOTH, "readme": [host.name for host in readme_hosts()], "images": BOTH, "demo": ["web"],
+               "bench": ["web", "tutorial"]}
 # Decides how the image of the others is made.
 PROVISION = [ROOT / path for path in ("molecule/shared/provision.yml", "plugins/module_utils/host_part/venvs.py", "roles/acme_cert/files/certbot.txt",
                                       "roles/app_release/files/uv.txt", "roles/app_release/files/bandit.txt", "roles/pip_audit/files/pip-audit.txt")]
