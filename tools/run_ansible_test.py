@@ -22,7 +22,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tarfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -75,8 +74,7 @@ def unpack(tests: str) -> None:
     """Build the collection, unpack it where ansible-test requires it, and copy a directory of tests into it."""
     remove(TREE)
     TREE.mkdir(parents=True)
-    with tarfile.open(build()) as artefact:
-        artefact.extractall(TREE, filter="data")
+    shutil.unpack_archive(build(), TREE)  # not tarfile's, whose filter Debian 12's Python does not know
     shutil.copytree(ROOT / tests, TREE / tests, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     # A repository of its own: ansible-test tests what git lists, and the one around it ignores build/.
     subprocess.run(["git", "init", "--quiet"], cwd=TREE, check=True)
