@@ -52,7 +52,7 @@ demo:  ## A hardened Flask application at https://demo.localhost:8443 (DISTRO=bo
 .PHONY: demo-host
 demo-host: $(LINK)
 	@tools/install-system
-	@$(PYTHON) tools/testhosts.py up demo
+	@tools/testhosts.py up demo
 
 .PHONY: demo-down
 demo-down:  ## Remove the demo

@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import testhosts
+import demo
 import yaml
-from testhosts import Host, Set, podman
+from testhosts import PREFIX, Host, Set, podman
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "bench"
@@ -30,14 +30,9 @@ SITE, HOST, TUTORIAL = "playbooks/site.yml", "playbooks/host.yml", "tools/bench/
 YARDSTICK = str(FOLDER / "yardstick.yml")
 SECOND = {"domains": ["second.localhost"], "source": {"path": str(ROOT / "examples" / "minimal")}, "wsgi": "minimal:app", "health_path": "/healthz"}
 COPIES = [f"web{number}" for number in range(2, 11)]
-COPY = "localhost/bulwark-bench-copy"
+COPY = f"localhost/{PREFIX}-bench-copy"
 # As OpenSSH's connection plugin of Ansible prints each.
 ROUND_TRIP = "SSH: EXEC"
-
-
-def tool(*command: str) -> None:
-    """Run a tool of this project."""
-    subprocess.run([sys.executable, str(ROOT / "tools" / command[0]), *command[1:]], check=True)
 
 
 def play(playbook: str, *options: str, inventory: str = "inventory.yml", changes: bool = False) -> tuple[float, str]:
@@ -104,8 +99,7 @@ def copy_host(bench: Set) -> None:
 def measure_ten(bench: Set) -> list[dict[str, Any]]:
     """Seconds, and the controller's CPU time per host, of ten hosts beside those of one."""
     copy_host(bench)
-    for _run in range(2):  # addresses differ, and the first run records them
-        play(SITE, inventory="ten.yml", changes=True)
+    play(SITE, inventory="ten.yml", changes=True)  # addresses differ, and this run records them
     seconds: dict[str, list[float]] = {"inventory.yml": [], "ten.yml": []}
     cpu: dict[str, list[float]] = {"inventory.yml": [], "ten.yml": []}
     for _run in range(RUNS):
@@ -153,14 +147,12 @@ def main() -> None:
     bench.down()
     try:
         bench.up()
-        tool("demo.py", "inventory", "bench")
+        demo.write_inventory("bench")
         write_inputs()
         figures = [*measure(), *measure_ten(bench)]
     finally:
-        for name in COPIES:
-            testhosts.remove(bench.container(name))
-        podman("rmi", "--force", COPY, check=False)
-        bench.down()
+        bench.down()  # its network takes the copies with it
+        podman("rmi", "--ignore", COPY)
     (ROOT / "build" / "bench.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print("Runs that change nothing, after a first one")
     for line in figures:
