@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils import application_layout as layout
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.fileset.former import TREES
 from ansible_collections.bulwark.flask.plugins.module_utils.inputs import engine
 from ansible_collections.bulwark.flask.tests.unit.contracts.role_files import ROLES, text
@@ -22,6 +24,14 @@ def test_every_path_with_the_name_of_the_application_is_in_the_table(role: str) 
     for path in re.findall(r'["\' ]((?:/(?:etc|var|srv)/)[^"\',}]*?\{\{ ' + role + r"_name \}\}[^\"',} \n]*)", written):
         dest = path.replace("{{ " + role + "_name }}", "shop")
         assert dest in known or dest.startswith(OWN) or any(dest.startswith(one + "/") for one in known), dest
+
+
+@pytest.mark.parametrize("name", ["shop", "shop.rsa"])
+def test_every_place_of_a_certificate_is_in_the_table(name: str) -> None:
+    """Keys of a removed application would stay."""
+    known = {path.format(name="shop", base="/srv/shop") for path in (*layout.FILES, *layout.BELOW_OURS)}
+    places = {str(path) for path in vars(Certificate(name)).values() if isinstance(path, Path) and name in path.name}
+    assert len(places) == 7 and places - known == ({"/var/lib/acme-cert/external/shop.rsa"} if name == "shop.rsa" else set()), "an own one has no pair"
 
 
 def test_the_table_has_no_other_content() -> None:
