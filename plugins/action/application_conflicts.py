@@ -19,7 +19,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module once."""
         super().run(tmp, task_vars)
-        inputs = inputs_digest.Inputs(self._templar, task_vars or {})
+        inputs = inputs_digest.Inputs(self._templar, task_vars or {}, self._loader.get_text_file_contents)
         secrets = inputs.source_secrets(app.get("name") for app in self._task.args.get("applications") or [])
         # The key lets this plugin, and that of host_part, compare the digests that the module returns.
         result = self._execute_module(module_name="bulwark.flask.application_conflicts", task_vars=task_vars or {},

@@ -16,6 +16,9 @@ options:
   _inputs:
     description: Digests of the inputs, by the name of the application; the host has an empty one. The action plugin sets it.
     type: dict
+  _calls:
+    description: The calls of modules that the run made for each application, besides those of every one. The action plugin sets it.
+    type: dict
   applications:
     description: The directory of the releases of each application, by its name.
     type: dict
@@ -59,15 +62,18 @@ def main() -> None:
             "applications": {"type": "dict", "required": True},
             "host": {"type": "bool", "default": False},
             "_inputs": {"type": "dict", "no_log": True},
+            "_calls": {"type": "dict"},
         },
         supports_check_mode=True,
     )
-    inputs, recorded = module.params["_inputs"] or {}, []
+    inputs, calls = module.params["_inputs"] or {}, module.params["_calls"] or {}
+    recorded: list[str] = []
     try:
         if not module.check_mode:
             if module.params["host"]:
                 complete.write(STATE, complete.HOST, "", inputs.get(complete.HOST, ""))
-            recorded = [name for name, base in module.params["applications"].items() if complete.write(STATE, name, base, inputs.get(name, ""))]
+            recorded = [name for name, base in module.params["applications"].items()
+                        if complete.write(STATE, name, base, inputs.get(name, ""), calls.get(name, []))]
     except OSError as error:
         module.fail_json(msg=clear_error(error, STATE))
     # What a later run may leave out is no change of the host.

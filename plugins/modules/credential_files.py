@@ -12,7 +12,11 @@ description:
     with the key that systemd keeps in C(/var/lib/systemd/credential.secret).
   - A file is written when its value differs. An encrypted file is decrypted for the comparison.
   - Files of other names in the directory are removed.
+  - After a success, the arguments stay on the host, with digests in place of the values.
 options:
+  _digest:
+    description: A digest of the arguments. The action plugin sets it.
+    type: str
   path:
     description: The directory. A missing one is created, accessible to root only.
     type: path
@@ -63,33 +67,12 @@ reason:
 """
 
 import os
-import stat
-import subprocess
+from contextlib import suppress
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-
-TOOL = "/usr/bin/systemd-creds"
-
-
-def systemd_creds(*arguments: str, data: bytes = b"") -> bytes:
-    """Run the tool. Values pass through pipes, never through arguments."""
-    done = subprocess.run([TOOL, *arguments], input=data, capture_output=True, check=False)
-    if done.returncode:
-        message = done.stderr.decode(errors="replace").strip()
-        raise OSError(f"systemd-creds {arguments[0]}: {message or f'exit code {done.returncode}'}")
-    return done.stdout
-
-
-def held(path: str, name: str, encrypted: bool) -> bytes | None:
-    """The value in a file; None where the file is missing, not private or of the other kind."""
-    try:
-        data = fs.read_regular(path)
-        if data is None or not fs.is_private(path):
-            return None
-        return systemd_creds("decrypt", f"--name={name}", path, "-") if encrypted else data
-    except (OSError, ValueError):
-        return None
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
+from ansible_collections.bulwark.flask.plugins.module_utils.secrets import credentials
 
 
 def main() -> None:
@@ -99,15 +82,15 @@ def main() -> None:
             "path": {"type": "path", "required": True},
             "credentials": {"type": "dict", "required": True, "no_log": True},
             "encrypted": {"type": "bool", "default": True},
+            "_digest": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )
     folder, encrypted = module.params["path"], module.params["encrypted"]
     wanted = {name: str(value).encode() for name, value in module.params["credentials"].items()}
-    there = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-    written = [name for name, data in wanted.items() if held(os.path.join(folder, name), name, encrypted) != data]
-    removed = [name for name in there if name not in wanted]
-    unsafe = os.path.isdir(folder) and stat.S_IMODE(os.stat(folder).st_mode) != 0o700
+    written = [name for name, data in wanted.items() if credentials.held(os.path.join(folder, name), name, encrypted) != data]
+    removed = [name for name in credentials.names_in(folder) if name not in wanted]
+    unsafe = credentials.is_unsafe(folder)
     try:
         if not module.check_mode:
             fs.make_private_directory(folder)
@@ -115,13 +98,17 @@ def main() -> None:
             for name in written:
                 data = wanted[name]
                 if encrypted:
-                    data = systemd_creds("encrypt", "--with-key=host", f"--name={name}", "-", "-", data=data)
+                    data = credentials.systemd_creds("encrypt", "--with-key=host", f"--name={name}", "-", "-", data=data)
                 fs.write(os.path.join(folder, name), data)
             for name in removed:
                 os.unlink(os.path.join(folder, name))
     except OSError as error:
         reason = f"The credentials in {folder} could not be written: {error}"
         module.fail_json(msg=reason, reason=reason)
+    if not module.check_mode:
+        with suppress(OSError):  # a call that is not remembered is made by every run
+            remembered.remember_call("credential_files", os.path.basename(folder), {"_digest": module.params["_digest"], "path": folder,
+                                                                                    **credentials.sealed(wanted, encrypted)})
     module.exit_json(changed=bool(written or removed or unsafe), written=written, removed=removed)
 
 

@@ -13,7 +13,11 @@ description:
   - The web server is reloaded after it has validated its configuration. When it rejects it, the link moves back.
   - A self-signed certificate is valid for 825 days, is not a CA, and is renewed in the last third.
   - Requires the files of the role P(bulwark.flask.acme_cert#role), and openssl for a self-signed certificate.
+  - After a success, the arguments stay on the host, without the certificate and its key.
 options:
+  _digest:
+    description: A digest of the arguments. The action plugin sets it.
+    type: str
   name:
     description: Name of the certificate.
     type: str
@@ -61,23 +65,18 @@ reason:
   returned: failure
 """
 
-import hashlib
-import json
 import shutil
 import tempfile
-from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates import own
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.certbot import NAME, subject_names
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import FILES, Certificate, directory, is_whole, serve_certificate
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
 
-# The longest validity that all clients accept, and the remaining time at which a new certificate is made.
-DAYS = 825
-RENEW_SECONDS = DAYS // 3 * 86400
-MADE_OF = "made-of.json"
 KEYS = {"ecdsa-p256": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"],
         "ecdsa-p384": ["ec", "-pkeyopt", "ec_paramgen_curve:secp384r1"], "rsa-2048": ["rsa:2048"], "rsa-4096": ["rsa:4096"]}
 REQUEST = """[req]
@@ -95,36 +94,16 @@ subjectAltName = {names}
 """
 
 
-def wanted(options: dict) -> str:
-    """The settings of a self-signed certificate; one with other settings is replaced."""
-    return json.dumps({"domains": options["domains"], "key_type": options["key_type"]}, sort_keys=True)
-
-
-def current_self_signed(module: AnsibleModule, certificate: Certificate) -> Optional[Path]:
-    """The existing self-signed certificate, if it has the wanted settings and is not due for renewal."""
-    for folder in certificate.external.iterdir() if certificate.external.is_dir() else ():
-        settings = folder / MADE_OF
-        if is_whole(folder) and settings.is_file() and settings.read_text(encoding="utf-8") == wanted(module.params):
-            if module.run_command(["openssl", "x509", "-noout", "-checkend", str(RENEW_SECONDS), "-in", str(folder / FILES[0])])[0] == 0:
-                return folder
-    return None
-
-
 def self_signed(module: AnsibleModule, folder: Path) -> None:
     """Make a self-signed certificate in a directory."""
     domains = module.params["domains"]
     request = folder / "request"
     # A common name has 64 characters at most; clients read the list of names.
     request.write_text(REQUEST.format(name=domains[0][:64], names=subject_names(domains)), encoding="utf-8")
-    module.run_command(["openssl", "req", "-x509", "-newkey", *KEYS[module.params["key_type"]], "-nodes", "-days", str(DAYS), "-config",
+    module.run_command(["openssl", "req", "-x509", "-newkey", *KEYS[module.params["key_type"]], "-nodes", "-days", str(own.DAYS), "-config",
                         str(request), "-keyout", str(folder / FILES[1]), "-out", str(folder / FILES[0])], check_rc=True, umask=0o077)
     request.unlink()
-    (folder / MADE_OF).write_text(wanted(module.params), encoding="utf-8")
-
-
-def place_of(certificate: Certificate, contents: Iterable[bytes]) -> Path:
-    """The directory of a certificate, named after its contents."""
-    return certificate.external / hashlib.sha256(b"\0".join(contents)).hexdigest()[:16]
+    (folder / own.MADE_OF).write_text(own.wanted(module.params), encoding="utf-8")
 
 
 def make(module: AnsibleModule, certificate: Certificate, given: list[bytes]) -> Path:
@@ -141,7 +120,7 @@ def make(module: AnsibleModule, certificate: Certificate, given: list[bytes]) ->
             self_signed(module, whole)
         # The files are on disk before the link moves, or a power cut could leave empty ones.
         module.run_command(["sync", *map(str, whole.iterdir()), str(whole)], check_rc=True)
-        folder = place_of(certificate, ((whole / file).read_bytes() for file in FILES))
+        folder = own.place_of(certificate, ((whole / file).read_bytes() for file in FILES))
         # A directory of this name is incomplete, or it would be in use.
         if folder.exists():
             shutil.rmtree(folder)
@@ -159,6 +138,7 @@ def main() -> None:
             "chain": {"type": "str", "default": ""},
             "private_key": {"type": "str", "default": "", "no_log": True},
             "key_type": {"type": "str", "choices": list(KEYS), "default": "ecdsa-p256"},
+            "_digest": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )
@@ -168,12 +148,16 @@ def main() -> None:
     if wrong:
         module.fail_json(msg=wrong, reason=wrong)
     given = [options[text].strip().encode() + b"\n" for text in ("chain", "private_key")] if options["chain"] else []
-    folder = place_of(certificate, given) if given else current_self_signed(module, certificate)
-    if folder and is_whole(folder) and not certificate.reload_is_due(folder):
-        module.exit_json(changed=False)
+    folder = own.place_of(certificate, given) if given else own.current_self_signed(module, certificate)
+    due = folder is None or not is_whole(folder) or certificate.reload_is_due(folder)
     if not module.check_mode:
-        serve_certificate(module, certificate, folder if folder and is_whole(folder) else make(module, certificate, given))
-    module.exit_json(changed=True)
+        if due:
+            serve_certificate(module, certificate, folder if folder and is_whole(folder) else make(module, certificate, given))
+        with suppress(OSError):  # a call that is not remembered is made by every run
+            remembered.remember_call("own_certificate", options["name"], {
+                "_digest": options["_digest"], "name": options["name"], "domains": options["domains"], "key_type": options["key_type"],
+                "folder": str(folder) if given else ""})
+    module.exit_json(changed=due)
 
 
 if __name__ == "__main__":

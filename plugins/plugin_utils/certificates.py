@@ -11,12 +11,12 @@ from datetime import datetime
 
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import AnsibleVaultError
+from ansible_collections.bulwark.flask.plugins.plugin_utils.values import PEM
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-PEM = "-----BEGIN "
 CURVES = ("secp256r1", "secp384r1")
 
 

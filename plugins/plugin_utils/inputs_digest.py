@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
@@ -16,6 +17,8 @@ from typing import Any
 
 import jinja2
 from ansible import constants
+from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.release import __version__
 from ansible_collections.bulwark.flask.plugins.filter.app_entries import app_entries
 from ansible_collections.bulwark.flask.plugins.module_utils.release.errors import ReleaseError
@@ -28,13 +31,10 @@ COLLECTION = Path(__file__).resolve().parents[2]
 # What the roles read besides the variables of roles and flask_apps.
 FACTS = ("distribution_major_version", "dns", "lo")
 OTHERS = ("inventory_hostname", "ansible_managed")
-# Options with which an application is never up to date: their values are files of the controller, or a module that keeps
-# no arguments gets them.
-UNKNOWN = {
-    "nginx_site": ("template", "maintenance_page"),
-    "acme_cert": ("requirements", "provided_chain", "provided_key"),
-    "app_secrets": ("credentials", "files"),
-}
+# Options that are files of the controller, or may be: their contents count.
+FILES = {"acme_cert": ("requirements", "provided_chain", "provided_key")}
+# Those with which an application is never up to date: the role searches several places for the file, or the file may include others.
+UNKNOWN = {"nginx_site": ("template", "maintenance_page")}
 
 
 @lru_cache(maxsize=None)
@@ -48,14 +48,6 @@ def _of_collection() -> str:
     return found.hexdigest()
 
 
-def _is_known(entry: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Whether everything that the roles make of an entry depends on values alone, and each call keeps its arguments."""
-    source = given.get("acme_cert_source") or (entry.get("acme_cert") or {}).get("source") or "acme"
-    options = [(role, name) for role, names in UNKNOWN.items() for name in names]
-    return source == "acme" and not any(
-        given.get(f"{role}_{name}") or (entry.get(role) or {}).get(name) or name == "files" and entry.get(name) for role, name in options)
-
-
 def _digest(*things: Any) -> str:
     return hashlib.sha256(json.dumps(things, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -63,14 +55,34 @@ def _digest(*things: Any) -> str:
 class Inputs:
     """The inputs of a host, with all templates rendered. Without any, where one cannot be read."""
 
-    def __init__(self, templar: Any, variables: Mapping[str, Any]) -> None:
-        self.variables = variables
+    def __init__(self, templar: Any, variables: Mapping[str, Any], read: Callable[[str], str]) -> None:
+        """`read` returns the text of a file of the controller, and decrypts one of ansible-vault."""
+        self.variables, self.read = variables, read
         problems: list[str] = []
         self.given = {name: values.read(templar, name, raw, problems)
                       for role in role_files.specs() for name, raw in role_files.set_by_operator(role, variables)}
         apps, defaults = (values.read(templar, name, variables.get(name, {}), problems) for name in ("flask_apps", "flask_app_defaults"))
         is_readable = not problems and isinstance(apps, Mapping)
         self.entries = {entry["name"]: entry for entry in app_entries(apps, defaults or {})} if is_readable else {}
+
+    def _option(self, name: str, role: str, option: str) -> Any:
+        """The value of a role's option for an application."""
+        return self.given.get(f"{role}_{option}", (self.entries[name].get(role) or {}).get(option))
+
+    def _files(self, name: str) -> list[str]:
+        """The contents of the files of the controller that an application has besides its source."""
+        found = [str(self._option(name, role, option) or "") for role, options in FILES.items() for option in options]
+        return [self.read(os.path.abspath(os.path.expanduser(text))) for text in found if text and values.PEM not in text]
+
+    def calls(self, name: str) -> list[str]:
+        """The calls of modules in a run for an application that not every application needs, as remembered.py names them."""
+        is_from_ca = (self._option(name, "acme_cert", "source") or "acme") == "acme"
+        found = [f"{'acme' if is_from_ca else 'own'}_certificate-{name}"]
+        if is_from_ca and boolean(self._option(name, "acme_cert", "rsa_certificate"), strict=False):
+            found.append(f"acme_certificate-{name}.rsa")
+        if self._option(name, "app_secrets", "credentials") or self.given.get("app_secrets_files", self.entries[name].get("files")):
+            found.append(f"credential_files-{name}.credentials")
+        return found
 
     def source_secrets(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The secrets with which the host asks for the sources of these applications."""
@@ -92,8 +104,8 @@ class Inputs:
                   {name: facts.get(name) for name in FACTS}, {name: self.variables.get(name) for name in OTHERS}]
         found = {HOST: _digest(*common, entries)} if entries else {}
         for name, entry in entries.items():
-            with suppress(ReleaseError, ArchiveError, OSError, KeyError):  # as above
-                if _is_known(entry, self.given):
+            with suppress(ReleaseError, ArchiveError, AnsibleError, OSError, KeyError):  # as above
+                if not any(self._option(name, role, option) for role, options in UNKNOWN.items() for option in options):
                     local = kinds.parse(entry["source"], on_controller=True).read_local()
-                    found[name] = _digest(*common, entry, asdict(local) if local else None)
+                    found[name] = _digest(*common, entry, self._files(name), asdict(local) if local else None)
         return found

@@ -9,6 +9,8 @@ from ansible.errors import AnsibleUndefinedVariable, AnsibleValueOmittedError
 from ansible.parsing.vault import AnsibleVaultError
 
 MISSING: Any = object()
+# How a value begins that is a certificate or a key, and no file.
+PEM = "-----BEGIN "
 
 
 def _reason(error: BaseException) -> str:

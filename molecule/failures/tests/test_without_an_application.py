@@ -47,6 +47,8 @@ LIVE = "gunicorn-shop@$(basename $(readlink /srv/shop/current)).service"
 DRIFT = {
     "a file of the site": ("echo >>/etc/nginx/sites-enabled/shop.conf", "grep -c . /etc/nginx/sites-enabled/shop.conf", True),
     "a release that was stopped": (f"systemctl stop {LIVE}", f"systemctl is-active {LIVE}", True),
+    "a credential": ("echo x >/etc/flask-secrets/hostile.credentials/key.pem",
+                     "systemd-creds decrypt --name=key.pem /etc/flask-secrets/hostile.credentials/key.pem -", True),
     "a link of a run that was killed": ("ln -s nowhere /srv/shop/.current.1", "ls -A /srv/shop | grep -c current", True),
     "the record of the run": ("rm /var/lib/file_set/complete/application-shop.json", "ls /var/lib/file_set/complete", False),
 }
@@ -64,6 +66,21 @@ def test_what_is_not_as_the_last_run_left_it_needs_the_roles_again(
     assert bool(run.count("changed")[HOST]) == changes, run.output
     assert host.check_output(show) == before
     assert "TASK [bulwark.flask.nginx_site : Write the site]" not in play("site").output
+
+
+def test_a_certificate_without_a_ca_needs_no_role_until_another_one_is_served(play: Callable[..., Run], at: Callable[..., Any]) -> None:
+    host = at(HOST, "shop").server.host
+    own = ("-e", json.dumps({"step": {"acme_cert": {"source": "self_signed"}}}))
+    for changes in (True, False):
+        run = play("site", *own)
+        assert run.rc == 0 and bool(run.count("changed")[HOST]) == changes, run.output
+        assert ("TASK [bulwark.flask.nginx_site : Write the site]" in run.output) == changes
+    served = host.check_output("readlink /etc/ssl/acme-cert/shop")
+    host.run_expect([0], "ln -sfn /var/lib/acme-cert/placeholder/shop /etc/ssl/acme-cert/shop")
+    assert play("site", *own).count("changed")[HOST] > 0
+    assert host.check_output("readlink /etc/ssl/acme-cert/shop") == served
+    for changes in (True, False):
+        assert bool(play("site").count("changed")[HOST]) == changes
 
 
 def test_a_removal_that_is_not_confirmed_lists_and_changes_nothing(play: Callable[..., Run], at: Callable[..., Any]) -> None:

@@ -6,7 +6,7 @@ It is, when its inputs are those of its last complete run, and a run of each of 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
@@ -26,20 +26,16 @@ def path_of(state_dir: str, name: str) -> str:
     return os.path.join(state_dir, FOLDER, f"application-{name}.json" if name else "host.json")
 
 
-def needs(name: str) -> set[str]:
-    """The parts and calls without which nothing is known of an application, or of the host."""
+def needs(name: str, calls: Iterable[str] = ()) -> set[str]:
+    """The parts and calls without which nothing is known of an application, or of the host. `calls` are those that not every application needs."""
     parts = {f"{role}-{name}" for role in PARTS}
-    return {*parts, f"generated_secrets-{name}.generated.env", f"acme_certificate-{name}", f"release-{name}"} if name else HOST_NEEDS
+    return {*parts, f"generated_secrets-{name}.generated.env", f"release-{name}", *calls} if name else HOST_NEEDS
 
 
-def digests(state_dir: str, name: str) -> dict[str, str]:
-    """The parts and calls of an application, or of the host, with the digests of their last arguments."""
-    folder, found = os.path.join(state_dir, remembered.FOLDER), {}
-    for file in os.listdir(folder) if os.path.isdir(folder) else []:
-        part = file.removesuffix(".json")
-        if remembered.application_of(file) == name if name else part in HOST_PARTS:
-            found[part] = fs.read_json(os.path.join(folder, file))["digest"]
-    return found
+def digests(state_dir: str, names: Iterable[str]) -> dict[str, str]:
+    """Those of these parts and calls of which the arguments are kept, with the digests of these."""
+    found = {name: remembered.digest_in(remembered.path_of(state_dir, name)) for name in names}
+    return {name: digest for name, digest in found.items() if digest}
 
 
 def stopped(base: str) -> Any:
@@ -47,12 +43,15 @@ def stopped(base: str) -> Any:
     return (fs.read_json(os.path.join(base, "current", "release", "pages.json")) or {}).get("stopped") or []
 
 
-def write(state_dir: str, name: str, base: str, inputs: str) -> bool:
-    """Record a complete run; returns whether it can be one. `inputs` is a digest of the inputs."""
-    path, parts = path_of(state_dir, name), digests(state_dir, name)
-    if not (inputs and needs(name) <= set(parts)):
+def write(state_dir: str, name: str, base: str, inputs: str, calls: Iterable[str] = ()) -> bool:
+    """Record a complete run; returns whether it can be one. `inputs` is a digest of the inputs, `calls` are as in needs."""
+    path, needed = path_of(state_dir, name), needs(name, calls)
+    parts = digests(state_dir, needed if name else HOST_PARTS)
+    if not (inputs and needed <= set(parts)):
         fs.unlink(path)
         return False
+    if name:
+        remembered.forget(state_dir, name, needed)
     fs.make_private_directory(os.path.dirname(path))
     fs.write_json(path, {"inputs": inputs, "parts": parts, "stopped": stopped(base) if name else []})
     return True
@@ -62,7 +61,7 @@ def _is_as_left(state_dir: str, name: str, base: str, key: str, unchanged: Mappi
     """The inputs of the last complete run, or nothing when the host is not as that run left it."""
     record = fs.read_json(path_of(state_dir, name))
     parts: dict[str, str] = record["parts"]
-    same = digests(state_dir, name) == parts and all(unchanged.get(part) == remembered.digest(key, own) for part, own in parts.items())
+    same = digests(state_dir, parts if name else HOST_PARTS) == parts and all(unchanged.get(part) == remembered.digest(key, own) for part, own in parts.items())
     return str(record["inputs"]) if same and (not name or stopped(base) == record["stopped"]) else ""
 
 

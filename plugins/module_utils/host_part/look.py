@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any, NoReturn
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
-from ansible_collections.bulwark.flask.plugins.module_utils.certificates import due
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates import due, own
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered, units
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part.complete import HOST_PARTS
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part.part import Part
 from ansible_collections.bulwark.flask.plugins.module_utils.release import deploy
-from ansible_collections.bulwark.flask.plugins.module_utils.secrets import run
+from ansible_collections.bulwark.flask.plugins.module_utils.secrets import credentials, run
 
 
 class Differs(Exception):
@@ -64,7 +64,9 @@ OF_THE_HOST = (*HOST_PARTS, "acme_cert")
 MODULES: dict[str, Callable[[dict[str, Any], Any], bool]] = {
     "host_part": _is_part_as_left,
     "generated_secrets": lambda record, module: run.is_as_left(Observer(record["params"], module)),
+    "credential_files": lambda record, _module: credentials.is_as_left(record["params"]),
     "acme_certificate": lambda record, module: due.is_as_left(Observer(record["params"], module)),
+    "own_certificate": lambda record, module: own.is_as_left(Observer(record["params"], module)),
     "release": lambda record, _module: deploy.is_as_left(record["params"]),
 }
 

@@ -12,6 +12,7 @@ import json
 import os
 import secrets
 import zlib
+from collections.abc import Container
 from typing import Any
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
@@ -19,7 +20,7 @@ from ansible_collections.bulwark.flask.plugins.module_utils.application_layout i
 
 FOLDER = "remembered"
 # Modules that keep their arguments, besides host_part.
-MODULES = ("generated_secrets", "acme_certificate", "release")
+MODULES = ("generated_secrets", "credential_files", "acme_certificate", "own_certificate", "release")
 
 
 def digest(key: str, text: str) -> str:
@@ -48,8 +49,8 @@ def pack(contents: list[Any]) -> str:
     return base64.b64encode(zlib.compress(json.dumps(contents).encode())).decode()
 
 
-def _digest_in(path: str) -> Any:
-    """The digest that a file has; a damaged one has none."""
+def digest_in(path: str) -> Any:
+    """The digest that a file has. There is none where the file is missing or damaged."""
     try:
         return fs.read_json(path)["digest"]
     except (OSError, TypeError, KeyError):
@@ -63,7 +64,7 @@ def remember(state_dir: str, params: dict[str, Any]) -> None:
     if not given or any("@" in venv["index_url"] for venv in params["venvs"]):  # credentials
         fs.unlink(path)
         return
-    if _digest_in(path) == given:
+    if digest_in(path) == given:
         return
     salt, contents = secrets.token_hex(16), unpack(params["_contents"]) if params["_contents"] else []
     sealed = {}
@@ -79,15 +80,15 @@ def remember(state_dir: str, params: dict[str, Any]) -> None:
 def remember_call(module: str, what: str, params: dict[str, Any]) -> None:
     """Keep the arguments of a module that has just succeeded; there is no secret among them."""
     path = path_of(STATE, f"{module}-{what}")
-    if params["_digest"] and _digest_in(path) != params["_digest"]:
+    if params["_digest"] and digest_in(path) != params["_digest"]:
         kept = {key: value for key, value in params.items() if not key.startswith("_")}
         fs.make_private_directory(os.path.dirname(path))
         fs.write_json(path, {"digest": params["_digest"], "module": module, "params": kept})
 
 
-def forget(state_dir: str, application: str) -> None:
-    """Remove what is kept of an application."""
+def forget(state_dir: str, application: str, but: Container[str] = ()) -> None:
+    """Remove what is kept of an application, except of these parts and calls."""
     folder = os.path.join(state_dir, FOLDER)
     for file in os.listdir(folder) if os.path.isdir(folder) else []:
-        if application_of(file) == application:
+        if application_of(file) == application and file.removesuffix(".json") not in but:
             fs.unlink(os.path.join(folder, file))

@@ -8,15 +8,19 @@ from typing import Any
 import pytest
 import yaml
 from ansible.plugins.action import ActionBase
-from ansible_collections.bulwark.flask.plugins.action import acme_certificate, generated_secrets
+from ansible_collections.bulwark.flask.plugins.action import acme_certificate, credential_files, generated_secrets, own_certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import remembered
 from ansible_collections.bulwark.flask.plugins.modules import acme_certificate as acme_certificate_module
+from ansible_collections.bulwark.flask.plugins.modules import credential_files as credential_files_module
 from ansible_collections.bulwark.flask.plugins.modules import generated_secrets as generated_secrets_module
+from ansible_collections.bulwark.flask.plugins.modules import own_certificate as own_certificate_module
 from ansible_collections.bulwark.flask.plugins.plugin_utils import unchanged
 from ansible_collections.bulwark.flask.plugins.plugin_utils.run_key import RUN_KEY
 
 CALLS: dict[Any, tuple[dict[str, Any], str]] = {
     acme_certificate.ActionModule: ({"name": "shop", "state": "issued"}, "acme_certificate-shop"),
+    credential_files.ActionModule: ({"path": "/etc/flask-secrets/shop.credentials", "credentials": {"a": "b"}}, "credential_files-shop.credentials"),
+    own_certificate.ActionModule: ({"name": "shop", "chain": "a"}, "own_certificate-shop"),
     generated_secrets.ActionModule: ({"path": "/etc/flask-secrets/shop.generated.env", "names": ["A"]}, "generated_secrets-shop.generated.env")}
 
 
@@ -47,7 +51,8 @@ def test_the_same_arguments_need_no_call_until_something_changes(run: Any, kind:
     assert run(kind, known, facts=facts)[1]
 
 
-@pytest.mark.parametrize(("kind", "module"), zip(CALLS, (acme_certificate_module, generated_secrets_module)))
+@pytest.mark.parametrize(("kind", "module"), zip(
+    CALLS, (acme_certificate_module, credential_files_module, own_certificate_module, generated_secrets_module)))
 def test_the_return_values_are_those_of_the_module(kind: Any, module: Any) -> None:
     always = {name for name, value in yaml.safe_load(module.RETURN).items() if value["returned"] == "success"}
     assert {*kind.NOTHING} == always

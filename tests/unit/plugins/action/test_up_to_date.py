@@ -20,11 +20,13 @@ def _run(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run an action; returns its result, and the arguments of the module."""
     monkeypatch.setattr(ActionBase, "run", lambda *_unused: {})
     monkeypatch.setattr(inputs_digest, "Inputs", lambda *_unused: SimpleNamespace(
-        digests=lambda: INPUTS, source_secrets=lambda names: {name: {"token": "t"} for name in names}))
+        entries={"shop": {}}, digests=lambda: INPUTS, calls=lambda name: [f"acme_certificate-{name}"],
+        source_secrets=lambda names: {name: {"token": "t"} for name in names}))
 
     def run(kind: Any, arguments: dict[str, Any] | None = None, **result: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         action, called = object.__new__(kind), {}
         action._task, action._templar = SimpleNamespace(args=arguments or {"applications": [{"name": "shop"}]}), None
+        action._loader = SimpleNamespace(get_text_file_contents=None)
         monkeypatch.setattr(action, "_execute_module", lambda **given: called.update(given["module_args"]) or {"changed": False, **result})
         return action.run(task_vars={}), called
 
@@ -58,11 +60,11 @@ def test_a_failure_has_nothing_up_to_date(run: Any) -> None:
 @pytest.mark.parametrize(("arguments", "is_called"), [
     ({"applications": {"shop": "/srv/shop"}}, True),
     ({"applications": {}, "host": True}, True),
-    ({"applications": {"with-credentials": "/srv/with-credentials"}, "host": True}, True),
-    ({"applications": {"with-credentials": "/srv/with-credentials"}}, False),
+    ({"applications": {"with-template": "/srv/with-template"}, "host": True}, True),
+    ({"applications": {"with-template": "/srv/with-template"}}, False),
     ({"applications": {}}, False),
 ])
 def test_the_host_gets_the_digests_of_a_complete_run_where_there_is_one(run: Any, arguments: dict[str, Any], is_called: bool) -> None:
     result, called = run(complete_run.ActionModule, arguments)
-    assert called == ({**arguments, "_inputs": INPUTS} if is_called else {})
+    assert called == ({**arguments, "_inputs": INPUTS, "_calls": {"shop": ["acme_certificate-shop"]}} if is_called else {})
     assert is_called or result == {"changed": False, "recorded": []}

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates import own
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import RELOAD, Certificate, serve_certificate
 from ansible_collections.bulwark.flask.plugins.modules import acme_certificate, own_certificate
 from ansible_collections.bulwark.flask.tests.unit.checkout import ROLES
@@ -71,11 +72,11 @@ def test_the_first_of_a_pair_is_served_in_place_of_the_second(shop: Certificate,
 
 def test_a_self_signed_certificate_is_kept_until_something_else_is_wanted(shop: Certificate, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = own_certificate.make(Module(), shop, [])
-    assert own_certificate.current_self_signed(Module(), shop) == folder
-    assert own_certificate.current_self_signed(Module(domains=NAMES[:1]), shop) is None
-    assert own_certificate.current_self_signed(Module(key_type="rsa-2048"), shop) is None
-    monkeypatch.setattr(own_certificate, "RENEW_SECONDS", 826 * 86400)
-    assert own_certificate.current_self_signed(Module(), shop) is None, "its last third is not noticed"
+    assert own.current_self_signed(Module(), shop) == folder
+    assert own.current_self_signed(Module(domains=NAMES[:1]), shop) is None
+    assert own.current_self_signed(Module(key_type="rsa-2048"), shop) is None
+    monkeypatch.setattr(own, "RENEW_SECONDS", 826 * 86400)
+    assert own.current_self_signed(Module(), shop) is None, "its last third is not noticed"
 
 
 def test_a_provided_certificate_replaces_the_one_before_it(shop: Certificate) -> None:

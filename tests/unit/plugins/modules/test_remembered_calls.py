@@ -1,8 +1,9 @@
-"""Calls that a look at the host makes superfluous: generated secrets, and certificates from a CA."""
+"""Calls that a look at the host makes superfluous: secrets and certificates."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -13,10 +14,10 @@ from typing import Any
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.bulwark.flask.plugins.module_utils.certificates import due
+from ansible_collections.bulwark.flask.plugins.module_utils.certificates import due, own
 from ansible_collections.bulwark.flask.plugins.module_utils.certificates.store import Certificate
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import look, remembered
-from ansible_collections.bulwark.flask.plugins.modules import acme_certificate, generated_secrets
+from ansible_collections.bulwark.flask.plugins.modules import acme_certificate, credential_files, generated_secrets, own_certificate
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -45,7 +46,10 @@ def call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., st
     """Run a module; returns what it printed."""
     secrets = {"path": f"{tmp_path}/secrets/shop.generated.env", "names": ["FLASK_SECRET_KEY"], "env_path": f"{tmp_path}/secrets/shop.env"}
     certificate = {"name": "shop", "domains": ["shop.example.com"], "state": "issued", "settings": {"server": SERVER}}
-    arguments: dict[Any, dict[str, Any]] = {generated_secrets: secrets, acme_certificate: certificate}
+    arguments: dict[Any, dict[str, Any]] = {
+        generated_secrets: secrets, acme_certificate: certificate, own_certificate: {"name": "shop", "domains": ["shop.example.com"]},
+        # Without encryption, which needs a host with systemd.
+        credential_files: {"path": f"{tmp_path}/secrets/shop.credentials", "credentials": {"key": "the value", "b": 1}, "encrypted": False}}
 
     def run(module: Any, digest: str = "first", check: bool = False, **more: Any) -> str:
         with patch_module_args({**arguments[module], "_digest": digest, "_ansible_check_mode": check, **more}), pytest.raises(SystemExit):
@@ -100,6 +104,39 @@ def test_secrets_that_are_not_as_they_were_need_a_call(
     assert unchanged() == {}
 
 
+CREDENTIALS = {"another value": "echo other >key", "deleted": "rm key", "mode": "chmod 644 key", "one more": "touch c", "damaged": "rm b; mkdir b",
+               "the mode of the directory": "chmod 755 .", "the directory": "rm -r ../shop.credentials"}
+
+
+@pytest.mark.parametrize("change", CREDENTIALS.values(), ids=CREDENTIALS)
+def test_credentials_that_are_not_as_they_were_need_a_call(
+    call: Callable[..., str], unchanged: Callable[..., Any], tmp_path: Path, change: str,
+) -> None:
+    call(credential_files, check=True)
+    assert unchanged() == {}, "a prediction is no run"
+    call(credential_files)
+    assert unchanged() == {"credential_files-shop.credentials": remembered.digest(KEY, "first")}
+    subprocess.run(change, shell=True, cwd=tmp_path / "secrets/shop.credentials", check=True)
+    assert unchanged() == {}
+
+
+def test_values_of_credentials_are_kept_as_digests_that_cannot_be_compared(call: Callable[..., str], tmp_path: Path) -> None:
+    seen = []
+    for digest in ("first", "second"):
+        call(credential_files, digest)
+        seen.append(Path(remembered.path_of(str(tmp_path / "state"), "credential_files-shop.credentials")).read_text())
+    assert "the value" not in seen[0]
+    first, second = (json.loads(text)["params"]["sealed"]["key"] for text in seen)
+    assert first != second
+
+
+def test_credentials_of_the_other_kind_need_a_call(call: Callable[..., str], unchanged: Callable[..., Any], tmp_path: Path) -> None:
+    call(credential_files)
+    path = Path(remembered.path_of(str(tmp_path / "state"), "credential_files-shop.credentials"))
+    path.write_text(path.read_text().replace('"encrypted": false', '"encrypted": true'))
+    assert unchanged() == {}
+
+
 # --- certificates
 def give(certificate: Certificate, days: int = 30, domain: str = "shop.example.com") -> None:
     """Put a certificate where certbot keeps it, and serve it."""
@@ -147,4 +184,52 @@ def test_a_certificate_that_is_due_needs_one(
     call(acme_certificate)
     assert unchanged()
     change(shop)
+    assert unchanged() == {}
+
+
+PAIR = {"chain": "a certificate", "private_key": "the key"}
+
+
+@pytest.fixture
+def own_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Certificate:
+    """The place of a certificate without a CA."""
+    made = Certificate("shop", tmp_path / "host")
+
+    def serve(_module: Any, certificate: Certificate, folder: Path) -> None:
+        certificate.serve(folder)
+        certificate.served.write_text(hashlib.sha256((folder / "fullchain.pem").read_bytes()).hexdigest() + "  fullchain.pem\n")
+
+    monkeypatch.setattr(own_certificate, "serve_certificate", serve)
+    for module in (own, own_certificate):
+        monkeypatch.setattr(module, "Certificate", lambda name: Certificate(name, tmp_path / "host"))
+    return made
+
+
+OWN: dict[str, Callable[[Certificate], Any]] = {
+    "no key": lambda shop: (shop.link / "privkey.pem").unlink(), "no certificate": lambda shop: shutil.rmtree(shop.external),
+    "another is served": lambda shop: shop.serve(shop.placeholder), "not loaded by nginx": lambda shop: shop.served.write_text("0 fullchain.pem\n"),
+    "put there by hand": lambda shop: (shop.link.unlink(), shop.link.mkdir())}
+
+
+@pytest.mark.parametrize("change", OWN.values(), ids=OWN)
+@pytest.mark.parametrize("given", [{}, PAIR], ids=["self-signed", "provided"])
+def test_an_own_certificate_needs_no_call_until_it_is_not_served(
+    call: Callable[..., str], unchanged: Callable[..., Any], own_shop: Certificate, given: dict[str, str], change: Callable[[Certificate], Any], tmp_path: Path,
+) -> None:
+    assert '"changed": true' in call(own_certificate, check=True, **given)
+    assert unchanged() == {}, "a prediction is no run"
+    assert '"changed": true' in call(own_certificate, **given)
+    assert unchanged() == {"own_certificate-shop": remembered.digest(KEY, "first")}
+    assert '"changed": false' in call(own_certificate, **given)
+    assert "the key" not in Path(remembered.path_of(str(tmp_path / "state"), "own_certificate-shop")).read_text()
+    change(own_shop)
+    assert unchanged() == {}
+
+
+def test_a_self_signed_certificate_needs_a_call_in_its_last_third(
+    call: Callable[..., str], unchanged: Callable[..., Any], own_shop: Certificate, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    call(own_certificate)
+    assert unchanged()
+    monkeypatch.setattr(own, "RENEW_SECONDS", (own.DAYS + 1) * 86400)
     assert unchanged() == {}

@@ -27,7 +27,8 @@ def entry(source: Path, /, **more: Any) -> dict[str, Any]:
 
 def inputs(apps: dict[str, Any], facts: dict[str, Any] | None = None, **more: Any) -> inputs_digest.Inputs:
     variables = {"flask_apps": apps, "inventory_hostname": "web", "ansible_facts": {**FACTS, **(facts or {})}, **more}
-    return inputs_digest.Inputs(Templar(loader=DataLoader(), variables=variables), variables)
+    loader = DataLoader()
+    return inputs_digest.Inputs(Templar(loader=loader, variables=variables), variables, loader.get_text_file_contents)
 
 
 def digests(apps: dict[str, Any], facts: dict[str, Any] | None = None, **more: Any) -> dict[str, str]:
@@ -88,10 +89,7 @@ def test_templates_are_rendered_and_files_of_a_source_count(source: Path) -> Non
 UNKNOWN: dict[str, dict[str, Any]] = {
     "a template of the operator": {"nginx_site": {"template": "/srv/templates/shop.conf.j2"}},
     "a page of the operator": {"nginx_site": {"maintenance_page": "page.html"}},
-    "a certificate of the operator": {"acme_cert": {"source": "provided", "provided_chain": "/a", "provided_key": "/b"}},
-    "a self-signed certificate, which its own call renews": {"acme_cert": {"source": "self_signed"}},
-    "credentials": {"app_secrets": {"credentials": {"key": "a"}}},
-    "files": {"files": {"config.py": {"content": "a"}}},
+    "a certificate of the operator that is not there": {"acme_cert": {"source": "provided", "provided_chain": "/does/not/exist"}},
     "a source that is not there": {"source": {"path": "/does/not/exist"}},
 }
 
@@ -100,6 +98,35 @@ UNKNOWN: dict[str, dict[str, Any]] = {
 def test_what_is_no_value_gives_no_digest(source: Path, change: dict[str, Any]) -> None:
     found = digests({"shop": entry(source, **change), "blog": entry(source)})
     assert "shop" not in found and "blog" in found
+
+
+@pytest.mark.parametrize("option", ["requirements", "provided_chain", "provided_key"])
+def test_the_contents_of_files_count(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen = set()
+    for text in ("a", "b"):
+        (tmp_path / "file").write_text(text, encoding="utf-8")
+        for path in ("file", str(tmp_path / "file")):
+            seen.add(digests({"shop": entry(source, acme_cert={option: path})})["shop"])
+    assert len(seen) == 4, "the path counts too"
+    assert "shop" in digests({"shop": entry(source, acme_cert={option: "-----BEGIN CERTIFICATE-----\n"})})
+
+
+CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
+    "neither": ({}, {}, ["acme_certificate-shop"]),
+    "two certificates": ({"acme_cert": {"rsa_certificate": True}}, {}, ["acme_certificate-shop", "acme_certificate-shop.rsa"]),
+    "two certificates on every host but this": ({"acme_cert": {"rsa_certificate": True}}, {"acme_cert_rsa_certificate": "no"}, ["acme_certificate-shop"]),
+    "an own certificate": ({"acme_cert": {"source": "self_signed", "rsa_certificate": True}}, {}, ["own_certificate-shop"]),
+    "one of the host": ({}, {"acme_cert_source": "provided"}, ["own_certificate-shop"]),
+    "credentials": ({"app_secrets": {"credentials": {"key": "a"}}}, {}, ["acme_certificate-shop", "credential_files-shop.credentials"]),
+    "files": ({"files": {"config.py": {"content": "a"}}}, {}, ["acme_certificate-shop", "credential_files-shop.credentials"]),
+    "credentials of the host": ({}, {"app_secrets_credentials": {"key": "a"}}, ["acme_certificate-shop", "credential_files-shop.credentials"]),
+}
+
+
+@pytest.mark.parametrize(("more", "variables", "calls"), CALLS.values(), ids=CALLS)
+def test_the_calls_of_a_run_are_known(source: Path, more: dict[str, Any], variables: dict[str, Any], calls: list[str]) -> None:
+    assert inputs({"shop": entry(source, **more)}, **variables).calls("shop") == calls
 
 
 def test_what_cannot_be_read_gives_none(source: Path) -> None:

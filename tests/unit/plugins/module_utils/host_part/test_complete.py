@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.bulwark.flask.plugins.module_utils.host_part import complete, remembered
 
 KEY, INPUTS = "key", "f" * 64
+CALLS = ["acme_certificate-shop", "credential_files-shop.credentials"]
 
 
 class Host:
@@ -21,7 +22,7 @@ class Host:
         self.release = self.base / "current" / "release"
         for path in (self.state / remembered.FOLDER, self.release):
             path.mkdir(parents=True)
-        for part in {*complete.needs("shop"), *complete.HOST_NEEDS}:
+        for part in {*complete.needs("shop", CALLS), *complete.HOST_NEEDS}:
             self.keep(part)
         self.pages([])
 
@@ -37,7 +38,7 @@ class Host:
         return {part: remembered.digest(KEY, json.loads(text)["digest"]) for part, text in texts.items() if part not in but and text != "{"}
 
     def write(self, name: str = "shop", inputs: str = INPUTS) -> bool:
-        return complete.write(str(self.state), name, str(self.base), inputs)
+        return complete.write(str(self.state), name, str(self.base), inputs, CALLS)
 
     def current(self, *but: str) -> dict[str, str]:
         return complete.up_to_date(str(self.state), {"shop": str(self.base)}, KEY, self.unchanged(*but))
@@ -59,7 +60,6 @@ def test_after_a_complete_run_the_digests_of_its_inputs_are_known(host: Host) ->
 CHANGES: dict[str, Callable[[Host], Any]] = {
     "other arguments of a part, from another playbook": lambda host: host.keep("nginx_site-shop", "second"),
     "a part of which nothing is kept any more": lambda host: Path(remembered.path_of(str(host.state), "release-shop")).unlink(),
-    "a part more": lambda host: host.keep("acme_certificate-shop.rsa"),
     "another release, whose pages the policy stops": lambda host: host.pages(["script-src"]),
     "a damaged record of a part": lambda host: Path(remembered.path_of(str(host.state), "release-shop")).write_text("{"),
     "a damaged record of the run": lambda host: Path(complete.path_of(str(host.state), "shop")).write_text("{"),
@@ -75,18 +75,32 @@ def test_an_application_that_is_not_as_its_run_left_it_is_not_up_to_date(host: H
     assert host.current() == {}
 
 
-@pytest.mark.parametrize("part", sorted(complete.needs("shop")))
+@pytest.mark.parametrize("part", sorted(complete.needs("shop", CALLS)))
 def test_a_part_that_a_run_would_change_needs_the_roles(host: Host, part: str) -> None:
     host.write()
     assert host.current() and host.current(part) == {}
 
 
-@pytest.mark.parametrize("part", sorted(complete.needs("shop")))
+@pytest.mark.parametrize("part", sorted(complete.needs("shop", CALLS)))
 def test_without_the_arguments_of_each_part_there_is_no_record(host: Host, part: str) -> None:
     host.write()
     Path(remembered.path_of(str(host.state), part)).unlink()
     assert not host.write()
     host.keep(part)
+    assert host.current() == {}
+
+
+def test_a_call_that_the_run_did_not_make_is_forgotten(host: Host) -> None:
+    host.keep("acme_certificate-shop.rsa")
+    host.keep("acme_certificate-blog.rsa")
+    assert host.write() and host.current()
+    assert sorted(path.name for path in (host.state / remembered.FOLDER).glob("*.rsa.json")) == ["acme_certificate-blog.rsa.json"]
+
+
+def test_a_host_that_gets_a_store_of_sessions_is_not_as_it_was(host: Host) -> None:
+    host.write(complete.HOST)
+    assert host.current()
+    host.keep("session_store")
     assert host.current() == {}
 
 
