@@ -141,6 +141,15 @@ def measure() -> list[dict[str, Any]]:
     ]
 
 
+def report(title: str, figures: list[dict[str, Any]], file: str) -> None:
+    """Print figures, each beside its bar, the most that it may be. Writes build/<file>."""
+    (ROOT / "build" / file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(title)
+    for line in figures:
+        bar = "" if line["bar"] is None else f"  ≤ {line['bar']}{'' if line['value'] <= line['bar'] else '  not met'}"
+        print(f"{line['figure']:51}{line['value']:>10.4g}{bar}")
+
+
 def main() -> None:
     """Entry point."""
     bench = Set("bench")
@@ -153,11 +162,7 @@ def main() -> None:
     finally:
         bench.down()  # its network takes the copies with it
         podman("rmi", "--ignore", COPY)
-    (ROOT / "build" / "bench.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    print("Runs that change nothing, after a first one")
-    for line in figures:
-        bar = "" if line["bar"] is None else f"  ≤ {line['bar']}{'' if line['value'] <= line['bar'] else '  not met'}"
-        print(f"{line['figure']:51}{line['value']:>10.4g}{bar}")
+    report("Runs that change nothing, after a first one", figures, "bench.json")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ RuntimeDirectory=gunicorn
 WorkingDirectory=/srv/app
 EnvironmentFile=/srv/app/environment
 ExecStart=/srv/app/venv/bin/gunicorn --workers 3 --bind unix:/run/gunicorn/app.sock minimal:app
+[Install]
+WantedBy=multi-user.target
 END
 cat >/etc/nginx/sites-available/app <<'END'
 server {
@@ -44,4 +46,5 @@ END
 rm -f /etc/nginx/sites-enabled/default
 ln -sf ../sites-available/app /etc/nginx/sites-enabled/app
 systemctl daemon-reload
+systemctl enable --quiet gunicorn
 systemctl restart gunicorn nginx
