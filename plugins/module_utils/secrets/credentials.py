@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import secrets
 import stat
@@ -11,6 +9,7 @@ import subprocess
 from typing import Any, Mapping, Optional
 
 from ansible_collections.bulwark.flask.plugins.module_utils import fs
+from ansible_collections.bulwark.flask.plugins.module_utils.host_part.remembered import digest
 
 TOOL = "/usr/bin/systemd-creds"
 
@@ -45,14 +44,10 @@ def is_unsafe(folder: str) -> bool:
     return os.path.isdir(folder) and stat.S_IMODE(os.stat(folder).st_mode) != 0o700
 
 
-def _seal(salt: str, data: bytes) -> str:
-    return hmac.new(salt.encode(), data, hashlib.sha256).hexdigest()
-
-
 def sealed(wanted: Mapping[str, bytes], encrypted: bool) -> dict[str, Any]:
     """What tells later whether a directory still has these values, without the values."""
     salt = secrets.token_hex(16)
-    return {"encrypted": encrypted, "salt": salt, "sealed": {name: _seal(salt, data) for name, data in wanted.items()}}
+    return {"encrypted": encrypted, "salt": salt, "sealed": {name: digest(salt, data.hex()) for name, data in wanted.items()}}
 
 
 def is_as_left(params: Mapping[str, Any]) -> bool:
@@ -61,4 +56,4 @@ def is_as_left(params: Mapping[str, Any]) -> bool:
     if is_unsafe(folder) or names_in(folder) != sorted(params["sealed"]):
         return False
     values = {name: held(os.path.join(folder, name), name, params["encrypted"]) for name in params["sealed"]}
-    return all(data is not None and _seal(params["salt"], data) == params["sealed"][name] for name, data in values.items())
+    return all(data is not None and digest(params["salt"], data.hex()) == params["sealed"][name] for name, data in values.items())
