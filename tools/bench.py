@@ -28,7 +28,8 @@ FOLDER = ROOT / "build" / "bench"
 RUNS = 3
 SITE, HOST, TUTORIAL = "playbooks/site.yml", "playbooks/host.yml", "tools/bench/tutorial.yml"
 YARDSTICK = str(FOLDER / "yardstick.yml")
-SECOND = {"domains": ["second.localhost"], "source": {"path": str(ROOT / "examples" / "minimal")}, "wsgi": "minimal:app", "health_path": "/healthz"}
+SECOND = {"domains": ["second.localhost"], "source": {"path": str(ROOT / "examples" / "minimal")}, "wsgi": "minimal:app", "health_path": "/healthz",
+          "app_secrets": {"credentials": {"key.pem": "a key"}}}
 COPIES = [f"web{number}" for number in range(2, 11)]
 COPY = f"localhost/{PREFIX}-bench-copy"
 # As OpenSSH's connection plugin of Ansible prints each.
