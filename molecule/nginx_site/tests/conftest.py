@@ -1,4 +1,4 @@
-"""Clients of the two sites."""
+"""Clients of the sites."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def sites(request: pytest.FixtureRequest) -> dict[tuple[str, str], Any]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`proxied` and `plain` are these sites, on each host in turn."""
-    if {"proxied", "plain"} & set(metafunc.fixturenames):
+    """`proxied`, `plain` and `longest` are these sites, on each host in turn."""
+    if {"proxied", "plain", "longest"} & set(metafunc.fixturenames):
         metafunc.parametrize("on", [server.name for server in chosen(metafunc.config)], scope="session")
 
 
@@ -30,6 +30,12 @@ def proxied(sites: dict[tuple[str, str], Any], on: str) -> Any:
 def plain(sites: dict[tuple[str, str], Any], on: str) -> Any:
     """The site without path settings."""
     return sites[on, "plain"]
+
+
+@pytest.fixture
+def longest(sites: dict[tuple[str, str], Any], on: str) -> Any:
+    """The site whose name has as many characters as a name can have."""
+    return sites[on, "longest-name-of-all-sites"]
 
 
 @pytest.fixture

@@ -261,6 +261,13 @@ def test_names_of_variables_fit_into_nginx_default_hash_for_the_longest_name() -
     assert max(len(name) for name in re.findall(r"\$(\w+)", text)) <= 46
 
 
+def test_names_of_captures_fit_into_debian_12s_pcre2_for_the_longest_name() -> None:
+    text = site({**SHOP, "name": "a" * 25}, log_parameters=["page"] * 99, log_client="network", csp_reports=True)
+    captures = re.findall(r"\(\?<(\w+)>", text)
+    assert {"flask__t", "flask__net", "flask__b", "flask__q99k"} <= set(captures)
+    assert max(map(len, captures)) <= 32
+
+
 def test_cookies_get_secure_and_the_configured_flags() -> None:
     assert values(site(), "proxy_cookie_flags") == ["~ secure"]
     chosen = site(cookie_flags={"session": ["secure", "httponly", "samesite=lax"]})
