@@ -84,7 +84,7 @@ def serving_hosts() -> list[Host]:
 def scenario_hosts() -> list[Host]:
     """A host of every supported release, the newest first."""
     def names(host: str) -> list[str]:
-        return [f"{name}{host}.example.test" for name in ("", "www.", "notes.", "hostile.", "httpbin.", "money.")]
+        return [f"{name}{host}.example.test" for name in ("", "www.", "notes.", "longest.", "hostile.", "httpbin.", "money.")]
     return [Host(f"debian{version}", release, names(f"debian{version}")) for version, release in reversed(DEBIAN.items())]
 
 
