@@ -43,6 +43,7 @@ BELOW_OURS = (
     "/etc/acme-cert/renewal/{name}.rsa.conf", "/var/lib/acme-cert/served-{name}", "/var/lib/acme-cert/served-{name}.rsa",
     "/var/lib/acme-cert/placeholder/{name}", "/var/lib/acme-cert/placeholder/{name}.rsa", "/var/lib/acme-cert/external/{name}",
     "/var/lib/acme-cert/to-revoke/{name}", "/var/lib/acme-cert/to-revoke/{name}.rsa",
+    "/var/lib/acme-cert/damaged/{name}", "/var/lib/acme-cert/damaged/{name}.rsa",
     "/var/lib/systemd/timers/stamp-acme-cert-renew@{name}.timer", "/var/lib/pip-audit/{name}",
     f"{UNITS}/gunicorn-{{name}}@.service.d", f"{UNITS}/acme-cert-renew@{{name}}.service.d",
     f"{UNITS}/acme-cert-renew@{{name}}.rsa.service.d", f"{UNITS}/flask-logs-{{name}}.service",

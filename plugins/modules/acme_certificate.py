@@ -14,7 +14,7 @@ description:
   - O(state=revoked) serves a new certificate with a new key, then the CA revokes the old one.
   - The CA is not contacted when no certificate is due. A timer renews certificates.
   - certbot runs in the sandbox of the renewal unit, so a certificate that is issued can also be renewed.
-  - Files of an interrupted certbot are moved to C(/var/lib/acme-cert/damaged).
+  - Files of an interrupted certbot are moved to C(/var/lib/acme-cert/damaged/<name>).
   - Requires openssl; O(state=issued) and O(state=revoked) also require the role P(bulwark.flask.acme_cert#role).
 options:
   _digest:

@@ -118,9 +118,6 @@ class Removal:
         self.paths = sorted(path for path in self.own_paths if os.path.lexists(path))
         self.paths += [link for pattern in layout.RUNNING
                        for link in glob.glob(f"{layout.UNITS}/*.wants/{pattern.format(name=glob.escape(self.name))}")]
-        # Files of an interrupted certbot, with keys.
-        moved = f"-{'[0-9]' * 8}T{'[0-9]' * 6}-*"
-        self.paths += [path for lineage in (self.name, f"{self.name}.rsa") for path in glob.glob(f"/var/lib/acme-cert/damaged/{glob.escape(lineage)}{moved}")]
         self.accounts = named_accounts(self.name)
         self.records = [path for part in layout.PARTS
                         if os.path.exists(path := f"{layout.STATE}/parts/{part}-{self.name}.json")]

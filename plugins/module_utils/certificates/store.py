@@ -68,6 +68,7 @@ class Certificate:
         self.external = self.state / "external" / name
         self.served = self.state / f"served-{name}"
         self.to_revoke = self.state / "to-revoke" / name
+        self.damaged = self.state / "damaged" / name
 
     def prepare(self) -> None:
         """Make the directories; the web server's workers can read theirs."""
@@ -132,8 +133,9 @@ class Certificate:
             shutil.move(str(self.account(server)), str(self._aside() / "account"))
 
     def _aside(self) -> Path:
-        directory(self.state / "damaged", 0o700)
-        aside = self.state / "damaged" / f"{self.name}-{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}"
+        for path in (self.damaged.parent, self.damaged):
+            directory(path, 0o700)
+        aside = self.damaged / f"{time.strftime('%Y%m%dT%H%M%S')}-{time.monotonic_ns()}"
         aside.mkdir()
         return aside
 

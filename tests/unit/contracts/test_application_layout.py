@@ -31,7 +31,7 @@ def test_every_place_of_a_certificate_is_in_the_table(name: str) -> None:
     """Keys of a removed application would stay."""
     known = {path.format(name="shop", base="/srv/shop") for path in (*layout.FILES, *layout.BELOW_OURS)}
     places = {str(path) for path in vars(Certificate(name)).values() if isinstance(path, Path) and name in path.name}
-    assert len(places) == 7 and places - known == ({"/var/lib/acme-cert/external/shop.rsa"} if name == "shop.rsa" else set()), "an own one has no pair"
+    assert len(places) == 8 and places - known == ({"/var/lib/acme-cert/external/shop.rsa"} if name == "shop.rsa" else set()), "an own one has no pair"
 
 
 def test_the_table_has_no_other_content() -> None:

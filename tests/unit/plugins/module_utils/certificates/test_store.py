@@ -111,7 +111,7 @@ def test_files_of_an_interrupted_certbot_are_moved(shop: Certificate, damage: st
     assert shop.kept() == {}
     shop.move_damaged_files()
     assert not shop.live.exists() and not shop.renewal.exists() and not (shop.config / "archive/shop").exists()
-    assert list((shop.state / "damaged").glob("shop-*/live/fullchain.pem"))
+    assert list((shop.state / "damaged").glob("shop/*/live/fullchain.pem"))
 
 
 def test_the_served_certificate_stays_when_damaged_files_are_moved(shop: Certificate) -> None:
@@ -128,7 +128,7 @@ def test_an_account_that_the_ca_does_not_know_is_moved(shop: Certificate) -> Non
     assert shop.has_account()
     shop.move_unknown_accounts(SERVER)
     assert not shop.has_account()
-    assert list((shop.state / "damaged").glob("shop-*/account/0a1b"))
+    assert list((shop.state / "damaged").glob("shop/*/account/0a1b"))
     shop.move_unknown_accounts(SERVER)
 
 
