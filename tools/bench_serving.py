@@ -169,7 +169,10 @@ def paced(load: Load, name: str, seconds: float) -> list[str]:
 
 
 def browser(load: Load, name: str, seconds: float) -> list[str]:
-    """The commands of h2load. As a browser does, they use one connection of HTTP/2 where the host has it, and six of HTTP/1.1 elsewhere."""
+    """The commands of h2load. As a browser does, they use one connection of HTTP/2 where the host has it, and six of HTTP/1.1 elsewhere.
+
+    Each of the six gets the first ten files, as h2load begins anew with each connection; all files have about the same size.
+    """
     offered = "-c 1 -m 100" if name == HOSTS["ours"] else "--h1 -c 6"
     command = f"h2load {offered} -n {load.files} -i /files"
     return ["sh", "-euc", f"for number in $(seq {load.files}); do echo https://{name}{load.path}$number.js; done >/files; "

@@ -15,7 +15,7 @@ def status() -> int:
     """The status of the page, or 0 without a response."""
     connection = http.client.HTTPConnection(NAME)
     try:
-        connection.sock = CONTEXT.wrap_socket(socket.create_connection(("127.0.0.1", 443)), server_hostname=NAME)
+        connection.sock = CONTEXT.wrap_socket(socket.create_connection(("127.0.0.1", 443), timeout=10), server_hostname=NAME)
         connection.request("GET", "/")
         return connection.getresponse().status
     except OSError:
@@ -24,5 +24,8 @@ def status() -> int:
         connection.close()
 
 
+end = time.monotonic() + 60
 while status() != 200:
+    if time.monotonic() > end:
+        sys.exit(f"{NAME} has no page after a minute")
     time.sleep(0.01)
