@@ -32,9 +32,11 @@ COLLECTION = Path(__file__).resolve().parents[2]
 FACTS = ("distribution_major_version", "dns", "lo")
 OTHERS = ("inventory_hostname", "ansible_managed")
 # Options that are files of the controller, or may be: their contents count.
-FILES = {"acme_cert": ("requirements", "provided_chain", "provided_key")}
-# Those with which an application is never up to date: the role searches several places for the file, or the file may include others.
-UNKNOWN = {"nginx_site": ("template", "maintenance_page")}
+FILES = {"acme_cert": ("requirements", "provided_chain", "provided_key"), "nginx_site": ("maintenance_page",)}
+# Those for which the roles search several places. With a path that is not absolute, an application is never up to date.
+SEARCHED = {"nginx_site": ("maintenance_page",)}
+# With these, it is never up to date: such a file may include others.
+UNKNOWN = {"nginx_site": ("template",)}
 
 
 @lru_cache(maxsize=None)
@@ -74,6 +76,12 @@ class Inputs:
         found = [str(self._option(name, role, option) or "") for role, options in FILES.items() for option in options]
         return [self.read(os.path.abspath(os.path.expanduser(text))) for text in found if text and values.PEM not in text]
 
+    def _is_known(self, name: str) -> bool:
+        """Whether the files of the controller that an application is made of are all known."""
+        searched = [str(self._option(name, role, option) or "/") for role, options in SEARCHED.items() for option in options]
+        others = [self._option(name, role, option) for role, options in UNKNOWN.items() for option in options]
+        return all(os.path.isabs(os.path.expanduser(text)) for text in searched) and not any(others)
+
     def calls(self, name: str) -> list[str]:
         """The calls of modules in a run for an application that not every application needs, as remembered.py names them."""
         is_from_ca = (self._option(name, "acme_cert", "source") or "acme") == "acme"
@@ -105,7 +113,7 @@ class Inputs:
         found = {HOST: _digest(*common, entries)} if entries else {}
         for name, entry in entries.items():
             with suppress(ReleaseError, ArchiveError, AnsibleError, OSError, KeyError):  # as above
-                if not any(self._option(name, role, option) for role, options in UNKNOWN.items() for option in options):
+                if self._is_known(name):
                     local = kinds.parse(entry["source"], on_controller=True).read_local()
                     found[name] = _digest(*common, entry, self._files(name), asdict(local) if local else None)
         return found

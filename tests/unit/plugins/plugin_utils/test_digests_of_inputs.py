@@ -88,7 +88,8 @@ def test_templates_are_rendered_and_files_of_a_source_count(source: Path) -> Non
 
 UNKNOWN: dict[str, dict[str, Any]] = {
     "a template of the operator": {"nginx_site": {"template": "/srv/templates/shop.conf.j2"}},
-    "a page of the operator": {"nginx_site": {"maintenance_page": "page.html"}},
+    "a page of the operator that is searched for": {"nginx_site": {"maintenance_page": "page.html"}},
+    "a page of the operator that is not there": {"nginx_site": {"maintenance_page": "/does/not/exist"}},
     "a certificate of the operator that is not there": {"acme_cert": {"source": "provided", "provided_chain": "/does/not/exist"}},
     "a source that is not there": {"source": {"path": "/does/not/exist"}},
 }
@@ -110,6 +111,16 @@ def test_the_contents_of_files_count(source: Path, tmp_path: Path, monkeypatch: 
             seen.add(digests({"shop": entry(source, acme_cert={option: path})})["shop"])
     assert len(seen) == 4, "the path counts too"
     assert "shop" in digests({"shop": entry(source, acme_cert={option: "-----BEGIN CERTIFICATE-----\n"})})
+
+
+def test_the_contents_of_a_page_of_the_operator_count(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    seen = set()
+    for text in ("a", "b"):
+        (tmp_path / "page.html").write_text(text, encoding="utf-8")
+        for path in ("~/page.html", str(tmp_path / "page.html")):
+            seen.add(digests({"shop": entry(source, nginx_site={"maintenance_page": path})})["shop"])
+    assert len(seen) == 4, "the path counts too"
 
 
 CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
