@@ -10,7 +10,7 @@ export ANSIBLE_COLLECTIONS_PATH := $(CURDIR)/.ansible/collections
 PYTHON ?= python3
 LOCK = requirements/controller-$(shell $(PYTHON) -c 'import sys; print("py311" if sys.version_info < (3, 12) else "py312")').txt
 SCENARIOS = default release failures repair removal readme applications collection secrets sessions logs alarms baseline access nginx_site certs attack
-SAMPLE = release/debian13 default failures baseline/debian12
+SAMPLE = release/debian13 failures default baseline/debian12
 CHECKS = build/checks$(CORE)
 # One more than there are cores: scenarios and tests also wait.
 JOBS ?= $(shell echo $$(($$(nproc) + 1)))
