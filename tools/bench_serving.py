@@ -4,8 +4,8 @@
     bench_serving.py [--quick] [--keep]
 
 Two containers of one image: one converged by site.yml, the other set up by tools/bench/common-stack.sh. wrk, ab and
-h2load, in a third container, measure them in turn, several times. A ratio is the median of those of each turn, as a machine can become
-slower or faster meanwhile. A figure under its bar is named.
+h2load, in a third container, measure them in turn, several times. A machine can become slower or faster meanwhile, so each turn has
+a ratio, and the table shows their median. A figure under its bar is named.
 `--quick` measures for less time. `--keep` leaves the hosts for the next run. Writes build/bench-serving.json.
 """
 

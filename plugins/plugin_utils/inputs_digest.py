@@ -33,7 +33,7 @@ FACTS = ("distribution_major_version", "dns", "lo")
 OTHERS = ("inventory_hostname", "ansible_managed")
 # Options that are files of the controller, or may be: their contents count.
 FILES = {"acme_cert": ("requirements", "provided_chain", "provided_key"), "nginx_site": ("maintenance_page",)}
-# Those for which the roles search several places. With a path that is not absolute, an application is never up to date.
+# Of these, the roles search several directories for a path that is not absolute. With one, an application is never up to date.
 SEARCHED = {"nginx_site": ("maintenance_page",)}
 # With these, it is never up to date: such a file may include others.
 UNKNOWN = {"nginx_site": ("template",)}

@@ -88,7 +88,6 @@ def test_templates_are_rendered_and_files_of_a_source_count(source: Path) -> Non
 
 UNKNOWN: dict[str, dict[str, Any]] = {
     "a template of the operator": {"nginx_site": {"template": "/srv/templates/shop.conf.j2"}},
-    "a page of the operator that is searched for": {"nginx_site": {"maintenance_page": "page.html"}},
     "a page of the operator that is not there": {"nginx_site": {"maintenance_page": "/does/not/exist"}},
     "a certificate of the operator that is not there": {"acme_cert": {"source": "provided", "provided_chain": "/does/not/exist"}},
     "a source that is not there": {"source": {"path": "/does/not/exist"}},
@@ -121,6 +120,8 @@ def test_the_contents_of_a_page_of_the_operator_count(source: Path, tmp_path: Pa
         for path in ("~/page.html", str(tmp_path / "page.html")):
             seen.add(digests({"shop": entry(source, nginx_site={"maintenance_page": path})})["shop"])
     assert len(seen) == 4, "the path counts too"
+    monkeypatch.chdir(tmp_path)
+    assert "shop" not in digests({"shop": entry(source, nginx_site={"maintenance_page": "page.html"})}), "the role may find another one"
 
 
 CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
